@@ -1,0 +1,266 @@
+//! Diagnostics: what is wrong in an input, where it stands, and what to do about it.
+#![deny(clippy::disallowed_methods)]
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+/// A text that was read, with the name by which the operator knows it.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// A path, or words such as `environment`.
+    pub name: Arc<str>,
+    /// The whole text.
+    pub text: Arc<str>,
+}
+
+impl Source {
+    /// A source of this name and text.
+    pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+
+    /// Line and column of an octet of the text, both counted from 1, the column in characters.
+    pub fn position(&self, at: usize) -> (usize, usize) {
+        let mut at = at.min(self.text.len());
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        let before = &self.text[..at];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It works, but probably not as meant.
+    Warning,
+    /// The input cannot be used.
+    Error,
+}
+
+/// One problem in an input.
+#[derive(Debug, Clone)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong: lower case, no full stop.
+    pub message: String,
+    place: Option<Place>,
+    help: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Text { source: Source, span: Range<usize>, label: String },
+    /// A file without lines, or one that could not be read.
+    File(Arc<str>),
+}
+
+impl Diagnostic {
+    /// An error.
+    pub fn error(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, message: message.into(), place: None, help: None }
+    }
+
+    /// A warning.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(message) }
+    }
+
+    /// Says where: octets of a source.
+    #[must_use]
+    pub fn at(mut self, source: &Source, span: Range<usize>) -> Self {
+        self.place = Some(Place::Text { source: source.clone(), span, label: String::new() });
+        self
+    }
+
+    /// Says where: a file as a whole.
+    #[must_use]
+    pub fn in_file(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.place = Some(Place::File(name.into()));
+        self
+    }
+
+    /// Writes a few words under the excerpt; to be called after `at`.
+    #[must_use]
+    pub fn label(mut self, text: impl Into<String>) -> Self {
+        if let Some(Place::Text { label, .. }) = &mut self.place {
+            *label = text.into();
+        }
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help = Some(text.into());
+        self
+    }
+
+    /// Says what to do, if anything is known.
+    #[must_use]
+    pub fn maybe_help(self, text: Option<String>) -> Self {
+        match text {
+            Some(text) => self.help(text),
+            None => self,
+        }
+    }
+
+    /// Whether it is an error.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// Draws it with its excerpt as rustc does, several lines, no newline at the end.
+    pub fn render(&self, with_colour: bool) -> String {
+        let renderer = if with_colour { Renderer::styled() } else { Renderer::plain() };
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut title = level.primary_title(self.message.as_str());
+        // A file without lines cannot be drawn; its name goes into the title.
+        let named;
+        let mut group = match &self.place {
+            Some(Place::Text { source, span, label }) => {
+                let span = visible(&source.text, span);
+                let annotation = AnnotationKind::Primary.span(span);
+                let annotation = if label.is_empty() { annotation } else { annotation.label(label.as_str()) };
+                title.element(Snippet::source(&*source.text).path(&*source.name).annotation(annotation))
+            }
+            Some(Place::File(name)) => {
+                named = format!("{name}: {}", self.message);
+                title = match self.severity {
+                    Severity::Error => Level::ERROR,
+                    Severity::Warning => Level::WARNING,
+                }
+                .primary_title(named.as_str());
+                Group::with_title(title)
+            }
+            None => Group::with_title(title),
+        };
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        renderer.render(&[group])
+    }
+}
+
+/// One line: `file:line:column: error: message (help)`.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(Place::Text { source, span, .. }) => {
+                let (line, column) = source.position(span.start);
+                write!(f, "{}:{line}:{column}: ", source.name)?;
+            }
+            Some(Place::File(name)) => write!(f, "{name}: ")?,
+            None => {}
+        }
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(f, "{severity}: {}", self.message)?;
+        match &self.help {
+            Some(help) => write!(f, " ({help})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether any of them is an error.
+pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(Diagnostic::is_error)
+}
+
+/// The known word that is most like the given one, if any is like it: for "did you mean".
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (word.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|candidate| (edits(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Restricted Damerau–Levenshtein distance: inserts, deletes, replacements, swaps of neighbours.
+fn edits(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before_last = vec![0; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let differs = usize::from(a[i - 1] != b[j - 1]);
+            row[j] = (last[j] + 1).min(row[j - 1] + 1).min(last[j - 1] + differs);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before_last[j - 2] + 1);
+            }
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+/// A span that can be drawn: inside the text, on character boundaries, never empty at its end.
+fn visible(text: &str, span: &Range<usize>) -> Range<usize> {
+    let mut start = span.start.min(text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    let mut end = span.end.clamp(start, text.len());
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diagnostic_names_place_and_remedy() {
+        let source = Source::new("thalweg.toml", "[server]\nworkres = 2\n");
+        let diagnostic = Diagnostic::error("unknown key `workres`").at(&source, 9..16).help("did you mean `workers`?");
+        assert_eq!(
+            diagnostic.to_string(),
+            "thalweg.toml:2:1: error: unknown key `workres` (did you mean `workers`?)"
+        );
+        let drawn = diagnostic.render(false);
+        for part in ["error: unknown key `workres`", "thalweg.toml:2:1", "workres = 2", "^^^^^^^", "did you mean `workers`?"] {
+            assert!(drawn.contains(part), "{part} is missing in\n{drawn}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_lines_is_named() {
+        let diagnostic = Diagnostic::warning("is truncated").in_file("geoip/city.mmdb");
+        assert_eq!(diagnostic.to_string(), "geoip/city.mmdb: warning: is truncated");
+        assert!(diagnostic.render(false).contains("geoip/city.mmdb: is truncated"));
+    }
+
+    #[test]
+    fn spans_outside_the_text_are_drawn_at_its_end() {
+        let source = Source::new("x", "ä");
+        for span in [0..9, 1..1, 7..9] {
+            assert!(Diagnostic::error("odd").at(&source, span).render(false).contains("odd"));
+        }
+    }
+
+    #[test]
+    fn the_nearest_word_is_found_unless_all_are_far() {
+        let known = ["addresses", "place", "labels"];
+        assert_eq!(nearest("adresses", known), Some("addresses"));
+        assert_eq!(nearest("palce", known), Some("place"));
+        assert_eq!(nearest("LABELS", known), Some("labels"));
+        assert_eq!(nearest("exporters", known), None);
+    }
+}

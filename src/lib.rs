@@ -1,0 +1,21 @@
+//! thalweg: authoritative DNS for streaming services, with answers that follow geography and load.
+//!
+//! `config + zones + geoip + load → Snapshot → answer(query) → bytes`, one way only; start reading at [`answer`].
+
+pub mod answer;
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod diagnostic;
+pub mod feed;
+pub mod geo;
+pub mod intake;
+pub mod load;
+pub mod metrics;
+pub mod name;
+pub mod pool;
+pub mod serve;
+pub mod snapshot;
+pub mod steer;
+pub mod wire;
+pub mod zone;

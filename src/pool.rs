@@ -1,0 +1,215 @@
+//! Nodes, pools, services, resources and limits: what steering chooses among.
+#![deny(clippy::disallowed_methods)]
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use crate::name::Name;
+
+/// The most nodes, and the most regions, of an installation: sizes the arrays that workers count in.
+pub const MAX_NODES: usize = 4096;
+/// The most addresses of one answer.
+pub const MAX_ANSWERS: usize = 64;
+
+/// A node's number: given at first sight, kept over reloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u16);
+
+/// A pool's place in `Fleet::pools`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolId(pub u16);
+
+/// A service's place in `Fleet::services`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u16);
+
+/// A place's place in `Fleet::places`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlaceId(pub u16);
+
+/// One streaming machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Its key in the configuration.
+    pub name: String,
+    /// Its IPv4 address for viewers.
+    pub v4: Option<Ipv4Addr>,
+    /// Its IPv6 address for viewers.
+    pub v6: Option<Ipv6Addr>,
+    /// Where it stands, by name; none = guessed from the geography of its address.
+    pub place: Option<String>,
+    /// What pools select by.
+    pub labels: BTreeMap<String, String>,
+    /// What the machine can do.
+    pub capacity: Capacity,
+    /// The shares of capacity at which pressure is 1.
+    pub limits: Limits,
+    /// Time between scrapes.
+    pub interval: Duration,
+    /// Where its load is read.
+    pub exporters: Vec<Exporter>,
+}
+
+impl Node {
+    /// Its address of a family.
+    pub fn address(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::V4 => self.v4.map(IpAddr::V4),
+            Family::V6 => self.v6.map(IpAddr::V6),
+        }
+    }
+}
+
+/// An address family, and so a record type: A or AAAA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IPv4, A.
+    V4,
+    /// IPv6, AAAA.
+    V6,
+}
+
+/// What a machine can do; what is unknown limits nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Capacity {
+    /// What it can send.
+    pub egress: Option<Bitrate>,
+}
+
+/// Shares of a resource's capacity at which a node counts as overloaded, 0 < x ≤ 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Of all cores together.
+    pub cpu: f64,
+    /// Of the egress capacity.
+    pub egress: f64,
+}
+
+/// The rule of thumb of the field: 80 % of everything.
+impl Default for Limits {
+    fn default() -> Self {
+        Self { cpu: 0.8, egress: 0.8 }
+    }
+}
+
+/// One thing that a node can run out of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resource {
+    /// All cores together.
+    Cpu,
+    /// What it sends to viewers.
+    Egress,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::Egress => "egress",
+        })
+    }
+}
+
+/// A source of load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exporter {
+    /// Whose metrics it has.
+    pub kind: ExporterKind,
+    /// Where it is read, `http` or `https`.
+    pub url: String,
+}
+
+/// Whose metrics an exporter has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExporterKind {
+    /// Prometheus node_exporter.
+    Node,
+}
+
+/// Nodes that serve the same thing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pool {
+    /// Its key in the configuration.
+    pub name: String,
+    /// Labels a node must have; all nodes if empty.
+    pub select: BTreeMap<String, String>,
+}
+
+impl Pool {
+    /// Whether the node belongs to the pool.
+    pub fn selects(&self, node: &Node) -> bool {
+        self.select.iter().all(|(label, value)| node.labels.get(label) == Some(value))
+    }
+}
+
+/// A steered owner name, bound to a pool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// The owner name; its leftmost label may be the asterisk.
+    pub name: Name,
+    /// The pool's key in the configuration.
+    pub pool: String,
+    /// How many nodes an answer names.
+    pub answers: Answers,
+    /// Bounds of the answer's TTL.
+    pub ttl: TtlBounds,
+}
+
+/// How many nodes an answer names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// As the planner likes.
+    Auto,
+    /// This many, 1 to `MAX_ANSWERS`, if there are as many.
+    Fixed(u8),
+}
+
+/// Bounds of a steered answer's TTL, whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TtlBounds {
+    /// Used while load moves fast.
+    pub min: u32,
+    /// Used when all is calm.
+    pub max: u32,
+}
+
+/// The range in which the steering was studied.
+impl Default for TtlBounds {
+    fn default() -> Self {
+        Self { min: 3, max: 15 }
+    }
+}
+
+/// Bits per second.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Bitrate(pub f64);
+
+impl Bitrate {
+    /// In Mbit/s, the unit of the steering.
+    pub fn megabits(self) -> f64 {
+        self.0 / 1e6
+    }
+}
+
+impl fmt::Display for Bitrate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (value, unit) = match self.0 {
+            bits if bits >= 1e9 => (bits / 1e9, "Gbit/s"),
+            bits if bits >= 1e6 => (bits / 1e6, "Mbit/s"),
+            bits if bits >= 1e3 => (bits / 1e3, "kbit/s"),
+            bits => (bits, "bit/s"),
+        };
+        write!(f, "{} {unit}", (value * 100.0).round() / 100.0)
+    }
+}
+
+/// Where nodes stand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// Its key in the configuration, or a country's code for an automatic one.
+    pub name: String,
+    /// Where it is; none = distances come from `near` and measured times only.
+    pub at: Option<crate::geo::Position>,
+}
