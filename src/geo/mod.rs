@@ -13,3 +13,7 @@ pub struct Position {
     /// −180 to 180.
     pub longitude: f64,
 }
+
+mod rule;
+
+pub use rule::{NetworkRule, NetworkTarget, Prefix, PrefixError, RegionRule};
