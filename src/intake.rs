@@ -1,1 +1,101 @@
-//! Stub.
+//! What flows back up: counts of answers, and events for the feed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::answer::Observation;
+use crate::geo::RegionId;
+use crate::pool::{MAX_NODES, NodeId};
+use crate::wire::Rcode;
+
+/// The most events that may wait for the feed.
+const MAX_EVENTS: usize = 64;
+/// Response codes that are counted one by one; the others share the last place.
+pub const RCODES: usize = 17;
+
+/// Counts of one writer, a UDP worker or the streams; others read them at any time.
+pub struct Counts {
+    /// Messages that were received.
+    pub received: AtomicU64,
+    /// Messages that got no reply: no queries.
+    pub dropped: AtomicU64,
+    /// Replies by response code.
+    pub replies: [AtomicU64; RCODES],
+    /// Replies that could not be sent.
+    pub unsent: AtomicU64,
+    /// Steered answers.
+    pub steered: AtomicU64,
+    /// Steered answers that named the node; an answer of m nodes counts 1/m for each, in `NODE_UNIT`.
+    nodes: Box<[AtomicU64]>,
+    regions: Box<[AtomicU64]>,
+}
+
+/// What one whole answer counts for a node: divisible by all usual numbers of nodes.
+pub const NODE_UNIT: u64 = 5_040;
+
+impl Counts {
+    /// All zero.
+    pub fn new() -> Self {
+        let zeros = || (0..MAX_NODES).map(|_| AtomicU64::new(0)).collect();
+        Self {
+            received: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            replies: std::array::from_fn(|_| AtomicU64::new(0)),
+            unsent: AtomicU64::new(0),
+            steered: AtomicU64::new(0),
+            nodes: zeros(),
+            regions: zeros(),
+        }
+    }
+
+    /// Books a steered answer.
+    #[inline]
+    pub fn book(&self, observation: &Observation<'_>) {
+        let share = NODE_UNIT / observation.nodes.len().max(1) as u64;
+        for node in observation.nodes {
+            if let Some(count) = self.nodes.get(usize::from(node.0)) {
+                count.fetch_add(share, Ordering::Relaxed);
+            }
+        }
+        if let Some(count) = self.regions.get(usize::from(observation.region.0)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.steered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a reply by its response code.
+    #[inline]
+    pub fn replied(&self, rcode: Rcode) {
+        self.replies[usize::from(rcode.0).min(RCODES - 1)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Answers that named the node, since the start, in whole answers.
+    pub fn answers_of(&self, node: NodeId) -> f64 {
+        let count = self.nodes.get(usize::from(node.0)).map_or(0, |count| count.load(Ordering::Relaxed));
+        count as f64 / NODE_UNIT as f64
+    }
+
+    /// Steered answers to clients of the region, since the start.
+    pub fn answers_to(&self, region: RegionId) -> u64 {
+        self.regions.get(usize::from(region.0)).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the feed is told from outside its own inputs.
+#[derive(Debug)]
+pub enum Event {
+    /// Read all inputs again, and say what came of it: what changed, or why nothing did.
+    Reload(oneshot::Sender<Result<String, String>>),
+}
+
+/// The channel of events: whoever serves has the sender, the feed the receiver.
+pub fn events() -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
+    mpsc::channel(MAX_EVENTS)
+}

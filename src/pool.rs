@@ -213,3 +213,35 @@ pub struct Place {
     /// Where it is; none = distances come from `near` and measured times only.
     pub at: Option<crate::geo::Position>,
 }
+
+/// Addresses of nodes as an answer has them, by node.
+#[derive(Debug, Clone, Default)]
+pub struct AddressBook {
+    v4: Vec<[u8; 4]>,
+    v6: Vec<[u8; 16]>,
+}
+
+impl AddressBook {
+    /// Enters a node's addresses.
+    pub fn enter(&mut self, node: NodeId, v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) {
+        let index = usize::from(node.0);
+        if self.v4.len() <= index {
+            self.v4.resize(index + 1, [0; 4]);
+            self.v6.resize(index + 1, [0; 16]);
+        }
+        self.v4[index] = v4.map_or([0; 4], |address| address.octets());
+        self.v6[index] = v6.map_or([0; 16], |address| address.octets());
+    }
+
+    /// The IPv4 address of a node that has one.
+    #[inline]
+    pub fn v4(&self, node: NodeId) -> &[u8; 4] {
+        &self.v4[usize::from(node.0)]
+    }
+
+    /// The IPv6 address of a node that has one.
+    #[inline]
+    pub fn v6(&self, node: NodeId) -> &[u8; 16] {
+        &self.v6[usize::from(node.0)]
+    }
+}

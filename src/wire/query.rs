@@ -1,0 +1,233 @@
+//! The query reader: bytes → a checked, borrowed query, or the problem it has.
+
+use super::edns::{BadOpt, Edns};
+use super::{HEADER, Rcode, RecordType};
+use crate::name::{LookupName, MAX_LABEL};
+
+const TYPE_OPT: u16 = 41;
+const TYPE_TSIG: u16 = 250;
+const OPCODE_QUERY: u8 = 0;
+const OPCODE_NOTIFY: u8 = 4;
+const OPCODE_UPDATE: u8 = 5;
+
+/// A query: what was asked, and what the reply needs of it.
+#[derive(Clone)]
+pub struct Query<'m> {
+    /// The name asked for, in lower case; the root if there is no question.
+    pub name: LookupName,
+    /// The type asked for.
+    pub qtype: RecordType,
+    /// The class asked for.
+    pub qclass: u16,
+    /// The OPT record.
+    pub edns: Option<Edns<'m>>,
+    /// Why the query gets no answer from the zones.
+    pub problem: Option<Problem>,
+    message: &'m [u8],
+    question: &'m [u8],
+}
+
+/// Why a query gets no answer from the zones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// It cannot be read.
+    Malformed,
+    /// Its opcode is not known here.
+    UnknownOpcode,
+    /// NOTIFY and UPDATE are not for this server.
+    Unwanted,
+    /// Its EDNS version is not 0.
+    UnknownVersion,
+    /// It is signed by a key that is not known here.
+    UnknownKey,
+}
+
+impl Problem {
+    /// The response code that tells it.
+    pub fn rcode(self) -> Rcode {
+        match self {
+            Self::Malformed => Rcode::FORMERR,
+            Self::UnknownOpcode => Rcode::NOTIMP,
+            Self::Unwanted => Rcode::REFUSED,
+            Self::UnknownVersion => Rcode::BADVERS,
+            Self::UnknownKey => Rcode::NOTAUTH,
+        }
+    }
+}
+
+impl<'m> Query<'m> {
+    /// Reads a message; none if it must be dropped: shorter than a header, or a response (two
+    /// servers would otherwise answer each other for ever).
+    pub fn read(message: &'m [u8]) -> Option<Self> {
+        let header: &[u8; HEADER] = message.first_chunk()?;
+        if header[2] & 0x80 != 0 {
+            return None;
+        }
+        let mut query = Self {
+            name: LookupName::new(),
+            qtype: RecordType(0),
+            qclass: 0,
+            edns: None,
+            problem: None,
+            message,
+            question: &[],
+        };
+        query.problem = query.read_body(header).err();
+        if query.question.is_empty() {
+            query.name = LookupName::from_wire(&[0]);
+        }
+        Some(query)
+    }
+
+    /// The question as it came, to be echoed byte for byte: name, type, class; empty if there is none.
+    pub fn question(&self) -> &'m [u8] {
+        self.question
+    }
+
+    /// The message's id, to be copied.
+    pub fn id(&self) -> [u8; 2] {
+        [self.message[0], self.message[1]]
+    }
+
+    /// The first octet of flags, of which opcode and RD are copied.
+    pub(super) fn copied_flags(&self) -> [u8; 2] {
+        // Opcode and RD from the first octet, CD from the second; QR, AA, TC, RA, Z, AD, RCODE are ours.
+        [self.message[2] & 0x79, self.message[3] & 0x10]
+    }
+
+    fn read_body(&mut self, header: &[u8; HEADER]) -> Result<(), Problem> {
+        let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        match header[2] >> 3 & 0x0f {
+            OPCODE_QUERY | OPCODE_NOTIFY | OPCODE_UPDATE => {}
+            _ => return Err(Problem::UnknownOpcode),
+        }
+        // RFC 9619 §4: a query has one question.
+        if count(4) != 1 {
+            return Err(Problem::Malformed);
+        }
+        let mut at = self.read_question()?;
+        let (answers, authorities, additionals) = (count(6), count(8), count(10));
+        let mut is_signed = false;
+        for index in 0..u32::from(answers) + u32::from(authorities) + u32::from(additionals) {
+            let record = Record::read(self.message, at).ok_or(Problem::Malformed)?;
+            at = record.end;
+            let is_additional = index >= u32::from(answers) + u32::from(authorities);
+            match record.rtype {
+                // RFC 6891 §6.1.1: at most one OPT, in the additional section, owned by the root.
+                TYPE_OPT if !is_additional || self.edns.is_some() || !record.is_owned_by_root => {
+                    return Err(Problem::Malformed);
+                }
+                TYPE_OPT => {
+                    let edns = Edns::read(record.class, record.ttl, record.data);
+                    self.edns = Some(edns.map_err(|BadOpt| Problem::Malformed)?);
+                }
+                // RFC 8945 §5.1: TSIG is the last record of all.
+                TYPE_TSIG if at != self.message.len() => return Err(Problem::Malformed),
+                TYPE_TSIG => is_signed = true,
+                _ => {}
+            }
+        }
+        // RFC 9267 has what comes of leniency here.
+        if at != self.message.len() {
+            return Err(Problem::Malformed);
+        }
+        if is_signed {
+            return Err(Problem::UnknownKey);
+        }
+        if self.edns.as_ref().is_some_and(|edns| edns.version != 0) {
+            return Err(Problem::UnknownVersion);
+        }
+        if header[2] >> 3 & 0x0f != OPCODE_QUERY {
+            return Err(Problem::Unwanted);
+        }
+        Ok(())
+    }
+
+    /// Reads the question and returns where it ends.
+    fn read_question(&mut self) -> Result<usize, Problem> {
+        let message = self.message;
+        let mut at = HEADER;
+        loop {
+            let length = usize::from(*message.get(at).ok_or(Problem::Malformed)?);
+            at += 1;
+            if length == 0 {
+                break;
+            }
+            // Nothing stands before the question that a pointer could point to.
+            if length > MAX_LABEL {
+                return Err(Problem::Malformed);
+            }
+            let label = message.get(at..at + length).ok_or(Problem::Malformed)?;
+            if !self.name.push(label) {
+                return Err(Problem::Malformed);
+            }
+            at += length;
+        }
+        self.name.finish();
+        let [type_high, type_low, class_high, class_low] =
+            message.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or(Problem::Malformed)?;
+        self.qtype = RecordType(u16::from_be_bytes([*type_high, *type_low]));
+        self.qclass = u16::from_be_bytes([*class_high, *class_low]);
+        self.question = &message[HEADER..at + 4];
+        Ok(at + 4)
+    }
+}
+
+/// A record of a query: checked, of interest only if it is OPT or TSIG.
+struct Record<'m> {
+    is_owned_by_root: bool,
+    rtype: u16,
+    class: u16,
+    ttl: [u8; 4],
+    data: &'m [u8],
+    end: usize,
+}
+
+impl<'m> Record<'m> {
+    fn read(message: &'m [u8], start: usize) -> Option<Self> {
+        let at = skip_name(message, start)?;
+        let [t1, t2, c1, c2, ttl1, ttl2, ttl3, ttl4, l1, l2] = *message.get(at..)?.first_chunk()?;
+        let length = usize::from(u16::from_be_bytes([l1, l2]));
+        let data = message.get(at + 10..at + 10 + length)?;
+        Some(Self {
+            is_owned_by_root: at == start + 1,
+            rtype: u16::from_be_bytes([t1, t2]),
+            class: u16::from_be_bytes([c1, c2]),
+            ttl: [ttl1, ttl2, ttl3, ttl4],
+            data,
+            end: at + 10 + length,
+        })
+    }
+}
+
+/// Where the name at `start` ends; none if it is broken.
+fn skip_name(message: &[u8], start: usize) -> Option<usize> {
+    let mut end = None;
+    let mut at = start;
+    let mut octets = 0;
+    loop {
+        let length = usize::from(*message.get(at)?);
+        match length {
+            0 => return Some(end.unwrap_or(at + 1)),
+            1..=MAX_LABEL => {
+                octets += 1 + length;
+                at += 1 + length;
+            }
+            0xc0.. => {
+                let target = (length & 0x3f) << 8 | usize::from(*message.get(at + 1)?);
+                // RFC 9267 §2: a pointer points backwards, behind the header; the count of octets ends loops.
+                if target >= at || target < HEADER {
+                    return None;
+                }
+                end.get_or_insert(at + 2);
+                at = target;
+                octets += 1;
+            }
+            // RFC 6891 §4.2: other label types are not in use.
+            _ => return None,
+        }
+        if octets > crate::name::MAX_NAME {
+            return None;
+        }
+    }
+}

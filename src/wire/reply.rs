@@ -1,0 +1,331 @@
+//! The reply writer: a typed reply → bytes, truncated by RRsets, with its OPT record always kept.
+
+use arrayvec::ArrayVec;
+
+use super::edns::OptReply;
+use super::{CLASS_IN, ExtendedError, HEADER, MAX_UDP, MIN_UDP, Query, Rcode, RecordType};
+use crate::name::labels;
+use crate::pool::{AddressBook, Family, NodeId};
+
+/// Items of the answer section: a CNAME chain of the longest kind and its end.
+const MAX_ANSWER_ITEMS: usize = 20;
+/// Items of the additional section; what is beyond was optional anyway.
+const MAX_ADDITIONAL_ITEMS: usize = 32;
+
+/// A pointer to the question's name (RFC 1035 §4.1.4).
+const POINTER_TO_QUESTION: [u8; 2] = [0xc0, HEADER as u8];
+/// Octets of a record before its data, with a pointer as owner: owner, type, class, TTL, length.
+const RECORD_FIXED: usize = 12;
+
+/// What is answered, before it is bytes.
+#[derive(Default)]
+pub struct Reply<'s> {
+    /// The response code.
+    pub rcode: Rcode,
+    /// AA: the answer comes from a zone that is served here.
+    pub is_authoritative: bool,
+    /// The answer section.
+    pub answer: ArrayVec<Item<'s>, MAX_ANSWER_ITEMS>,
+    /// The authority section: the SOA of a negative answer, the NS of a referral.
+    pub authority: Option<Item<'s>>,
+    /// The additional section.
+    pub additional: ArrayVec<Item<'s>, MAX_ADDITIONAL_ITEMS>,
+    /// Scope prefix length of the client subnet; 0 for what is the same for every client.
+    pub scope: u8,
+    /// An extended error, sent if the query has EDNS.
+    pub error: Option<ExtendedError>,
+}
+
+/// An RRset to be written.
+pub struct Item<'s> {
+    /// Its owner.
+    pub owner: Owner<'s>,
+    /// Its records.
+    pub records: Records<'s>,
+    /// Its TTL, where it differs from that of the records.
+    pub ttl: Option<u32>,
+    /// The reply is truncated if it does not fit (RFC 2181 §9, RFC 9471).
+    pub is_required: bool,
+}
+
+/// Records of one RRset.
+#[derive(Clone, Copy)]
+pub enum Records<'s> {
+    /// Ready-made: each with a pointer to the question as owner, type, class, TTL, length, data.
+    Ready {
+        /// How many.
+        count: u16,
+        /// One behind the other.
+        bytes: &'s [u8],
+    },
+    /// A or AAAA of nodes.
+    Addresses {
+        /// Which of the two.
+        family: Family,
+        /// The nodes, each of which has an address of the family.
+        nodes: &'s [NodeId],
+        /// Where their addresses are.
+        book: &'s AddressBook,
+    },
+}
+
+/// The owner of an RRset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner<'s> {
+    /// The name of the question.
+    Question,
+    /// The data of the record before it: the target of a CNAME.
+    Target,
+    /// Any other name, in uncompressed wire form.
+    Name(&'s [u8]),
+}
+
+impl Default for Rcode {
+    fn default() -> Self {
+        Self::NOERROR
+    }
+}
+
+impl<'s> Item<'s> {
+    /// An RRset that must be in the reply.
+    #[inline]
+    pub fn required(owner: Owner<'s>, records: Records<'s>) -> Self {
+        Self { owner, records, ttl: None, is_required: true }
+    }
+}
+
+impl Reply<'_> {
+    /// Writes the reply to the start of `out` and returns its length.
+    ///
+    /// It is at most `limit` octets long, and over UDP `limit` is `udp_limit`; `out` has room for them.
+    pub fn write(&self, query: &Query<'_>, limit: usize, out: &mut [u8]) -> usize {
+        let opt = query.edns.as_ref().map(|edns| OptReply {
+            query: edns,
+            rcode: self.rcode,
+            scope: self.scope,
+            error: self.error,
+        });
+        let question = query.question();
+        let opt_length = opt.as_ref().map_or(0, OptReply::len);
+        let mut writer = Writer { at: HEADER + question.len(), limit: limit.min(out.len()) - opt_length, out, target: 0 };
+        writer.out[HEADER..writer.at].copy_from_slice(question);
+
+        let mut is_truncated = false;
+        let mut counts = [0; 3];
+        let sections = [&self.answer[..], self.authority.as_slice(), &self.additional[..]];
+        'sections: for (count, items) in counts.iter_mut().zip(sections) {
+            for item in items {
+                match writer.put(item, question) {
+                    Some(written) => *count += written,
+                    None if item.is_required => {
+                        is_truncated = true;
+                        break 'sections;
+                    }
+                    None => {}
+                }
+            }
+        }
+        let [answers, authorities, additionals] = counts;
+        let mut length = writer.at;
+        if let Some(opt) = &opt {
+            opt.write(&mut writer.out[length..]);
+            length += opt_length;
+        }
+        let [copied_opcode_and_rd, copied_cd] = query.copied_flags();
+        let flags = 0x80 | u8::from(self.is_authoritative) << 2 | u8::from(is_truncated) << 1 | copied_opcode_and_rd;
+        let [id_high, id_low] = query.id();
+        let [an_high, an_low] = u16::to_be_bytes(answers);
+        let [ns_high, ns_low] = u16::to_be_bytes(authorities);
+        let [ar_high, ar_low] = u16::to_be_bytes(additionals + u16::from(opt.is_some()));
+        let rcode = copied_cd | (self.rcode.0 & 0x0f) as u8;
+        writer.out[..HEADER].copy_from_slice(&[
+            id_high,
+            id_low,
+            flags,
+            rcode,
+            0,
+            u8::from(!question.is_empty()),
+            an_high,
+            an_low,
+            ns_high,
+            ns_low,
+            ar_high,
+            ar_low,
+        ]);
+        length
+    }
+}
+
+/// The most octets of a reply over UDP: what the client offers, and never more than we like (RFC 9715).
+#[inline]
+pub fn udp_limit(query: &Query<'_>) -> usize {
+    query.edns.as_ref().map_or(MIN_UDP, |edns| edns.payload.min(MAX_UDP))
+}
+
+struct Writer<'o> {
+    out: &'o mut [u8],
+    at: usize,
+    limit: usize,
+    /// Where the data of the last record begins.
+    target: usize,
+}
+
+impl Writer<'_> {
+    /// Writes an RRset whole and returns how many records it has; none if there is no room for it.
+    #[inline]
+    fn put(&mut self, item: &Item<'_>, question: &[u8]) -> Option<u16> {
+        match item.records {
+            Records::Ready { count, bytes } if item.owner == Owner::Question && item.ttl.is_none() => {
+                let end = self.at + bytes.len();
+                self.room(end)?.copy_from_slice(bytes);
+                self.target = self.at + RECORD_FIXED;
+                self.at = end;
+                Some(count)
+            }
+            Records::Ready { count, bytes } => {
+                let start = self.at;
+                let put = self.put_each(item, bytes, question);
+                if put.is_none() {
+                    self.at = start;
+                }
+                put.map(|()| count)
+            }
+            Records::Addresses { family, nodes, book } => {
+                let start = self.at;
+                let put = self.put_addresses(item, family, nodes, book, question);
+                if put.is_none() {
+                    self.at = start;
+                }
+                put
+            }
+        }
+    }
+
+    /// The octets from here to `end`, if they are within the limit.
+    #[inline]
+    fn room(&mut self, end: usize) -> Option<&mut [u8]> {
+        if end > self.limit { None } else { self.out.get_mut(self.at..end) }
+    }
+
+    /// Writes ready-made records one by one, with another owner or TTL.
+    fn put_each(&mut self, item: &Item<'_>, bytes: &[u8], question: &[u8]) -> Option<()> {
+        let mut rest = bytes;
+        // All records of the RRset belong to the target of the record before the first.
+        let target = self.target;
+        while let Some(&[_, _, t1, t2, c1, c2, ttl1, ttl2, ttl3, ttl4, l1, l2]) = rest.first_chunk() {
+            let length = usize::from(u16::from_be_bytes([l1, l2]));
+            let (record, after) = rest.split_at_checked(RECORD_FIXED + length)?;
+            rest = after;
+            self.put_owner(item.owner, target, question)?;
+            let [ttl1, ttl2, ttl3, ttl4] = item.ttl.map_or([ttl1, ttl2, ttl3, ttl4], u32::to_be_bytes);
+            let end = self.at + RECORD_FIXED - 2 + length;
+            let room = self.room(end)?;
+            room[..10].copy_from_slice(&[t1, t2, c1, c2, ttl1, ttl2, ttl3, ttl4, l1, l2]);
+            room[10..].copy_from_slice(&record[RECORD_FIXED..]);
+            self.target = end - length;
+            self.at = end;
+        }
+        Some(())
+    }
+
+    #[inline]
+    fn put_addresses(
+        &mut self,
+        item: &Item<'_>,
+        family: Family,
+        nodes: &[NodeId],
+        book: &AddressBook,
+        question: &[u8],
+    ) -> Option<u16> {
+        let (RecordType(rtype), length) = match family {
+            Family::V4 => (RecordType::A, 4),
+            Family::V6 => (RecordType::AAAA, 16),
+        };
+        let [t1, t2] = rtype.to_be_bytes();
+        let [c1, c2] = CLASS_IN.to_be_bytes();
+        let [ttl1, ttl2, ttl3, ttl4] = item.ttl.unwrap_or(0).to_be_bytes();
+        let fixed = [t1, t2, c1, c2, ttl1, ttl2, ttl3, ttl4, 0, length as u8];
+        let target = self.target;
+        for &node in nodes {
+            self.put_owner(item.owner, target, question)?;
+            let end = self.at + fixed.len() + length;
+            let room = self.room(end)?;
+            room[..fixed.len()].copy_from_slice(&fixed);
+            match family {
+                Family::V4 => room[fixed.len()..].copy_from_slice(book.v4(node)),
+                Family::V6 => room[fixed.len()..].copy_from_slice(book.v6(node)),
+            }
+            self.at = end;
+        }
+        Some(nodes.len() as u16)
+    }
+
+    #[inline]
+    fn put_owner(&mut self, owner: Owner<'_>, target: usize, question: &[u8]) -> Option<()> {
+        match owner {
+            Owner::Question => self.put_bytes(&POINTER_TO_QUESTION),
+            // RFC 1035 §4.1.4: a pointer has 14 bits; a chain that begins behind them is written out.
+            Owner::Target if target < 0x4000 => self.put_bytes(&(0xc000 | target as u16).to_be_bytes()),
+            Owner::Target => {
+                let end = target + name_length(&self.out[target..]);
+                let length = end - target;
+                let to = self.at;
+                self.room(to + length)?;
+                self.out.copy_within(target..end, to);
+                self.at = to + length;
+                Some(())
+            }
+            Owner::Name(wire) => {
+                let (kept, pointer) = compress(wire, question);
+                self.put_bytes(&wire[..kept])?;
+                match pointer {
+                    Some(pointer) => self.put_bytes(&pointer),
+                    None => self.put_bytes(&[0]),
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn put_bytes(&mut self, bytes: &[u8]) -> Option<()> {
+        let end = self.at + bytes.len();
+        self.room(end)?.copy_from_slice(bytes);
+        self.at = end;
+        Some(())
+    }
+}
+
+/// How many octets of a name stand before what it has in common with the question's name, and the
+/// pointer to that; without a pointer, the name but for its root.
+fn compress(wire: &[u8], question: &[u8]) -> (usize, Option<[u8; 2]>) {
+    let asked = &question[..question.len().saturating_sub(4)];
+    let mut at = 0;
+    for label in labels(wire) {
+        let rest = &wire[at..];
+        if let Some(start) = asked.len().checked_sub(rest.len())
+            && asked[start..].eq_ignore_ascii_case(rest)
+            && label_starts(asked, start)
+        {
+            return (at, Some((0xc000 | (HEADER + start) as u16).to_be_bytes()));
+        }
+        at += 1 + label.len();
+    }
+    (at, None)
+}
+
+/// Whether a label of the name starts at this octet.
+fn label_starts(wire: &[u8], start: usize) -> bool {
+    let mut at = 0;
+    for label in labels(wire) {
+        if at >= start {
+            break;
+        }
+        at += 1 + label.len();
+    }
+    at == start
+}
+
+/// Octets of the uncompressed name at the start of `bytes`.
+fn name_length(bytes: &[u8]) -> usize {
+    labels(bytes).map(|label| 1 + label.len()).sum::<usize>() + 1
+}
