@@ -12,27 +12,22 @@ use crate::wire::Rcode;
 /// The most events that may wait for the feed.
 const MAX_EVENTS: usize = 64;
 /// Response codes that are counted one by one; the others share the last place.
-pub const RCODES: usize = 17;
+const RCODES: usize = 17;
 
 /// Counts of one writer, a UDP worker or the streams; others read them at any time.
 pub struct Counts {
-    /// Messages that were received.
-    pub received: AtomicU64,
-    /// Messages that got no reply: no queries.
-    pub dropped: AtomicU64,
-    /// Replies by response code.
-    pub replies: [AtomicU64; RCODES],
-    /// Replies that could not be sent.
-    pub unsent: AtomicU64,
-    /// Steered answers.
-    pub steered: AtomicU64,
-    /// Steered answers that named the node; an answer of m nodes counts 1/m for each, in `NODE_UNIT`.
+    received: AtomicU64,
+    dropped: AtomicU64,
+    replies: [AtomicU64; RCODES],
+    unsent: AtomicU64,
+    steered: AtomicU64,
+    /// An answer of m nodes counts 1/m for each, in `NODE_UNIT`.
     nodes: Box<[AtomicU64]>,
     regions: Box<[AtomicU64]>,
 }
 
 /// What one whole answer counts for a node: divisible by all usual numbers of nodes.
-pub const NODE_UNIT: u64 = 5_040;
+const NODE_UNIT: u64 = 5_040;
 
 impl Counts {
     /// All zero.
@@ -64,10 +59,39 @@ impl Counts {
         self.steered.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a message that came.
+    #[inline]
+    pub fn received(&self) {
+        self.received.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a message that gets no reply.
+    #[inline]
+    pub fn dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a reply by its response code.
     #[inline]
     pub fn replied(&self, rcode: Rcode) {
         self.replies[usize::from(rcode.0).min(RCODES - 1)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts replies that could not be sent.
+    pub fn unsent(&self, replies: u64) {
+        self.unsent.fetch_add(replies, Ordering::Relaxed);
+    }
+
+    /// Totals since the start.
+    pub fn totals(&self) -> Totals {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Totals {
+            received: load(&self.received),
+            dropped: load(&self.dropped),
+            replies: self.replies.each_ref().map(load),
+            unsent: load(&self.unsent),
+            steered: load(&self.steered),
+        }
     }
 
     /// Answers that named the node, since the start, in whole answers.
@@ -86,6 +110,21 @@ impl Default for Counts {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What one writer counted since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Totals {
+    /// Messages that came.
+    pub received: u64,
+    /// Messages that got no reply, because they are no queries.
+    pub dropped: u64,
+    /// Replies by response code; the last place is for all codes from there on.
+    pub replies: [u64; RCODES],
+    /// Replies that could not be sent.
+    pub unsent: u64,
+    /// Steered answers.
+    pub steered: u64,
 }
 
 /// What the feed is told from outside its own inputs.

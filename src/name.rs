@@ -251,7 +251,7 @@ pub fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
 /// Canonical order of RFC 4034 §6.1: by labels from the right, each as lower-case octets.
 pub fn canonical_order(a: &[u8], b: &[u8]) -> Ordering {
     let (left, right) = (Labels::of(a), Labels::of(b));
-    let mut pairs = left.from_root(a).zip(right.from_root(b));
+    let mut pairs = left.towards_leaf(a).zip(right.towards_leaf(b));
     pairs
         .find_map(|(x, y)| {
             let order = x.iter().map(u8::to_ascii_lowercase).cmp(y.iter().map(u8::to_ascii_lowercase));
@@ -344,7 +344,7 @@ impl LookupName {
     pub fn suffix_hashes(&self) -> SuffixHashes {
         let mut hashes = [ROOT_HASH; MAX_LABELS + 1];
         let mut hash = ROOT_HASH;
-        for (index, label) in self.labels.from_root(self.wire()).enumerate() {
+        for (index, label) in self.labels.towards_leaf(self.wire()).enumerate() {
             hash = extend_hash(hash, label);
             hashes[index + 1] = hash;
         }
@@ -383,7 +383,7 @@ pub fn extend_hash(parent: u32, label: &[u8]) -> u32 {
 
 /// The hash of a whole name in lower-case wire form.
 pub fn hash_wire(wire: &[u8]) -> u32 {
-    Labels::of(wire).from_root(wire).fold(ROOT_HASH, extend_hash)
+    Labels::of(wire).towards_leaf(wire).fold(ROOT_HASH, extend_hash)
 }
 
 /// Where each label of a name starts.
@@ -406,7 +406,7 @@ impl Labels {
     }
 
     #[inline]
-    fn from_root<'a>(&self, wire: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    fn towards_leaf<'a>(&self, wire: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.starts[..usize::from(self.count)].iter().rev().map(|&start| {
             let at = usize::from(start);
             &wire[at + 1..at + 1 + usize::from(wire[at])]
