@@ -9,7 +9,7 @@ use proptest::prelude::{any, prop_assert};
 use proptest::test_runner::{Config as Effort, TestCaseError, TestRunner};
 use thalweg::config;
 use thalweg::diagnostic::{Diagnostic, Source, has_errors};
-use thalweg::pool::Answers;
+use thalweg::pool::{Answers, Bitrate, MAX_NODES};
 
 #[test]
 fn wrong_configurations_give_the_messages_that_are_written_down() {
@@ -35,7 +35,7 @@ fn wrong_configurations_give_the_messages_that_are_written_down() {
 
 /// All diagnostics of a case, drawn, in order.
 fn messages(case: &Path) -> String {
-    let text = fs::read_to_string(case).unwrap();
+    let text = fs::read_to_string(case).expect("the case can be read");
     let variables = fs::read_to_string(case.with_extension("environment")).unwrap_or_default();
     let split = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
     let environment: Vec<_> = variables.lines().filter_map(split).collect();
@@ -53,7 +53,7 @@ fn the_shipped_example_loads_without_a_word() {
     assert_eq!(config.zones.directory.value, Path::new("zones"));
     assert!(config.geoip.databases.is_empty());
     let fra2 = &config.nodes.iter().find(|node| node.value.name == "fra2").unwrap().value;
-    assert_eq!(fra2.capacity.egress.map(|egress| egress.megabits()), Some(2500.0));
+    assert_eq!(fra2.capacity.egress.map(Bitrate::megabits), Some(2500.0));
     assert_eq!(fra2.interval, Duration::from_secs(5));
     assert_eq!(fra2.exporters[0].url, "http://198.51.100.11:9100/metrics");
     let rooms = &config.services.iter().find(|service| service.value.name.is_wildcard()).unwrap().value;
@@ -96,7 +96,10 @@ fn the_environment_wins_over_the_file() {
 
 #[test]
 fn the_smallest_file_gets_every_default() {
-    let text = "[service.\"play.live.example\"]\n[node.a]\naddresses = [\"2001:db8::1\"]\nexporters = { node = \"http://{address}:9100/\" }\n";
+    let text = concat!(
+        "[service.\"play.live.example\"]\n",
+        "[node.a]\naddresses = [\"2001:db8::1\"]\nexporters.node = \"http://{address}:9100/\"\n"
+    );
     let (config, diagnostics) = config::read(&Source::new("thalweg.toml", text), &[]);
     assert_eq!(one_line_each(&diagnostics), Vec::<String>::new());
     let config = config.unwrap();
@@ -107,6 +110,19 @@ fn the_smallest_file_gets_every_default() {
     assert_eq!(config.services[0].value.pool, "default");
     assert!(config.pools[0].value.selects(&config.nodes[0].value));
     assert_eq!(config.nodes[0].value.exporters[0].url, "http://[2001:db8::1]:9100/");
+}
+
+#[test]
+fn one_node_too_many_is_refused_and_not_one_fewer() {
+    let node = |index: usize| format!("[node.n{index}]\naddresses = [\"10.0.{}.{}\"]\n", index / 256, index % 256);
+    let as_many = (0..MAX_NODES).map(node).collect::<String>();
+    let one_more = format!("{as_many}{}", node(MAX_NODES));
+    let (config, diagnostics) = config::read(&Source::new("thalweg.toml", as_many), &[]);
+    assert_eq!((config.unwrap().nodes.len(), diagnostics.len()), (MAX_NODES, 0));
+    let (config, diagnostics) = config::read(&Source::new("thalweg.toml", one_more), &[]);
+    assert!(config.is_none());
+    let expected = "thalweg.toml:8193:7: error: there are 4097 nodes, at most 4096 are allowed";
+    assert_eq!(one_line_each(&diagnostics), [expected]);
 }
 
 #[test]
@@ -155,7 +171,7 @@ fn no_text_makes_the_reader_panic() {
 }
 
 fn example() -> Source {
-    Source::new("thalweg.toml", fs::read_to_string(root().join("thalweg.toml")).unwrap())
+    Source::new("thalweg.toml", fs::read_to_string(root().join("thalweg.toml")).expect("the example can be read"))
 }
 
 fn root() -> PathBuf {

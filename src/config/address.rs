@@ -5,10 +5,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use hyper::Uri;
 
-use crate::diagnostic::Diagnostic;
-
 use super::tree::Item;
-use super::value::{Reading, shown, string, write, wrong};
+use super::value::{Reading, Wrong, shown, string, write, wrong};
 
 /// Stands in a URL for the node's first address.
 const PLACEHOLDER: &str = "{address}";
@@ -16,13 +14,19 @@ const PLACEHOLDER: &str = "{address}";
 /// An address and port to listen on.
 pub(super) fn listen(item: &Item, usual_port: u16) -> Reading<SocketAddr> {
     let expected = "an address with a port";
-    let text = string(item, expected)?;
+    let numbers = || {
+        let (v4, v6) = (format!("127.0.0.1:{usual_port}"), format!("[::1]:{usual_port}"));
+        format!("write it in numbers, such as `\"{v4}\"` or `\"{v6}\"`; names are not looked up")
+    };
+    let text = string(item, expected).map_err(|wrong| wrong.help(numbers()))?;
     text.parse().map_err(|_| {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         let help = match (bare.parse::<IpAddr>(), text.strip_prefix(':').or_else(|| text.strip_prefix("*:"))) {
             (Ok(address), _) => write(SocketAddr::new(address, usual_port).to_string()),
-            (_, Some(port)) => format!("write `\"0.0.0.0:{port}\"` for all IPv4 addresses, `\"[::]:{port}\"` for all IPv6 ones"),
-            _ => format!("write it in numbers, such as `\"127.0.0.1:{usual_port}\"` or `\"[::1]:{usual_port}\"`; names are not looked up"),
+            (_, Some(port)) => {
+                format!("write `\"0.0.0.0:{port}\"` for all IPv4 addresses, `\"[::]:{port}\"` for all IPv6 ones")
+            }
+            _ => numbers(),
         };
         wrong(item, expected).help(help)
     })
@@ -37,7 +41,7 @@ pub(super) fn of_node(item: &Item) -> Reading<IpAddr> {
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
             let v4 = v6.to_ipv4_mapped().map(|v4| v4.to_string()).unwrap_or_default();
             return Err(
-                Diagnostic::error(format!("{} is an IPv4 address in IPv6 clothes", shown(item))).help(write(v4))
+                Wrong::new(format!("{} is an IPv4 address in the form of an IPv6 one", shown(item))).help(write(v4))
             );
         }
         _ if address.is_unspecified() => "is no machine's address",
@@ -46,7 +50,7 @@ pub(super) fn of_node(item: &Item) -> Reading<IpAddr> {
         IpAddr::V4(_) | IpAddr::V6(_) => return Ok(address),
     };
     let help = "write the address at which viewers reach the node";
-    Err(Diagnostic::error(format!("{} {why}", shown(item))).help(help))
+    Err(Wrong::new(format!("{} {why}", shown(item))).help(help))
 }
 
 /// What may have been meant by a text that is no address.
@@ -68,7 +72,7 @@ pub(super) fn exporter(item: &Item) -> Reading<String> {
     let text = string(item, expected)?;
     // Any address shows whether the rest is right.
     let filled = fill(text, Ipv6Addr::LOCALHOST.into());
-    let because = |why: &str| Diagnostic::error(format!("{} is not a URL of an exporter: {why}", shown(item)));
+    let because = |why: &str| Wrong::new(format!("{} is not a URL of an exporter: {why}", shown(item)));
     if let Some(start) = filled.find(['{', '}']) {
         let end = filled[start..].find('}').map_or(filled.len(), |length| start + length + 1);
         let why = format!("only `{PLACEHOLDER}` is filled in, not `{}`", &filled[start..end]);
@@ -80,7 +84,10 @@ pub(super) fn exporter(item: &Item) -> Reading<String> {
         Err(_) if !text.contains("://") => {
             return Err(because("it has no scheme").help(write(format!("http://{text}"))));
         }
-        Err(error) => return Err(because(&error.to_string())),
+        Err(_) => {
+            let help = "write `\"http://{address}:9100/metrics\"`; an IPv6 address stands in brackets";
+            return Err(because("host and port cannot be read").help(help));
+        }
     };
     let Some(authority) = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https"))) else {
         return Err(because("it must begin with `http://` or `https://`"));

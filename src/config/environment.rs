@@ -1,9 +1,10 @@
 //! Variables `THALWEG_…` laid over the tree of the file: `THALWEG_SERVER__ADMIN` is `server.admin`.
 #![deny(clippy::disallowed_methods)]
 
-use crate::diagnostic::{Diagnostic, Source, nearest};
+use crate::diagnostic::{Diagnostic, Source};
 
 use super::tree::{Entry, Item, Value};
+use super::value::{Reading, Wrong, did_you_mean};
 use super::written::{Place, Problems};
 
 /// What the names of our variables begin with.
@@ -24,8 +25,8 @@ pub(super) fn overlay(tree: &mut Vec<Entry>, environment: &[(String, String)], p
         } else if keys.iter().any(String::is_empty) {
             let help = "write `THALWEG_TABLE__KEY`: two underscores between the levels";
             problems.add(&variable.name_place(), Diagnostic::error("a level of the name is empty").help(help));
-        } else if let Err(diagnostic) = variable.set(tree, &keys, 0) {
-            problems.add(&variable.name_place(), diagnostic);
+        } else if let Err(wrong) = variable.set(tree, &keys, 0) {
+            problems.add(&variable.name_place(), wrong);
         }
     }
 }
@@ -65,7 +66,7 @@ impl<'a> Variable<'a> {
     }
 
     /// Walks down from the table at `level` and sets the last key.
-    fn set(&self, table: &mut Vec<Entry>, keys: &[String], level: usize) -> Result<(), Diagnostic> {
+    fn set(&self, table: &mut Vec<Entry>, keys: &[String], level: usize) -> Reading<()> {
         // Names of the operator's may have capitals, which the environment's do not show.
         let found = table.iter().position(|entry| entry.key.to_lowercase() == keys[level]);
         if level + 1 == keys.len() {
@@ -79,10 +80,9 @@ impl<'a> Variable<'a> {
         let at = match found {
             Some(at) => at,
             None if level == 1 && NAMED_TABLES.contains(&keys[0].as_str()) => {
-                let names = table.iter().map(|entry| entry.key.as_str());
-                let known = nearest(&keys[1], names).map(|name| format!("did you mean `{name}`?"));
+                let known = did_you_mean(&keys[1], table.iter().map(|entry| entry.key.as_str()));
                 let message = format!("there is no {} `{}` in the file whose key could be set", keys[0], keys[1]);
-                return Err(Diagnostic::error(message).maybe_help(known));
+                return Err(Wrong::new(message).maybe_help(known));
             }
             None => {
                 let item = Item { value: Value::Table(Vec::new()), place: self.name_place() };
@@ -92,7 +92,7 @@ impl<'a> Variable<'a> {
         };
         match &mut table[at].item.value {
             Value::Table(below) => self.set(below, keys, level + 1),
-            _ => Err(Diagnostic::error(format!("`{}` is no table, it has no keys", keys[..=level].join(".")))),
+            _ => Err(Wrong::new(format!("`{}` is no table, it has no keys", keys[..=level].join(".")))),
         }
     }
 }

@@ -164,7 +164,7 @@ fn read_named<T>(
 }
 
 fn read_server(mut table: Table<'_>) -> ServerTable {
-    let dns = table.list("dns", |item| address::listen(item, defaults::DNS_PORT));
+    let dns = table.filled_list("dns", |item| address::listen(item, defaults::DNS_PORT));
     let tls = table.table("tls", "server.tls").map(read_secure);
     let quic = table.table("quic", "server.quic").map(read_secure);
     let admin = table.value("admin", |item| address::listen(item, defaults::ADMIN_PORT));
@@ -185,7 +185,7 @@ fn read_secure(mut table: Table<'_>) -> SecureTable {
     table.require("listen", "write `listen = [\"0.0.0.0:853\", \"[::]:853\"]`");
     table.require("certificate", "name the PEM file of the certificate and its chain");
     table.require("key", "name the PEM file of the private key");
-    let listen = table.list("listen", |item| address::listen(item, defaults::TLS_PORT));
+    let listen = table.filled_list("listen", |item| address::listen(item, defaults::TLS_PORT));
     let certificate = table.value("certificate", value::path);
     let key = table.value("key", value::path);
     table.finish();
@@ -268,7 +268,7 @@ fn read_defaults(mut table: Table<'_>) -> Option<NodeSettings> {
 
 fn read_node(name: Written<String>, mut table: Table<'_>) -> NodeTable {
     table.require("addresses", "write `addresses = [\"198.51.100.10\"]`: what viewers are told");
-    let addresses = values(table.list("addresses", address::of_node));
+    let addresses = values(table.filled_list("addresses", address::of_node));
     let settings = read_settings(&mut table);
     table.finish();
     NodeTable { name, addresses, settings }

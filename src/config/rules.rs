@@ -113,10 +113,6 @@ fn check_listeners(server: &ServerTable, problems: &Problems) {
         quic.as_ref().and_then(|quic| quic.listen.as_ref()),
     ];
     for list in written.into_iter().flatten() {
-        // A list whose only values are wrong has been reported already.
-        if list.place.as_ref().is_some_and(|place| place.text().trim_matches(['[', ']']).trim().is_empty()) {
-            problems.add_to(list, Diagnostic::error("the list is empty").help("name an address, or leave the key out"));
-        }
         for (index, address) in list.value.iter().enumerate() {
             if address.value.port() != 0 && list.value[..index].iter().any(|earlier| earlier.value == address.value) {
                 problems.add_to(address, Diagnostic::error(format!("`{}` is there twice", address.value)));
@@ -278,6 +274,10 @@ fn check_selection(
             },
         );
         problems.add(&pool.select_place, Diagnostic::error(message).help(help));
+    }
+    // If a pool lacks its nodes, those are likely the nodes that lack their pool.
+    if selected.len() < file.pools.len() {
+        return;
     }
     for (node, pools) in file.nodes.iter().zip(memberships) {
         if pools.is_empty() && !file.pools.is_empty() {

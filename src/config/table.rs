@@ -1,13 +1,14 @@
 //! A table of the file as a cursor: each key is taken once, what is wrong with it is reported, and reading goes on.
 #![deny(clippy::disallowed_methods)]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::diagnostic::Diagnostic;
 
 use super::later;
 use super::tree::{Entry, Item, Value};
-use super::value::{Reading, did_you_mean, shown, string, text, wrong};
+use super::value::{Reading, Wrong, did_you_mean, shown, string, text, wrong};
 use super::written::{Place, Problems, Written};
 
 /// A table whose keys are being taken.
@@ -77,6 +78,20 @@ impl<'p> Table<'p> {
         })
     }
 
+    /// A list that has at least one value.
+    pub(super) fn filled_list<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&Item) -> Reading<T>,
+    ) -> Option<Written<Vec<Written<T>>>> {
+        let is_empty = |entry: &Entry| matches!(&entry.item.value, Value::Array(items) if items.is_empty());
+        if let Some(entry) = self.entries.iter().find(|entry| entry.key == key && is_empty(entry)) {
+            let message = format!("`{key}` is empty: it needs at least one value");
+            self.problems.error(&entry.item.place, message);
+        }
+        self.list(key, read)
+    }
+
     /// A list, each value read alike; wrong ones are reported and left out.
     pub(super) fn list<T>(
         &mut self,
@@ -124,7 +139,7 @@ impl<'p> Table<'p> {
         let mut tables = Vec::new();
         for Entry { key: name, key_place, item } in entries {
             let Some(entries) = self.entries_of(item) else { continue };
-            let path = if name.contains('.') { format!("{key}.\"{name}\"") } else { format!("{key}.{name}") };
+            let path = format!("{key}.{}", printed(&name));
             let table = Table {
                 kind: key,
                 path,
@@ -142,7 +157,7 @@ impl<'p> Table<'p> {
     pub(super) fn finish(self) {
         for entry in &self.entries {
             let diagnostic = match later::find_key(self.kind, &entry.key) {
-                Some(later) => not_built(&self.path_of(&entry.key), later),
+                Some(later) => not_built(&self.path_of(&entry.key), later).into(),
                 None => self.unknown(entry),
             };
             self.problems.add(&entry.key_place, diagnostic);
@@ -161,7 +176,7 @@ impl<'p> Table<'p> {
             let name = dotted_name(self.path.trim_start_matches(self.kind).trim_start_matches('.'), entry, &self.known);
             return diagnostic.help(format!("a name with dots is quoted: `[{}.\"{name}\"]`", self.kind));
         }
-        if self.known.is_empty() { diagnostic } else { diagnostic.help(format!("it knows {}", listed(&self.known))) }
+        if self.known.is_empty() { diagnostic } else { diagnostic.help(format!("known here: {}", listed(&self.known))) }
     }
 
     fn path_of(&self, key: &str) -> String {
@@ -179,9 +194,11 @@ impl<'p> Table<'p> {
             return Some(entries);
         }
         let diagnostic = Diagnostic::error(format!("{} stands where a table is expected", shown(&item)));
-        let help =
-            matches!(item.value, Value::Variable(_)).then_some("set the keys of the table one by one".to_owned());
-        self.problems.add(&item.place, diagnostic.maybe_help(help));
+        let help = match item.value {
+            Value::Variable(_) => "set the keys of the table one by one",
+            _ => "write the keys of the table in braces: `{ key = value, … }`",
+        };
+        self.problems.add(&item.place, diagnostic.help(help));
         None
     }
 }
@@ -196,9 +213,9 @@ fn read_item<T>(item: &Item, read: &impl Fn(&Item) -> Reading<T>, problems: &Pro
     }
 }
 
-fn not_built(what: &str, later: &later::Later) -> Diagnostic {
+fn not_built(what: &str, later: &later::Later) -> Wrong {
     let message = format!("`{what}` is known, but its feature is not built yet");
-    Diagnostic::error(message).help(format!("remove it for now: {}", later.instead))
+    Wrong::new(message).help(format!("remove it for now: {}", later.instead))
 }
 
 /// The name that was meant by `[service.play.live.example]`, which TOML reads as four tables.
@@ -213,6 +230,12 @@ fn dotted_name(first: &str, entry: &Entry, known: &[&str]) -> String {
         below = &next.item.value;
     }
     name
+}
+
+/// A name as it stands in a path of TOML.
+fn printed(name: &str) -> Cow<'_, str> {
+    let is_bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if is_bare { Cow::Borrowed(name) } else { Cow::Owned(format!("\"{}\"", name.escape_debug())) }
 }
 
 fn listed(words: &[&str]) -> String {

@@ -1,6 +1,8 @@
 //! TOML as a tree in which every key and value knows its place.
 #![deny(clippy::disallowed_methods)]
 
+use std::ops::Range;
+
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, Error};
 
@@ -46,7 +48,7 @@ pub(super) fn parse(source: &Source, problems: &Problems) -> Option<Vec<Entry>> 
     }
     let mut seen = Vec::new();
     for error in errors {
-        let span = error.span().unwrap_or(0..0);
+        let span = whole_word(&source.text, error.span().unwrap_or(0..0));
         // One mistake in a dotted key comes once for each of its dots.
         if !seen.contains(&span) {
             report(&Place::in_file(source, span.clone()), &error, problems);
@@ -58,7 +60,7 @@ pub(super) fn parse(source: &Source, problems: &Problems) -> Option<Vec<Entry>> 
 
 fn report(place: &Place, error: &Error, problems: &Problems) {
     let word = place.text();
-    let is_bare_word = !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_.:/%".contains(c));
+    let is_bare_word = !word.is_empty() && word.chars().all(is_of_word);
     let diagnostic = match error.message() {
         // The parser takes words which begin with `n` or `i` for `nan` and `inf`.
         message if is_bare_word && (message.contains("must be quoted") || message.contains("invalid float")) => {
@@ -68,6 +70,16 @@ fn report(place: &Place, error: &Error, problems: &Problems) {
         message => Diagnostic::error(format!("this is not TOML: {message}")),
     };
     problems.add(place, diagnostic);
+}
+
+/// The parser takes the front of `127.0.0.1` for a number and complains about the rest alone.
+fn whole_word(text: &str, span: Range<usize>) -> Range<usize> {
+    let Some(front) = text.get(..span.start).filter(|_| !span.is_empty()) else { return span };
+    front.trim_end_matches(is_of_word).len()..span.end
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || "-_.:/%".contains(c)
 }
 
 /// The entries of a table in the order in which they were written.

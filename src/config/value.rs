@@ -14,27 +14,62 @@ use super::tree::{Item, Value};
 use super::units;
 
 /// A value, or what is wrong with what was written.
-pub(super) type Reading<T> = Result<T, Diagnostic>;
+pub(super) type Reading<T> = Result<T, Wrong>;
+
+/// What is wrong with a value, and what to do: an error whose place the caller knows.
+pub(super) struct Wrong {
+    message: String,
+    help: Option<String>,
+}
+
+impl Wrong {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None }
+    }
+
+    pub(super) fn help(self, text: impl Into<String>) -> Self {
+        Self { help: Some(text.into()), ..self }
+    }
+
+    pub(super) fn maybe_help(self, help: Option<String>) -> Self {
+        Self { help, ..self }
+    }
+}
+
+impl From<Wrong> for Diagnostic {
+    fn from(wrong: Wrong) -> Self {
+        Self::error(wrong.message).maybe_help(wrong.help)
+    }
+}
 
 /// Any string.
 pub(super) fn text(item: &Item) -> Reading<String> {
-    let found = string(item, "a string")?;
+    let found = string(item, "a string").map_err(|wrong| wrong.maybe_help(quoted(item)))?;
     Ok(found.to_owned())
 }
 
 /// The path of a file or directory.
 pub(super) fn path(item: &Item) -> Reading<PathBuf> {
-    match string(item, "a path")? {
+    match string(item, "a path").map_err(|wrong| wrong.maybe_help(quoted(item)))? {
         "" => Err(wrong(item, "a path")),
         text => Ok(PathBuf::from(text)),
     }
+}
+
+/// A number or a boolean as the string that was meant.
+fn quoted(item: &Item) -> Option<String> {
+    let is_scalar = !matches!(item.value, Value::Array(_) | Value::Table(_));
+    is_scalar.then(|| write(item.place.text()))
 }
 
 /// One of a few words.
 pub(super) fn word<'a>(item: &Item, known: &[&'a str]) -> Reading<&'a str> {
     let list = known.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(" or ");
     let found = string(item, &list)?;
-    known.iter().find(|word| **word == found).copied().ok_or_else(|| wrong(item, &list))
+    known.iter().find(|word| **word == found).copied().ok_or_else(|| {
+        let meant = nearest(found, known.iter().copied());
+        wrong(item, &list).maybe_help(meant.map(write))
+    })
 }
 
 /// `true` or `false`.
@@ -84,7 +119,8 @@ pub(super) fn share(item: &Item) -> Reading<f64> {
 }
 
 fn spell_percent(percent: f64) -> Option<String> {
-    (percent > 1.0 && percent <= 100.0).then(|| format!("{percent} % is written `{}`", percent / 100.0))
+    // Below, it may as well be a share above 1.
+    (5.0..=100.0).contains(&percent).then(|| format!("{percent} % is written `{}`", percent / 100.0))
 }
 
 /// A time of a range, with its unit.
@@ -100,7 +136,7 @@ pub(super) fn duration(item: &Item, range: &RangeInclusive<Duration>) -> Reading
         return Ok(value);
     }
     let bounds = (units::print_duration(*range.start()), units::print_duration(*range.end()));
-    Err(Diagnostic::error(format!("{} is not from {} to {}", shown(item), bounds.0, bounds.1)))
+    Err(Wrong::new(format!("{} is not from {} to {}", shown(item), bounds.0, bounds.1)))
 }
 
 /// A TTL: whole seconds, from 1 to a day, with a unit.
@@ -111,8 +147,7 @@ pub(super) fn ttl(item: &Item) -> Reading<u32> {
         return Err(wrong(item, "a TTL: whole seconds, such as `\"3s\"`"));
     }
     if value.is_zero() || value > day {
-        let why = "with 0 nobody would keep the answer, beyond a day nobody would ask for the next one";
-        return Err(Diagnostic::error(format!("the TTL {} is not from 1s to 24h", shown(item))).help(why));
+        return Err(Wrong::new(format!("the TTL {} is not from 1s to 24h", shown(item))));
     }
     Ok(value.as_secs() as u32)
 }
@@ -127,7 +162,7 @@ pub(super) fn bitrate(item: &Item) -> Reading<Bitrate> {
     };
     let value =
         found.map_err(|spelling| wrong(item, expected).help(spelling.map_or_else(|| units.to_owned(), write)))?;
-    if value.0 > 0.0 { Ok(value) } else { Err(Diagnostic::error("the bit rate must be above 0")) }
+    if value.0 > 0.0 { Ok(value) } else { Err(Wrong::new("the bit rate must be above 0")) }
 }
 
 /// A point on the globe: `[latitude, longitude]`.
@@ -143,7 +178,7 @@ pub(super) fn position(item: &Item) -> Reading<Position> {
     if is_latitude(latitude) && is_longitude(longitude) {
         return Ok(Position { latitude, longitude });
     }
-    let found = Diagnostic::error(format!("latitude {latitude}, longitude {longitude} is no point on the globe"));
+    let found = Wrong::new(format!("latitude {latitude}, longitude {longitude} is no point on the globe"));
     Err(if is_latitude(longitude) && is_longitude(latitude) {
         found.help(format!("the latitude comes first: `[{longitude}, {latitude}]`?"))
     } else {
@@ -201,9 +236,9 @@ pub(super) fn prefix(item: &Item) -> Reading<Prefix> {
     let expected = "a prefix such as `\"192.0.2.0/24\"`";
     string(item, expected)?.parse().map_err(|error| match error {
         PrefixError::Address => wrong(item, expected),
-        PrefixError::Length(_) => Diagnostic::error(format!("{} is not a prefix: {error}", shown(item))),
+        PrefixError::Length(_) => Wrong::new(format!("{} is not a prefix: {error}", shown(item))),
         PrefixError::HostBits(prefix) => {
-            Diagnostic::error(format!("{} has bits behind the prefix", shown(item))).help(write(prefix.to_string()))
+            Wrong::new(format!("{} has bits behind the prefix", shown(item))).help(write(prefix.to_string()))
         }
     })
 }
@@ -211,14 +246,14 @@ pub(super) fn prefix(item: &Item) -> Reading<Prefix> {
 /// An absolute domain name, with or without the dot at its end.
 pub(super) fn domain_name(text: &str) -> Reading<Name> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(Diagnostic::error(format!("`{}` is not a domain name: it contains blanks", text.escape_debug())));
+        return Err(Wrong::new(format!("`{}` is not a domain name: it contains blanks", text.escape_debug())));
     }
-    Name::parse(text, None).map_err(|error| Diagnostic::error(format!("`{text}` is not a domain name: {error}")))
+    Name::parse(text, None).map_err(|error| Wrong::new(format!("`{text}` is not a domain name: {error}")))
 }
 
 /// What is wrong: not what was expected.
-pub(super) fn wrong(item: &Item, expected: &str) -> Diagnostic {
-    Diagnostic::error(format!("{} is not {expected}", shown(item)))
+pub(super) fn wrong(item: &Item, expected: &str) -> Wrong {
+    Wrong::new(format!("{} is not {expected}", shown(item)))
 }
 
 /// The word that was meant, as help.

@@ -52,10 +52,13 @@ impl Place {
     }
 
     /// Where it comes in the list of problems: the file from top to bottom, then the environment.
-    fn order(&self) -> (bool, usize) {
-        (self.is_variable(), self.span.start)
+    fn order(&self) -> Order {
+        (self.variable.clone(), self.span.start)
     }
 }
+
+/// Variable of the environment, none for the file; and the octet.
+type Order = (Option<Arc<str>>, usize);
 
 /// A value with its place, so that later stages can complain about it.
 #[derive(Debug, Clone)]
@@ -111,7 +114,7 @@ impl<T> Written<T> {
 /// Everything that is wrong, collected while reading goes on.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
-    list: RefCell<Vec<((bool, usize), Diagnostic)>>,
+    list: RefCell<Vec<(Order, Diagnostic)>>,
 }
 
 impl Problems {
@@ -121,15 +124,15 @@ impl Problems {
     }
 
     /// Any diagnostic that has no place yet, at a place.
-    pub(super) fn add(&self, place: &Place, diagnostic: Diagnostic) {
-        self.list.borrow_mut().push((place.order(), place.pin(diagnostic)));
+    pub(super) fn add(&self, place: &Place, diagnostic: impl Into<Diagnostic>) {
+        self.list.borrow_mut().push((place.order(), place.pin(diagnostic.into())));
     }
 
     /// Any diagnostic that has no place yet, at a value; in front of all if the value is a default.
-    pub(super) fn add_to<T>(&self, written: &Written<T>, diagnostic: Diagnostic) {
+    pub(super) fn add_to<T>(&self, written: &Written<T>, diagnostic: impl Into<Diagnostic>) {
         match &written.place {
             Some(place) => self.add(place, diagnostic),
-            None => self.list.borrow_mut().push(((false, 0), diagnostic)),
+            None => self.list.borrow_mut().push(((None, 0), diagnostic.into())),
         }
     }
 
@@ -141,7 +144,7 @@ impl Problems {
     /// All of them, in the order of their places.
     pub(super) fn into_diagnostics(self) -> Vec<Diagnostic> {
         let mut list = self.list.into_inner();
-        list.sort_by_key(|(order, _)| *order);
+        list.sort_by(|(left, _), (right, _)| left.cmp(right));
         list.into_iter().map(|(_, diagnostic)| diagnostic).collect()
     }
 }
