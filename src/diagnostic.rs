@@ -50,7 +50,8 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// What is wrong: lower case, no full stop.
     pub message: String,
-    place: Option<Place>,
+    // In a box: a diagnostic is the error of many results, which carry its size on their good path too.
+    place: Option<Box<Place>>,
     help: Option<String>,
 }
 
@@ -79,21 +80,21 @@ impl Diagnostic {
     /// Says where: octets of a source.
     #[must_use]
     pub fn at(mut self, source: &Source, span: Range<usize>) -> Self {
-        self.place = Some(Place::Text { source: source.clone(), span, label: String::new() });
+        self.place = Some(Box::new(Place::Text { source: source.clone(), span, label: String::new() }));
         self
     }
 
     /// Says where: a file as a whole.
     #[must_use]
     pub fn in_file(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.place = Some(Place::File(name.into()));
+        self.place = Some(Box::new(Place::File(name.into())));
         self
     }
 
     /// Writes a few words under the excerpt; to be called after `at`.
     #[must_use]
     pub fn label(mut self, text: impl Into<String>) -> Self {
-        if let Some(Place::Text { label, .. }) = &mut self.place {
+        if let Some(Place::Text { label, .. }) = self.place.as_deref_mut() {
             *label = text.into();
         }
         self
@@ -130,7 +131,7 @@ impl Diagnostic {
         let mut title = level.primary_title(self.message.as_str());
         // A file without lines cannot be drawn; its name goes into the title.
         let named;
-        let mut group = match &self.place {
+        let mut group = match self.place.as_deref() {
             Some(Place::Text { source, span, label }) => {
                 let span = visible(&source.text, span);
                 let annotation = AnnotationKind::Primary.span(span);
@@ -158,7 +159,7 @@ impl Diagnostic {
 /// One line: `file:line:column: error: message (help)`.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
+        match self.place.as_deref() {
             Some(Place::Text { source, span, .. }) => {
                 let (line, column) = source.position(span.start);
                 write!(f, "{}:{line}:{column}: ", source.name)?;
