@@ -66,8 +66,7 @@ fn rules_without_subdivisions(
     if !asks {
         return Vec::new();
     }
-    let in_databases =
-        databases.iter().flat_map(|database| database.records()).filter_map(|facts| facts.subdivision.as_deref());
+    let in_databases = databases.iter().flat_map(Database::records).filter_map(|facts| facts.subdivision.as_deref());
     let in_networks = networks.iter().filter_map(|network| match &network.target {
         NetworkTarget::Country(_, subdivision) => subdivision.as_deref(),
         NetworkTarget::Region(_) | NetworkTarget::Place(..) => None,

@@ -138,7 +138,7 @@ impl Claimed<'_> {
             for (start, last, record) in database.v4().iter() {
                 weights[record as usize] += f64::from(last.unwrap_or(u32::MAX) - start) + 1.0;
             }
-            // An IPv6 network says little about how many live there: it counts as one address, so only where it is alone.
+            // An IPv6 network says little about how many live there: it counts as one address, so only where alone.
             for (_, _, record) in database.v6().iter() {
                 weights[record as usize] += 1.0;
             }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::RegionId;
 use super::region::Region;
 use super::runs::{Address, Runs};
-use super::table::Table;
+use super::table::{SplitTable, Table};
 
 /// `::ffff:0:0`, below which IPv6 sockets show IPv4 addresses (RFC 4291 §2.5.5.2).
 const MAPPED: u128 = 0xffff_0000_0000;
@@ -20,7 +20,7 @@ pub struct Geo {
     regions: Vec<Region>,
     by_name: HashMap<String, RegionId>,
     v4: Table<u32>,
-    v6: V6Table,
+    v6: SplitTable,
 }
 
 /// Where a client is.
@@ -34,12 +34,12 @@ pub struct Located {
 
 impl Geo {
     /// From one region number a run; the first regions have the numbers of earlier tables.
-    pub(super) fn new(regions: Vec<Region>, v4: Runs<u32>, v6: Runs<u128>, number: impl Fn(u32) -> RegionId) -> Self {
+    pub(super) fn new(regions: Vec<Region>, v4: Runs<u32>, v6: &Runs<u128>, number: impl Fn(u32) -> RegionId) -> Self {
         let by_name = regions.iter().zip(0..).map(|(region, number)| (region.name.clone(), RegionId(number))).collect();
         let (starts, values) = v4.into_columns(|value| number(value).0);
         let v4 = Table::new(starts, values);
-        let (starts, values) = v6.into_columns(|value| number(value).0);
-        Self { regions, by_name, v4, v6: V6Table::new(starts, values) }
+        let v6 = SplitTable::new(v6, |value| number(value).0);
+        Self { regions, by_name, v4, v6 }
     }
 
     /// The region of an address; addresses below `::ffff:0:0/96` count as the IPv4 addresses they map, their
@@ -53,9 +53,9 @@ impl Geo {
         Located { region: RegionId(region), prefix }
     }
 
-    /// A region by its number; numbers from other compilations may have none.
-    pub fn region(&self, id: RegionId) -> Option<&Region> {
-        self.regions.get(usize::from(id.0))
+    /// A region by its number, which must be of this compilation or of one before it.
+    pub fn region(&self, id: RegionId) -> &Region {
+        &self.regions[usize::from(id.0)]
     }
 
     /// All regions by their number, the vanished ones included.
@@ -80,29 +80,5 @@ impl Geo {
         }
         // A block with mapped addresses in it would have other regions, those of the IPv4 table.
         (region, prefix.max(address.common_bits(MAPPED) + 1))
-    }
-}
-
-/// Most databases know no IPv6 boundary behind bit 64; then half of each start is enough.
-#[derive(Debug)]
-enum V6Table {
-    Halves(Table<u64>),
-    Whole(Table<u128>),
-}
-
-impl V6Table {
-    fn new(starts: Vec<u128>, regions: Vec<u16>) -> Self {
-        match starts.iter().all(|start| *start as u64 == 0) {
-            true => Self::Halves(Table::new(starts.into_iter().map(|start| (start >> 64) as u64).collect(), regions)),
-            false => Self::Whole(Table::new(starts, regions)),
-        }
-    }
-
-    #[inline]
-    fn find(&self, address: u128) -> (u16, u8) {
-        match self {
-            Self::Halves(table) => table.find((address >> 64) as u64),
-            Self::Whole(table) => table.find(address),
-        }
     }
 }
