@@ -1,1 +1,5 @@
 //! Stub.
+
+mod rtype;
+
+pub use rtype::RecordType;
