@@ -171,4 +171,4 @@ const DS: &[Field] = &[
     field(Kind::U8, "digest type"),
     field(Kind::Hex, "digest"),
 ];
-const CAA: &[Field] = &[field(Kind::U8, "flags"), field(Kind::Tag, "tag"), field(Kind::LastText, "value")];
+const CAA: &[Field] = &[field(Kind::U8, "flags octet"), field(Kind::Tag, "tag"), field(Kind::LastText, "value")];

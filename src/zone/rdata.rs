@@ -10,6 +10,9 @@ use crate::diagnostic::{Diagnostic, Source};
 use crate::name::{Name, unescape};
 use crate::wire::RecordType;
 
+/// Small, because every field may return one.
+type Problem = Box<Diagnostic>;
+
 /// What the words of RDATA are read against.
 pub(super) struct Context<'a> {
     pub(super) source: &'a Source,
@@ -26,11 +29,11 @@ pub(super) fn parse(context: &Context<'_>, words: &[Word], out: &mut Vec<u8>, pr
     match (words, layout::fields(context.rtype)) {
         ([first, rest @ ..], _) if !first.is_quoted && context.text(*first) == "\\#" => {
             if let Err(problem) = context.unknown(*first, rest, out) {
-                problems.push(problem);
+                problems.push(*problem);
             }
         }
         (_, Some(fields)) => context.fields(fields, words, out, problems),
-        (_, None) => problems.push(context.error(
+        (_, None) => problems.push(*context.error(
             context.type_word,
             format!("the text form of {} is not built yet", context.rtype),
             Some(format!("write it as `TYPE{} \\# length hexadecimal` (RFC 3597)", context.rtype.0)),
@@ -38,7 +41,7 @@ pub(super) fn parse(context: &Context<'_>, words: &[Word], out: &mut Vec<u8>, pr
     }
     if out.len() - start > usize::from(u16::MAX) {
         let message = format!("the data of the record have {} octets, at most 65535 fit", out.len() - start);
-        problems.push(context.error(context.type_word, message, None));
+        problems.push(*context.error(context.type_word, message, None));
     }
     let is_good = problems.len() == known_problems;
     if !is_good {
@@ -49,11 +52,16 @@ pub(super) fn parse(context: &Context<'_>, words: &[Word], out: &mut Vec<u8>, pr
 
 impl Context<'_> {
     fn fields(&self, fields: &'static [Field], words: &[Word], out: &mut Vec<u8>, problems: &mut Vec<Diagnostic>) {
+        let known_problems = problems.len();
         let mut rest = words;
         for field in fields {
             let Some((&word, after)) = rest.split_first() else {
+                if problems.len() > known_problems {
+                    // `MX mail` lacks its preference, and that has been said.
+                    return;
+                }
                 let message = format!("the {} record lacks its {}", self.rtype, field.name);
-                problems.push(self.error(self.type_word, message, Some(self.written(fields))));
+                problems.push(*self.error(self.type_word, message, Some(self.written(fields))));
                 return;
             };
             let taken = match field.kind {
@@ -65,16 +73,16 @@ impl Context<'_> {
                 Kind::Hex => self.hex(rest, out),
                 _ => self.field(*field, word, out),
             };
-            problems.extend(result.err());
+            problems.extend(result.err().map(|problem| *problem));
             rest = if taken == 1 { after } else { &[] };
         }
         if let Some(&surplus) = rest.first() {
             let message = format!("the {} record has surplus data", self.rtype);
-            problems.push(self.error(surplus, message, Some(self.written(fields))));
+            problems.push(*self.error(surplus, message, Some(self.written(fields))));
         }
     }
 
-    fn field(&self, field: Field, word: Word, out: &mut Vec<u8>) -> Result<(), Diagnostic> {
+    fn field(&self, field: Field, word: Word, out: &mut Vec<u8>) -> Result<(), Problem> {
         let text = self.text(word);
         let takes_quotes = matches!(field.kind, Kind::Text | Kind::LastText | Kind::Tag);
         if word.is_quoted && !takes_quotes {
@@ -118,7 +126,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    fn ipv4(&self, word: Word) -> Result<Ipv4Addr, Diagnostic> {
+    fn ipv4(&self, word: Word) -> Result<Ipv4Addr, Problem> {
         let text = self.text(word);
         text.parse().map_err(|_| {
             let help = text.parse::<Ipv6Addr>().ok().map(|_| "an IPv6 address needs the type AAAA".to_owned());
@@ -126,7 +134,7 @@ impl Context<'_> {
         })
     }
 
-    fn ipv6(&self, word: Word) -> Result<Ipv6Addr, Diagnostic> {
+    fn ipv6(&self, word: Word) -> Result<Ipv6Addr, Problem> {
         let text = self.text(word);
         text.parse().map_err(|_| {
             let help = text.parse::<Ipv4Addr>().ok().map(|_| "an IPv4 address needs the type A".to_owned());
@@ -134,7 +142,7 @@ impl Context<'_> {
         })
     }
 
-    fn number(&self, field: Field, word: Word, max: u32) -> Result<u32, Diagnostic> {
+    fn number(&self, field: Field, word: Word, max: u32) -> Result<u32, Problem> {
         let text = self.text(word);
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(self.error(word, format!("`{text}` is not a number: the {} is expected", field.name), None));
@@ -142,12 +150,12 @@ impl Context<'_> {
         text.parse().ok().filter(|&number| number <= max).ok_or_else(|| self.out_of_range(field, word, max))
     }
 
-    fn out_of_range(&self, field: Field, word: Word, max: u32) -> Diagnostic {
+    fn out_of_range(&self, field: Field, word: Word, max: u32) -> Problem {
         self.error(word, format!("`{}` is out of range: the {} is 0 to {max}", self.text(word), field.name), None)
     }
 
     /// A character-string of RFC 1035 §3.3: its length and up to 255 octets.
-    fn string(&self, word: Word, out: &mut Vec<u8>) -> Result<(), Diagnostic> {
+    fn string(&self, word: Word, out: &mut Vec<u8>) -> Result<(), Problem> {
         let at = out.len();
         out.push(0);
         self.unescaped(word, out)?;
@@ -160,7 +168,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    fn unescaped(&self, word: Word, out: &mut Vec<u8>) -> Result<(), Diagnostic> {
+    fn unescaped(&self, word: Word, out: &mut Vec<u8>) -> Result<(), Problem> {
         let mut rest = self.text(word).as_bytes();
         while let Some((&byte, after)) = rest.split_first() {
             rest = after;
@@ -175,7 +183,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    fn hex(&self, words: &[Word], out: &mut Vec<u8>) -> Result<(), Diagnostic> {
+    fn hex(&self, words: &[Word], out: &mut Vec<u8>) -> Result<(), Problem> {
         let mut high = None;
         for &word in words {
             for digit in self.text(word).chars() {
@@ -198,7 +206,7 @@ impl Context<'_> {
     }
 
     /// RFC 3597 §5: `\# length hexadecimal`, for known types too.
-    fn unknown(&self, mark: Word, words: &[Word], out: &mut Vec<u8>) -> Result<(), Diagnostic> {
+    fn unknown(&self, mark: Word, words: &[Word], out: &mut Vec<u8>) -> Result<(), Problem> {
         let Some((&length_word, digits)) = words.split_first() else {
             return Err(self.error(mark, "the length is missing behind `\\#`", Some(WRITTEN_UNKNOWN.to_owned())));
         };
@@ -228,8 +236,8 @@ impl Context<'_> {
         word.text(&self.source.text)
     }
 
-    fn error(&self, word: Word, message: impl Display, help: Option<String>) -> Diagnostic {
-        Diagnostic::error(message.to_string()).at(self.source, word.span()).maybe_help(help)
+    fn error(&self, word: Word, message: impl Display, help: Option<String>) -> Problem {
+        Diagnostic::error(message.to_string()).at(self.source, word.span()).maybe_help(help).into()
     }
 }
 
