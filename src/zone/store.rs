@@ -25,7 +25,7 @@ pub struct Zone {
     pub(super) owners: Vec<u8>,
     /// Ready records, RRset by RRset.
     pub(super) answers: Vec<u8>,
-    /// In canonical order (RFC 4034 §6.1), every empty non-terminal included; the apex is the first, a sentinel the last.
+    /// In canonical order (RFC 4034 §6.1), with every empty non-terminal; the apex is the first, a sentinel the last.
     pub(super) nodes: Vec<Node>,
     /// Those of a node follow each other by type; behind the last a sentinel.
     pub(super) rrsets: Vec<RrsetAt>,
@@ -98,8 +98,8 @@ pub struct Rrset<'z> {
     pub count: u16,
     /// Seconds, the same for all records.
     pub ttl: u32,
-    /// The records back to back in the order of the file: `C0 0C`, a pointer at the question, as their owner, then type,
-    /// class IN, TTL, length and data. Names in the data are not compressed. The writer of a reply patches the pointer
+    /// The records back to back in the order of the file: `C0 0C`, a pointer at the question, as their owner, then
+    /// type, class IN, TTL, length and data. Names in the data are not compressed. The writer of a reply patches the pointer
     /// where the owner is another one.
     pub bytes: &'z [u8],
 }
