@@ -56,7 +56,11 @@ pub struct Diagnostic {
 
 #[derive(Debug, Clone)]
 enum Place {
-    Text { source: Source, span: Range<usize>, label: String },
+    Text {
+        source: Source,
+        span: Range<usize>,
+        label: String,
+    },
     /// A file without lines, or one that could not be read.
     File(Arc<str>),
 }
@@ -230,12 +234,11 @@ mod tests {
     fn a_diagnostic_names_place_and_remedy() {
         let source = Source::new("thalweg.toml", "[server]\nworkres = 2\n");
         let diagnostic = Diagnostic::error("unknown key `workres`").at(&source, 9..16).help("did you mean `workers`?");
-        assert_eq!(
-            diagnostic.to_string(),
-            "thalweg.toml:2:1: error: unknown key `workres` (did you mean `workers`?)"
-        );
+        assert_eq!(diagnostic.to_string(), "thalweg.toml:2:1: error: unknown key `workres` (did you mean `workers`?)");
         let drawn = diagnostic.render(false);
-        for part in ["error: unknown key `workres`", "thalweg.toml:2:1", "workres = 2", "^^^^^^^", "did you mean `workers`?"] {
+        for part in
+            ["error: unknown key `workres`", "thalweg.toml:2:1", "workres = 2", "^^^^^^^", "did you mean `workers`?"]
+        {
             assert!(drawn.contains(part), "{part} is missing in\n{drawn}");
         }
     }
