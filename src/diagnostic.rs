@@ -50,13 +50,18 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// What is wrong: lower case, no full stop.
     pub message: String,
-    place: Option<Place>,
+    // In a box: a diagnostic is the error of many results, which carry its size on their good path too.
+    place: Option<Box<Place>>,
     help: Option<String>,
 }
 
 #[derive(Debug, Clone)]
 enum Place {
-    Text { source: Source, span: Range<usize>, label: String },
+    Text {
+        source: Source,
+        span: Range<usize>,
+        label: String,
+    },
     /// A file without lines, or one that could not be read.
     File(Arc<str>),
 }
@@ -75,21 +80,21 @@ impl Diagnostic {
     /// Says where: octets of a source.
     #[must_use]
     pub fn at(mut self, source: &Source, span: Range<usize>) -> Self {
-        self.place = Some(Place::Text { source: source.clone(), span, label: String::new() });
+        self.place = Some(Box::new(Place::Text { source: source.clone(), span, label: String::new() }));
         self
     }
 
     /// Says where: a file as a whole.
     #[must_use]
     pub fn in_file(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.place = Some(Place::File(name.into()));
+        self.place = Some(Box::new(Place::File(name.into())));
         self
     }
 
     /// Writes a few words under the excerpt; to be called after `at`.
     #[must_use]
     pub fn label(mut self, text: impl Into<String>) -> Self {
-        if let Some(Place::Text { label, .. }) = &mut self.place {
+        if let Some(Place::Text { label, .. }) = self.place.as_deref_mut() {
             *label = text.into();
         }
         self
@@ -126,7 +131,7 @@ impl Diagnostic {
         let mut title = level.primary_title(self.message.as_str());
         // A file without lines cannot be drawn; its name goes into the title.
         let named;
-        let mut group = match &self.place {
+        let mut group = match self.place.as_deref() {
             Some(Place::Text { source, span, label }) => {
                 let span = visible(&source.text, span);
                 let annotation = AnnotationKind::Primary.span(span);
@@ -154,7 +159,7 @@ impl Diagnostic {
 /// One line: `file:line:column: error: message (help)`.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
+        match self.place.as_deref() {
             Some(Place::Text { source, span, .. }) => {
                 let (line, column) = source.position(span.start);
                 write!(f, "{}:{line}:{column}: ", source.name)?;
@@ -230,12 +235,11 @@ mod tests {
     fn a_diagnostic_names_place_and_remedy() {
         let source = Source::new("thalweg.toml", "[server]\nworkres = 2\n");
         let diagnostic = Diagnostic::error("unknown key `workres`").at(&source, 9..16).help("did you mean `workers`?");
-        assert_eq!(
-            diagnostic.to_string(),
-            "thalweg.toml:2:1: error: unknown key `workres` (did you mean `workers`?)"
-        );
+        assert_eq!(diagnostic.to_string(), "thalweg.toml:2:1: error: unknown key `workres` (did you mean `workers`?)");
         let drawn = diagnostic.render(false);
-        for part in ["error: unknown key `workres`", "thalweg.toml:2:1", "workres = 2", "^^^^^^^", "did you mean `workers`?"] {
+        for part in
+            ["error: unknown key `workres`", "thalweg.toml:2:1", "workres = 2", "^^^^^^^", "did you mean `workers`?"]
+        {
             assert!(drawn.contains(part), "{part} is missing in\n{drawn}");
         }
     }

@@ -59,39 +59,36 @@ impl Counts {
         self.steered.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a message that came.
+    /// Adds what a batch of messages came to.
     #[inline]
-    pub fn received(&self) {
-        self.received.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a message that gets no reply.
-    #[inline]
-    pub fn dropped(&self) {
-        self.dropped.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a reply by its response code.
-    #[inline]
-    pub fn replied(&self, rcode: Rcode) {
-        self.replies[usize::from(rcode.0).min(RCODES - 1)].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts replies that could not be sent.
-    pub fn unsent(&self, replies: u64) {
-        self.unsent.fetch_add(replies, Ordering::Relaxed);
+    pub fn add(&self, tally: &Tally) {
+        let add = |count: &AtomicU64, value: u64| {
+            if value > 0 {
+                count.fetch_add(value, Ordering::Relaxed);
+            }
+        };
+        add(&self.received, tally.received);
+        add(&self.dropped, tally.dropped);
+        add(&self.unsent, tally.unsent);
+        for (count, value) in self.replies.iter().zip(tally.replies) {
+            add(count, value);
+        }
     }
 
     /// Totals since the start.
-    pub fn totals(&self) -> Totals {
+    pub fn total(&self) -> Tally {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Totals {
+        Tally {
             received: load(&self.received),
             dropped: load(&self.dropped),
             replies: self.replies.each_ref().map(load),
             unsent: load(&self.unsent),
-            steered: load(&self.steered),
         }
+    }
+
+    /// Steered answers since the start.
+    pub fn steered(&self) -> u64 {
+        self.steered.load(Ordering::Relaxed)
     }
 
     /// Answers that named the node, since the start, in whole answers.
@@ -112,9 +109,9 @@ impl Default for Counts {
     }
 }
 
-/// What one writer counted since the start.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Totals {
+/// What messages came to: of one batch, or of a writer since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
     /// Messages that came.
     pub received: u64,
     /// Messages that got no reply, because they are no queries.
@@ -123,8 +120,14 @@ pub struct Totals {
     pub replies: [u64; RCODES],
     /// Replies that could not be sent.
     pub unsent: u64,
-    /// Steered answers.
-    pub steered: u64,
+}
+
+impl Tally {
+    /// Counts a reply by its response code.
+    #[inline]
+    pub fn replied(&mut self, rcode: Rcode) {
+        self.replies[usize::from(rcode.0).min(RCODES - 1)] += 1;
+    }
 }
 
 /// What the feed is told from outside its own inputs.

@@ -477,7 +477,9 @@ mod tests {
     #[test]
     fn relative_names_get_the_origin() {
         let origin = name("live.example.");
-        for (text, expected) in [("@", "live.example."), ("a", "a.live.example."), ("a.b", "a.b.live.example."), ("a.", "a.")] {
+        for (text, expected) in
+            [("@", "live.example."), ("a", "a.live.example."), ("a.b", "a.b.live.example."), ("a.", "a.")]
+        {
             assert_eq!(Name::parse(text, Some(&origin)).expect(text), name(expected), "{text}");
         }
     }
@@ -518,8 +520,15 @@ mod tests {
     #[test]
     fn order_is_the_example_of_rfc_4034() {
         let ordered = [
-            "example.", "a.example.", "yljkjljk.a.example.", "Z.a.example.", "zABC.a.EXAMPLE.", "z.example.",
-            "\\001.z.example.", "*.z.example.", "\\200.z.example.",
+            "example.",
+            "a.example.",
+            "yljkjljk.a.example.",
+            "Z.a.example.",
+            "zABC.a.EXAMPLE.",
+            "z.example.",
+            "\\001.z.example.",
+            "*.z.example.",
+            "\\200.z.example.",
         ];
         let mut names: Vec<Name> = ordered.iter().rev().map(|text| name(text)).collect();
         names.sort();

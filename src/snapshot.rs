@@ -24,6 +24,19 @@ pub struct Snapshot {
     pub tables: Arc<Tables>,
     /// Makes this installation's hashes its own; equal on all its nameservers.
     pub seed: u64,
+    /// How the last reading of the inputs went.
+    pub inputs: InputStatus,
+}
+
+/// How reading the inputs went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InputStatus {
+    /// Changes of inputs that were taken since the start.
+    pub reloads: u64,
+    /// Changes of inputs of which something was refused since the start.
+    pub failures: u64,
+    /// The inputs on disk have errors: what is served may be older.
+    pub has_errors: bool,
 }
 
 /// The zones that are served.

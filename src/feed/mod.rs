@@ -1,1 +1,10 @@
-//! Stub.
+//! The feed: brings news in. One task owns the inputs, and it alone publishes.
+
+pub mod inputs;
+pub mod scrape;
+
+mod changes;
+mod run;
+mod watch;
+
+pub use run::{Feed, Options, StartError};

@@ -55,6 +55,15 @@ pub struct Prefix {
     length: u8,
 }
 
+impl RegionRule {
+    /// Whether it says anything about whom it holds.
+    pub fn has_matchers(&self) -> bool {
+        let Self { name: _, continents, countries, subdivisions, asns, networks, is_default: _, near: _ } = self;
+        let texts = [continents, countries, subdivisions];
+        !(texts.iter().all(|list| list.is_empty()) && asns.is_empty() && networks.is_empty())
+    }
+}
+
 impl Prefix {
     /// The prefix of this length that holds the address; lengths above the family's count as full.
     pub fn of(address: IpAddr, length: u8) -> Self {
@@ -80,6 +89,15 @@ impl Prefix {
     /// How many bits are fixed.
     pub fn length(self) -> u8 {
         self.length
+    }
+
+    /// Itself, or the IPv4 prefix that it maps (`::ffff:0:0/96`, RFC 4291 §2.5.5.2).
+    #[must_use]
+    pub fn to_canonical(self) -> Self {
+        match (self.address.to_canonical(), self.length.checked_sub(96)) {
+            (address @ IpAddr::V4(_), Some(length)) if self.address.is_ipv6() => Self::of(address, length),
+            _ => self,
+        }
     }
 
     /// Whether the address is inside.
@@ -156,6 +174,18 @@ mod tests {
             ("192.0.2.7/24", PrefixError::HostBits(fixed)),
         ] {
             assert_eq!(text.parse::<Prefix>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn mapped_prefixes_are_those_they_map() {
+        for (mapped, canonical) in [
+            ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::/0", "::/0"),
+            ("192.0.2.0/24", "192.0.2.0/24"),
+        ] {
+            assert_eq!(mapped.parse::<Prefix>().map(Prefix::to_canonical), canonical.parse());
         }
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::answer::{Context, Estimate, Outcome, Transport, answer, read};
-use crate::intake::Counts;
+use crate::intake::{Counts, Tally};
 use crate::snapshot::Published;
 
 /// Answers messages one by one for the streams: takes the newest snapshot, counts, books.
@@ -38,28 +38,36 @@ impl Responder {
         transport: Transport,
         out: &mut [u8],
     ) -> Option<usize> {
-        let counts = &self.counts;
-        counts.received();
-        let Some(query) = read(message) else {
-            counts.dropped();
-            return None;
-        };
+        let mut tally = Tally { received: 1, ..Tally::default() };
+        let length = self.answered(message, client, local, transport, out, &mut tally);
+        tally.dropped = u64::from(length.is_none());
+        self.counts.add(&tally);
+        length
+    }
+
+    fn answered(
+        &self,
+        message: &[u8],
+        client: SocketAddr,
+        local: Option<IpAddr>,
+        transport: Transport,
+        out: &mut [u8],
+        tally: &mut Tally,
+    ) -> Option<usize> {
+        let query = read(message)?;
         let snapshot = self.published.snapshot();
         let context =
             Context { client, local, transport, now: unix_milliseconds(), estimate: Estimate::default() };
         let (outcome, observation) = answer(&snapshot, &query, &context, out, None);
         if let Some(observation) = &observation {
-            counts.book(observation);
+            self.counts.book(observation);
         }
         match outcome {
             Outcome::Reply { length, rcode } => {
-                counts.replied(rcode);
+                tally.replied(rcode);
                 Some(length)
             }
-            Outcome::Silence => {
-                counts.dropped();
-                None
-            }
+            Outcome::Silence => None,
         }
     }
 }

@@ -1,0 +1,335 @@
+//! `ConfigFile`: what was written, key by key, with the place of everything; nothing is filled in.
+#![deny(clippy::disallowed_methods)]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::diagnostic::Diagnostic;
+use crate::geo::{Position, Prefix};
+use crate::name::Name;
+use crate::pool::{Bitrate, MAX_ANSWERS};
+
+use super::address;
+use super::defaults;
+use super::table::Table;
+use super::value;
+use super::written::{Place, Problems, Written};
+
+/// The file, and the environment over it.
+pub(super) struct ConfigFile {
+    pub(super) server: ServerTable,
+    pub(super) zones_directory: Option<Written<PathBuf>>,
+    pub(super) zones: Vec<ZoneTable>,
+    pub(super) geoip: GeoipTable,
+    pub(super) places: Vec<PlaceTable>,
+    pub(super) regions: Vec<RegionTable>,
+    pub(super) node_defaults: NodeSettings,
+    pub(super) nodes: Vec<NodeTable>,
+    pub(super) pools: Vec<PoolTable>,
+    pub(super) services: Vec<ServiceTable>,
+}
+
+/// `[server]`.
+#[derive(Default)]
+pub(super) struct ServerTable {
+    pub(super) dns: Option<Written<Vec<Written<SocketAddr>>>>,
+    pub(super) tls: Option<SecureTable>,
+    pub(super) quic: Option<SecureTable>,
+    pub(super) admin: Option<Written<SocketAddr>>,
+    /// None inside = `"auto"`.
+    pub(super) workers: Option<Written<Option<u32>>>,
+    pub(super) tcp_connections: Option<Written<u32>>,
+    pub(super) tcp_idle: Option<Written<Duration>>,
+}
+
+/// `server.tls` and `server.quic`; what is missing has been reported.
+pub(super) struct SecureTable {
+    pub(super) listen: Option<Written<Vec<Written<SocketAddr>>>>,
+    pub(super) certificate: Option<Written<PathBuf>>,
+    pub(super) key: Option<Written<PathBuf>>,
+}
+
+/// `[zone."NAME"]`.
+pub(super) struct ZoneTable {
+    pub(super) name: Written<Name>,
+    pub(super) file: Option<Written<PathBuf>>,
+}
+
+/// `[geoip]`.
+#[derive(Default)]
+pub(super) struct GeoipTable {
+    pub(super) databases: Option<Written<Vec<Written<PathBuf>>>>,
+    pub(super) networks: Option<Written<PathBuf>>,
+    pub(super) rtt: Option<Written<PathBuf>>,
+}
+
+/// `[place.NAME]`.
+pub(super) struct PlaceTable {
+    pub(super) name: Written<String>,
+    pub(super) at: Option<Written<Position>>,
+}
+
+/// `[region.NAME]`.
+pub(super) struct RegionTable {
+    pub(super) name: Written<String>,
+    pub(super) continents: Vec<Written<String>>,
+    pub(super) countries: Vec<Written<String>>,
+    pub(super) subdivisions: Vec<Written<String>>,
+    pub(super) asns: Vec<Written<u32>>,
+    pub(super) networks: Vec<Written<Prefix>>,
+    pub(super) near: Vec<Written<String>>,
+    pub(super) default: Option<Written<bool>>,
+    /// Whether all of it could be read, so that an empty list is one that was meant.
+    pub(super) is_sound: bool,
+}
+
+/// `[node.NAME]`.
+pub(super) struct NodeTable {
+    pub(super) name: Written<String>,
+    pub(super) addresses: Vec<Written<IpAddr>>,
+    pub(super) settings: NodeSettings,
+}
+
+/// What stands in `[defaults.node]` as well as in `[node.NAME]`.
+#[derive(Default)]
+pub(super) struct NodeSettings {
+    pub(super) place: Option<Written<String>>,
+    /// None = they were wrong, so that nobody knows what they should be.
+    pub(super) labels: Option<BTreeMap<String, String>>,
+    pub(super) egress_capacity: Option<Written<Bitrate>>,
+    pub(super) cpu_limit: Option<Written<f64>>,
+    pub(super) egress_limit: Option<Written<f64>>,
+    pub(super) interval: Option<Written<Duration>>,
+    pub(super) node_exporter: Option<Written<String>>,
+}
+
+/// `[pool.NAME]`.
+pub(super) struct PoolTable {
+    pub(super) name: Written<String>,
+    /// None = they were wrong, so that nobody knows what they should be.
+    pub(super) select: Option<BTreeMap<String, String>>,
+    /// Where `select` stands, or else the pool.
+    pub(super) select_place: Place,
+}
+
+/// `[service."NAME"]`.
+pub(super) struct ServiceTable {
+    pub(super) name: Written<Name>,
+    pub(super) pool: Option<Written<String>>,
+    /// Whether `pool` is there, be it a wrong one.
+    pub(super) has_pool: bool,
+    /// None inside = `"auto"`.
+    pub(super) answers: Option<Written<Option<u32>>>,
+    pub(super) ttl_min: Option<Written<u32>>,
+    pub(super) ttl_max: Option<Written<u32>>,
+}
+
+/// Takes every key of the schema from the tree.
+pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
+    let server = top.table("server", "server").map(read_server).unwrap_or_default();
+    let zones_directory = top.table("zones", "zones").and_then(|mut zones| {
+        let directory = zones.value("directory", value::path);
+        zones.finish();
+        directory
+    });
+    let zones = top.named("zone").into_iter().filter_map(|(name, table)| read_zone(&name, table, problems)).collect();
+    let geoip = top.table("geoip", "geoip").map(read_geoip).unwrap_or_default();
+    let places = read_named(&mut top, "place", problems, read_place);
+    let regions = read_named(&mut top, "region", problems, |name, table| read_region(name, table, problems));
+    let node_defaults = top.table("defaults", "defaults").and_then(read_defaults).unwrap_or_else(NodeSettings::nothing);
+    let nodes = read_named(&mut top, "node", problems, read_node);
+    let pools = read_named(&mut top, "pool", problems, read_pool);
+    let services =
+        top.named("service").into_iter().filter_map(|(name, table)| read_service(&name, table, problems)).collect();
+    top.finish();
+    ConfigFile { server, zones_directory, zones, geoip, places, regions, node_defaults, nodes, pools, services }
+}
+
+fn read_named<T>(
+    top: &mut Table<'_>,
+    key: &'static str,
+    problems: &Problems,
+    read: impl Fn(Written<String>, Table<'_>) -> T,
+) -> Vec<T> {
+    let tables = top.named(key).into_iter().map(|(name, table)| {
+        // Names stand in logs, metrics and arguments of commands, where blanks part words.
+        if name.value.is_empty() || name.value.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            problems.error(table.place(), format!("a {key}'s name must have no blanks and not be empty"));
+        }
+        read(name, table)
+    });
+    tables.collect()
+}
+
+fn read_server(mut table: Table<'_>) -> ServerTable {
+    let dns = table.filled_list("dns", |item| address::listen(item, defaults::DNS_PORT));
+    let tls = table.table("tls", "server.tls").map(read_secure);
+    let quic = table.table("quic", "server.quic").map(read_secure);
+    let admin = table.value("admin", |item| address::listen(item, defaults::ADMIN_PORT));
+    let workers = table.value("workers", |item| value::auto_or_whole(item, &(1..=1024)));
+    let (mut tcp_connections, mut tcp_idle) = (None, None);
+    if let Some(mut tcp) = table.table("tcp", "server.tcp") {
+        tcp_connections = tcp.value("connections", |item| value::whole(item, &(1..=100_000)));
+        tcp_idle = tcp.value("idle", |item| value::duration(item, &(Duration::from_millis(100)..=HOUR)));
+        tcp.finish();
+    }
+    table.finish();
+    ServerTable { dns, tls, quic, admin, workers, tcp_connections, tcp_idle }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn read_secure(mut table: Table<'_>) -> SecureTable {
+    table.require("listen", "write `listen = [\"0.0.0.0:853\", \"[::]:853\"]`");
+    table.require("certificate", "name the PEM file of the certificate and its chain");
+    table.require("key", "name the PEM file of the private key");
+    let listen = table.filled_list("listen", |item| address::listen(item, defaults::TLS_PORT));
+    let certificate = table.value("certificate", value::path);
+    let key = table.value("key", value::path);
+    table.finish();
+    SecureTable { listen, certificate, key }
+}
+
+fn read_zone(name: &Written<String>, mut table: Table<'_>, problems: &Problems) -> Option<ZoneTable> {
+    table.require(
+        "file",
+        "write `file = \"…\"`, or leave the table out: the files NAME.zone of `zones.directory` are read anyhow",
+    );
+    let file = table.value("file", value::path);
+    table.finish();
+    let name = read_name(name, problems)?;
+    Some(ZoneTable { name, file })
+}
+
+fn read_name(name: &Written<String>, problems: &Problems) -> Option<Written<Name>> {
+    match value::domain_name(&name.value) {
+        Ok(parsed) => Some(name.clone().map(|_| parsed)),
+        Err(diagnostic) => {
+            problems.add_to(name, diagnostic);
+            None
+        }
+    }
+}
+
+fn read_geoip(mut table: Table<'_>) -> GeoipTable {
+    let databases = table.list("databases", value::path);
+    let networks = table.value("networks", value::path);
+    let rtt = table.value("rtt", value::path);
+    table.finish();
+    GeoipTable { databases, networks, rtt }
+}
+
+fn read_place(name: Written<String>, mut table: Table<'_>) -> PlaceTable {
+    let at = table.value("at", value::position);
+    table.finish();
+    PlaceTable { name, at }
+}
+
+fn read_region(name: Written<String>, mut table: Table<'_>, problems: &Problems) -> RegionTable {
+    let problems_before = problems.count();
+    let continents = values(table.list("continents", value::continent));
+    let countries = values(table.list("countries", value::country));
+    let subdivisions = values(table.list("subdivisions", value::subdivision));
+    let asns = values(table.list("asns", value::asn));
+    let networks = values(table.list("networks", value::prefix));
+    let near = values(table.list("near", value::text));
+    let default = table.value("default", value::boolean);
+    table.finish();
+    RegionTable {
+        name,
+        continents,
+        countries,
+        subdivisions,
+        asns,
+        networks,
+        near,
+        default,
+        is_sound: problems.count() == problems_before,
+    }
+}
+
+fn values<T>(list: Option<Written<Vec<Written<T>>>>) -> Vec<Written<T>> {
+    list.map(|list| list.value).unwrap_or_default()
+}
+
+fn read_defaults(mut table: Table<'_>) -> Option<NodeSettings> {
+    let settings = table.table("node", "node").map(|mut node| {
+        let help = "write them in `[node.NAME]`";
+        node.forbid("addresses", "addresses cannot have a default: each node has its own", help);
+        let settings = read_settings(&mut node);
+        node.finish();
+        settings
+    });
+    table.finish();
+    settings
+}
+
+fn read_node(name: Written<String>, mut table: Table<'_>) -> NodeTable {
+    table.require("addresses", "write `addresses = [\"198.51.100.10\"]`: what viewers are told");
+    let addresses = values(table.filled_list("addresses", address::of_node));
+    let settings = read_settings(&mut table);
+    table.finish();
+    NodeTable { name, addresses, settings }
+}
+
+fn read_settings(table: &mut Table<'_>) -> NodeSettings {
+    let place = table.value("place", value::text);
+    let labels = table.texts("labels");
+    let egress_capacity = table.table("capacity", "node.capacity").and_then(|mut capacity| {
+        let egress = capacity.value("egress", value::bitrate);
+        capacity.finish();
+        egress
+    });
+    let (mut cpu_limit, mut egress_limit) = (None, None);
+    if let Some(mut limits) = table.table("limits", "node.limits") {
+        cpu_limit = limits.value("cpu", value::share);
+        egress_limit = limits.value("egress", value::share);
+        limits.finish();
+    }
+    let interval = table.value("interval", |item| value::duration(item, &(Duration::from_millis(100)..=HOUR)));
+    let node_exporter = table.table("exporters", "node.exporters").and_then(|mut exporters| {
+        let node = exporters.value("node", address::exporter);
+        exporters.finish();
+        node
+    });
+    NodeSettings { place, labels, egress_capacity, cpu_limit, egress_limit, interval, node_exporter }
+}
+
+impl NodeSettings {
+    /// What an absent table sets.
+    fn nothing() -> Self {
+        Self { labels: Some(BTreeMap::new()), ..Self::default() }
+    }
+}
+
+fn read_pool(name: Written<String>, mut table: Table<'_>) -> PoolTable {
+    let select_place = table.key_place("select").unwrap_or(table.place()).clone();
+    let select = table.texts("select");
+    // One value each is built, so nothing has to be kept.
+    table.word("policy", &["planner"]);
+    table.word("currency", &["egress"]);
+    table.word("full", &["fill"]);
+    table.finish();
+    PoolTable { name, select, select_place }
+}
+
+fn read_service(name: &Written<String>, mut table: Table<'_>, problems: &Problems) -> Option<ServiceTable> {
+    let has_pool = table.has("pool");
+    let pool = table.value("pool", value::text);
+    let answers = table.value("answers", |item| value::auto_or_whole(item, &(1..=MAX_ANSWERS as u32)));
+    let (mut ttl_min, mut ttl_max) = (None, None);
+    if let Some(mut ttl) = table.table("ttl", "service.ttl") {
+        ttl_min = ttl.value("min", value::ttl);
+        ttl_max = ttl.value("max", value::ttl);
+        ttl.finish();
+    }
+    table.finish();
+    let name = read_name(name, problems)?;
+    if name.value.wire()[usize::from(name.value.is_wildcard()) * 2..].contains(&b'*') {
+        let help = "an asterisk may be the whole leftmost label only, as in `*.room.live.example`";
+        problems.add_to(&name, Diagnostic::error("the asterisk does not stand alone in front").help(help));
+    }
+    Some(ServiceTable { name, pool, has_pool, answers, ttl_min, ttl_max })
+}

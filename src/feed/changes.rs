@@ -1,0 +1,76 @@
+//! What a reload changed, in a few words.
+
+use std::collections::BTreeSet;
+
+use super::inputs::Inputs;
+
+/// Says what differs: `+1 node, ~2 zones`; `nothing that is served` if nothing does.
+pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
+    let mut parts = Vec::new();
+    let nodes = |inputs: &Inputs| -> Vec<(String, String)> {
+        inputs.config.nodes.iter().map(|node| (node.value.name.clone(), format!("{:?}", node.value))).collect()
+    };
+    compare(&mut parts, "node", &nodes(old), &nodes(new));
+    let services = |inputs: &Inputs| -> Vec<(String, String)> {
+        let services = inputs.config.services.iter().map(|service| &service.value);
+        services.map(|service| (service.name.to_string(), format!("{service:?}"))).collect()
+    };
+    compare(&mut parts, "service", &services(old), &services(new));
+    let zones = |inputs: &Inputs| -> Vec<(String, String)> {
+        let zones = inputs.zones.iter();
+        zones.map(|zone| (zone.apex().to_string(), format!("{:x}", zone.fingerprint()))).collect()
+    };
+    compare(&mut parts, "zone", &zones(old), &zones(new));
+    let regions = |inputs: &Inputs| -> Vec<(String, String)> {
+        let regions = inputs.config.regions.iter().map(|region| &region.value);
+        regions.map(|region| (region.name.clone(), format!("{region:?}"))).collect()
+    };
+    compare(&mut parts, "region", &regions(old), &regions(new));
+    if parts.is_empty() { "nothing that is served".to_owned() } else { parts.join(", ") }
+}
+
+/// Keys of listeners that differ: they are read at the start only.
+pub(super) fn needs_restart(old: &Inputs, new: &Inputs) -> bool {
+    let listeners = |inputs: &Inputs| {
+        let server = &inputs.config.server;
+        let secure = |secure: &Option<crate::config::Secure>| {
+            secure.as_ref().map(|secure| {
+                let listen: Vec<_> = secure.listen.iter().map(|address| address.value).collect();
+                (listen, secure.certificate.value.clone(), secure.key.value.clone())
+            })
+        };
+        let dns: Vec<_> = server.dns.iter().map(|address| address.value).collect();
+        (dns, server.admin.value, server.workers, server.tcp, secure(&server.tls), secure(&server.quic))
+    };
+    listeners(old) != listeners(new)
+}
+
+fn compare(parts: &mut Vec<String>, noun: &str, old: &[(String, String)], new: &[(String, String)]) {
+    let names = |things: &[(String, String)]| -> BTreeSet<String> { things.iter().map(|(name, _)| name.clone()).collect() };
+    let (before, after) = (names(old), names(new));
+    let same: BTreeSet<_> = old.iter().filter(|thing| new.contains(thing)).map(|(name, _)| name.clone()).collect();
+    let changed = before.intersection(&after).filter(|name| !same.contains(*name)).count();
+    let counts = [('+', after.difference(&before).count()), ('-', before.difference(&after).count()), ('~', changed)];
+    for (sign, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        let plural = if count == 1 { "" } else { "s" };
+        parts.push(format!("{sign}{count} {noun}{plural}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn additions_removals_and_changes_are_counted() {
+        let thing = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut parts = Vec::new();
+        compare(
+            &mut parts,
+            "node",
+            &[thing("a", "1"), thing("b", "1"), thing("c", "1")],
+            &[thing("b", "1"), thing("c", "2"), thing("d", "1"), thing("e", "1")],
+        );
+        assert_eq!(parts, ["+2 nodes", "-1 node", "~1 node"]);
+    }
+}

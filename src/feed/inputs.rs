@@ -1,0 +1,337 @@
+//! Inputs: configuration, zones and geography from disk, checked together; what is wrong, all of it.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{self, Config, Written};
+use crate::diagnostic::{Diagnostic, Source};
+use crate::geo::{Countries, Database, Geo, Position, read_networks, read_rtt};
+use crate::name::Name;
+use crate::pool::{Family, ServiceId};
+use crate::snapshot::Zones;
+use crate::steer::{Assembly, Fleet};
+use crate::zone::{self, Steered, Zone};
+
+/// Everything that is read from disk, in the form that is served.
+pub struct Inputs {
+    /// The configuration.
+    pub config: Config,
+    /// The geography.
+    pub geo: Arc<Geo>,
+    /// What is steered.
+    pub fleet: Arc<Fleet>,
+    /// The zones.
+    pub zones: Arc<Zones>,
+    /// Where each node without a configured place was guessed to stand: country and its position.
+    pub guesses: BTreeMap<String, (String, Position)>,
+    /// Files and directories whose changes matter.
+    pub watched: Vec<PathBuf>,
+    /// A hash of all that was read.
+    pub fingerprint: u64,
+}
+
+/// The outcome of reading all inputs.
+pub struct Loaded {
+    /// What can be served; none if the configuration or the geography is broken.
+    pub inputs: Option<Inputs>,
+    /// All that is wrong. A zone with errors is not among the inputs, or in its old form.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads everything that the configuration file names, and the file itself.
+///
+/// Nodes and regions keep their numbers over `previous`, and a zone that is broken now keeps its old form.
+pub fn load(file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Loaded {
+    let mut loader = Loader::new(file);
+    let inputs = loader.load(file, environment, previous);
+    Loaded { inputs, diagnostics: loader.diagnostics }
+}
+
+struct Loader {
+    /// Relative paths start here.
+    directory: PathBuf,
+    diagnostics: Vec<Diagnostic>,
+    watched: Vec<PathBuf>,
+    hasher: DefaultHasher,
+}
+
+/// A zone as it was read.
+struct ZoneText {
+    origin: Name,
+    source: Source,
+    /// None if the file could not be read, or has errors.
+    records: Option<zone::Records>,
+}
+
+impl Loader {
+    fn new(file: &Path) -> Self {
+        let directory = file.parent().unwrap_or(Path::new("")).to_owned();
+        Self { directory, diagnostics: Vec::new(), watched: vec![file.to_owned()], hasher: DefaultHasher::new() }
+    }
+
+    fn load(&mut self, file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Option<Inputs> {
+        let source = self.read_text(file)?;
+        let (config, diagnostics) = config::read(&source, environment);
+        self.diagnostics.extend(diagnostics);
+        let config = config?;
+
+        let zone_texts = self.read_zones(&config);
+        let (geo, databases) = self.read_geography(&config, previous.map(|inputs| &*inputs.geo))?;
+        let guesses = self.guess_places(&config, &databases);
+        let rtts = self.read_round_trips(&config)?;
+        let fleet = Fleet::assemble(
+            &Assembly {
+                nodes: &values(&config.nodes),
+                places: &values(&config.places),
+                pools: &values(&config.pools),
+                services: &values(&config.services),
+                regions: geo.regions(),
+                rtts: &rtts,
+                guesses: &guesses,
+            },
+            previous.map(|inputs| &*inputs.fleet),
+        );
+        let zones = self.build_zones(&config, zone_texts, &fleet, previous.map(|inputs| &*inputs.zones));
+        Some(Inputs {
+            config,
+            geo: Arc::new(geo),
+            fleet: Arc::new(fleet),
+            zones: Arc::new(zones),
+            guesses,
+            watched: std::mem::take(&mut self.watched),
+            fingerprint: self.hasher.finish(),
+        })
+    }
+
+    fn read_zones(&mut self, config: &Config) -> Vec<ZoneText> {
+        let mut files: BTreeMap<Name, PathBuf> = BTreeMap::new();
+        let directory = self.directory.join(&config.zones.directory.value);
+        match std::fs::read_dir(&directory) {
+            Ok(entries) => {
+                self.watched.push(directory.clone());
+                for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+                    let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".zone")) else {
+                        continue;
+                    };
+                    match Name::parse(stem, None) {
+                        Ok(origin) => {
+                            files.insert(origin, path.clone());
+                        }
+                        Err(error) => self.diagnostics.push(
+                            Diagnostic::error(format!("the file's name must be that of its zone: {error}"))
+                                .in_file(shown(&path)),
+                        ),
+                    }
+                }
+            }
+            // Without a directory of zones, each zone may be named on its own.
+            Err(_) if !config.zones.files.is_empty() && config.zones.directory.place.is_none() => {}
+            Err(error) => self.diagnostics.push(
+                config
+                    .zones
+                    .directory
+                    .error(format!("the directory of zones, {}, cannot be read: {error}", shown(&directory)))
+                    .help("make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`"),
+            ),
+        }
+        for written in &config.zones.files {
+            let path = self.directory.join(&written.value.path);
+            if let Err(error) = std::fs::metadata(&path) {
+                let message = format!("the zone file {} cannot be read: {error}", shown(&path));
+                self.diagnostics.push(written.error(message));
+            }
+            files.insert(written.value.name.clone(), path);
+        }
+        files.into_iter().filter_map(|(origin, path)| self.read_zone(origin, &path)).collect()
+    }
+
+    fn read_zone(&mut self, origin: Name, path: &Path) -> Option<ZoneText> {
+        self.watched.push(path.to_owned());
+        let Some(source) = self.read_text(path) else {
+            let source = Source::new(shown(path), "");
+            return Some(ZoneText { origin, source, records: None });
+        };
+        let (records, diagnostics) = zone::read(&source, &origin);
+        let is_sound = !crate::diagnostic::has_errors(&diagnostics);
+        self.diagnostics.extend(diagnostics);
+        Some(ZoneText { origin, source, records: is_sound.then_some(records) })
+    }
+
+    /// Binds services to the zones that hold their names, and builds the zones.
+    fn build_zones(
+        &mut self,
+        config: &Config,
+        texts: Vec<ZoneText>,
+        fleet: &Fleet,
+        previous: Option<&Zones>,
+    ) -> Zones {
+        let mut steered: BTreeMap<&Name, Vec<Steered>> = BTreeMap::new();
+        for (index, service) in fleet.services.iter().enumerate() {
+            let name = &service.service.name;
+            let holder = texts
+                .iter()
+                .map(|text| &text.origin)
+                .filter(|origin| name.is_at_or_below(origin))
+                .max_by_key(|origin| origin.label_count());
+            let Some(holder) = holder else {
+                let written = config.services.iter().find(|written| written.value.name == *name);
+                self.diagnostics.extend(written.map(|written| {
+                    let known: Vec<String> = texts.iter().map(|text| text.origin.to_string()).collect();
+                    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                    written
+                        .error(format!("the service {name} is in no zone that is served here"))
+                        .help(format!("add the zone file of its domain; zones there are: {known}"))
+                }));
+                continue;
+            };
+            steered.entry(holder).or_default().push(Steered {
+                owner: name.clone(),
+                service: ServiceId(index as u16),
+                has_v4: fleet.has_family(service.pool, Family::V4),
+                has_v6: fleet.has_family(service.pool, Family::V6),
+            });
+        }
+        let mut zones = Vec::new();
+        for text in &texts {
+            let steered = steered.get(&text.origin).map_or(&[][..], Vec::as_slice);
+            let built = text.records.as_ref().and_then(|records| {
+                let (zone, diagnostics) = Zone::build(records, steered);
+                self.diagnostics.extend(diagnostics);
+                zone
+            });
+            let old = || previous.and_then(|zones| zones.iter().find(|zone| *zone.apex() == text.origin)).cloned();
+            match built.map(Arc::new).or_else(old) {
+                Some(zone) => zones.push(zone),
+                None => tracing::error!(zone = %text.origin, file = %text.source.name, "the zone is broken and not served"),
+            }
+        }
+        Zones::new(zones)
+    }
+
+    fn read_geography(&mut self, config: &Config, previous: Option<&Geo>) -> Option<(Geo, Vec<Database>)> {
+        let before = self.diagnostics.len();
+        let mut databases = Vec::new();
+        for written in &config.geoip.databases {
+            let path = self.directory.join(&written.value);
+            match std::fs::read(&path) {
+                Ok(bytes) => {
+                    self.watched.push(path.clone());
+                    bytes.hash(&mut self.hasher);
+                    match Database::open(&shown(&path), &bytes) {
+                        Ok(database) => databases.push(database),
+                        Err(diagnostic) => self.diagnostics.push(diagnostic),
+                    }
+                }
+                Err(error) => self.diagnostics.push(
+                    written
+                        .error(format!("the database {} cannot be read: {error}", shown(&path)))
+                        .help("put the file there, or leave `databases` out to use the embedded database of countries"),
+                ),
+            }
+        }
+        if config.geoip.databases.is_empty() {
+            databases.push(Database::embedded());
+        }
+        let (countries, rules) = (Countries::embedded(), values(&config.regions));
+        let networks = match &config.geoip.networks {
+            Some(written) => {
+                let source = self.read_table(written)?;
+                let (networks, diagnostics) = read_networks(&source, countries, &rules, &positions(config));
+                self.diagnostics.extend(diagnostics);
+                networks
+            }
+            None => Vec::new(),
+        };
+        if crate::diagnostic::has_errors(&self.diagnostics[before..]) {
+            return None;
+        }
+        let (geo, diagnostics) = Geo::compile(&databases, countries, &rules, &networks, previous);
+        let is_sound = !crate::diagnostic::has_errors(&diagnostics);
+        self.diagnostics.extend(diagnostics);
+        is_sound.then_some((geo, databases))
+    }
+
+    fn read_round_trips(&mut self, config: &Config) -> Option<Vec<crate::geo::Rtt>> {
+        let Some(written) = &config.geoip.rtt else { return Some(Vec::new()) };
+        let source = self.read_table(written)?;
+        let (rtts, diagnostics) =
+            read_rtt(&source, Countries::embedded(), &values(&config.regions), &positions(config));
+        let is_sound = !crate::diagnostic::has_errors(&diagnostics);
+        self.diagnostics.extend(diagnostics);
+        is_sound.then_some(rtts)
+    }
+
+    /// Where nodes without a place stand: in the country of their address.
+    fn guess_places(&mut self, config: &Config, databases: &[Database]) -> BTreeMap<String, (String, Position)> {
+        let mut guesses = BTreeMap::new();
+        for written in config.nodes.iter().filter(|written| written.value.place.is_none()) {
+            let node = &written.value;
+            let addresses = [Family::V4, Family::V6].into_iter().filter_map(|family| node.address(family));
+            let guess = addresses.into_iter().find_map(|address| {
+                let facts = Database::merged_facts(databases, address);
+                let country = Countries::embedded().get(facts.country.as_deref()?)?;
+                Some((country.code.clone(), facts.position.unwrap_or(country.position)))
+            });
+            match guess {
+                Some(guess) => {
+                    guesses.insert(node.name.clone(), guess);
+                }
+                None => self.diagnostics.push(
+                    written
+                        .warning(format!("nobody knows where `{}` stands: no database has its address", node.name))
+                        .help("write `place = \"…\"`, the key of a `[place.…]` with its position; until then it is far from everybody"),
+                ),
+            }
+        }
+        guesses
+    }
+
+    /// A table that the configuration names.
+    fn read_table(&mut self, written: &Written<PathBuf>) -> Option<Source> {
+        let path = self.directory.join(&written.value);
+        if let Err(error) = std::fs::metadata(&path) {
+            self.diagnostics.push(written.error(format!("{} cannot be read: {error}", shown(&path))));
+            return None;
+        }
+        self.watched.push(path.clone());
+        self.read_text(&path)
+    }
+
+    fn read_text(&mut self, path: &Path) -> Option<Source> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.diagnostics.push(Diagnostic::error(format!("cannot be read: {error}")).in_file(shown(path)));
+                return None;
+            }
+        };
+        bytes.hash(&mut self.hasher);
+        match String::from_utf8(bytes) {
+            Ok(text) => Some(Source::new(shown(path), text)),
+            Err(error) => {
+                let valid = error.utf8_error().valid_up_to();
+                let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+                self.diagnostics.push(
+                    Diagnostic::error(format!("is not UTF-8: see octet {valid}, on line {line}"))
+                        .in_file(shown(path))
+                        .help("write octets above 127 as \\DDD in zone files, and save other files as UTF-8"),
+                );
+                None
+            }
+        }
+    }
+}
+
+fn positions(config: &Config) -> Vec<(String, Option<Position>)> {
+    config.places.iter().map(|written| (written.value.name.clone(), written.value.at)).collect()
+}
+
+fn values<T: Clone>(written: &[Written<T>]) -> Vec<T> {
+    written.iter().map(|each| each.value.clone()).collect()
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,293 @@
+//! The feed's task: scrapes, ticks, reloads → snapshots.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::changes::{describe, needs_restart};
+use super::inputs::{self, Inputs, Loaded};
+use super::scrape::{Scraped, Scraper, Target};
+use super::watch::Watch;
+use crate::diagnostic::{Diagnostic, has_errors};
+use crate::intake::Event;
+use crate::load::{History, Reading};
+use crate::pool::NodeId;
+use crate::snapshot::{InputStatus, Published, Snapshot};
+use crate::steer::{Controller, mix};
+
+/// Time between ticks of the steering (STEERING §3).
+const TICK: Duration = Duration::from_secs(1);
+/// Outcomes of scrapes that may wait; the scraper leaves out what does not fit.
+const MAX_SCRAPED: usize = 4096;
+
+/// What the feed is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The configuration file.
+    pub file: PathBuf,
+    /// The environment that is laid over it.
+    pub environment: Vec<(String, String)>,
+    /// Any error in any input is a reason not to start.
+    pub is_strict: bool,
+}
+
+/// The inputs cannot be served.
+#[derive(Debug)]
+pub struct StartError {
+    /// All that is wrong.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Owns the inputs, and publishes.
+pub struct Feed {
+    options: Options,
+    inputs: Arc<Inputs>,
+    published: Arc<Published>,
+    controller: Controller,
+    histories: HashMap<(NodeId, String), History>,
+    /// The readings' clock counts from here.
+    epoch: Instant,
+    generation: u64,
+    status: InputStatus,
+    seed: u64,
+    scraper: Option<Scraper>,
+}
+
+/// A reload that runs beside the ticks, and who waits for what comes of it.
+struct Reload {
+    loading: tokio::task::JoinHandle<Loaded>,
+    waiting: Vec<oneshot::Sender<Result<String, String>>>,
+}
+
+impl Feed {
+    /// Reads all inputs and publishes a first snapshot, in which no load is known yet.
+    pub fn new(options: Options) -> Result<Self, StartError> {
+        let Loaded { inputs, diagnostics } = inputs::load(&options.file, &options.environment, None);
+        let is_refused = options.is_strict && has_errors(&diagnostics);
+        let Some(inputs) = inputs.filter(|_| !is_refused) else { return Err(StartError { diagnostics }) };
+        log(&diagnostics);
+        let mut controller = Controller::default();
+        let seed = mix(0);
+        let tables = controller.tick(0.0, &inputs.fleet, inputs.geo.regions().len(), &unread(&inputs), seed);
+        let status = InputStatus { reloads: 0, failures: 0, has_errors: has_errors(&diagnostics) };
+        let first = Snapshot {
+            generation: 1,
+            zones: Arc::clone(&inputs.zones),
+            geo: Arc::clone(&inputs.geo),
+            fleet: Arc::clone(&inputs.fleet),
+            tables: Arc::new(tables),
+            seed,
+            inputs: status,
+        };
+        Ok(Self {
+            options,
+            inputs: Arc::new(inputs),
+            published: Arc::new(Published::new(first)),
+            controller,
+            histories: HashMap::new(),
+            epoch: Instant::now(),
+            generation: 1,
+            status,
+            seed,
+            scraper: None,
+        })
+    }
+
+    /// Where the snapshots are to be had.
+    pub fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published)
+    }
+
+    /// The inputs that were read at the start.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Scrapes, ticks and reloads until it is stopped.
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>, stop: CancellationToken) {
+        let (sender, mut scraped) = mpsc::channel(MAX_SCRAPED);
+        self.scraper = Scraper::start(sender)
+            .inspect_err(|error| tracing::error!(%error, "no load is read: the scraper's thread cannot be started"))
+            .ok();
+        self.set_targets();
+        let mut watch = Watch::new();
+        watch.set_paths(&self.inputs.watched);
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut reload: Option<Reload> = None;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => self.tick(),
+                Some(scraped) = scraped.recv() => self.take(scraped),
+                Some(Event::Reload(waiting)) = events.recv() => self.begin_reload(&mut reload, Some(waiting)),
+                () = watch.edited() => self.begin_reload(&mut reload, None),
+                loaded = finished(&mut reload) => {
+                    let outcome = self.finish_reload(loaded);
+                    watch.set_paths(&self.inputs.watched);
+                    for waiting in reload.take().into_iter().flat_map(|reload| reload.waiting) {
+                        // Who asked may have gone away meanwhile.
+                        let _gone = waiting.send(outcome.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes new tables of what is known now, and publishes them.
+    fn tick(&mut self) {
+        let now = self.epoch.elapsed().as_secs_f64();
+        let readings: Vec<Reading> = (0..self.inputs.fleet.nodes.len())
+            .map(|index| self.reading(NodeId(index as u16), now))
+            .collect();
+        let regions = self.inputs.geo.regions().len();
+        let tables = self.controller.tick(now, &self.inputs.fleet, regions, &readings, self.seed);
+        self.published.publish(Snapshot {
+            generation: self.generation,
+            zones: Arc::clone(&self.inputs.zones),
+            geo: Arc::clone(&self.inputs.geo),
+            fleet: Arc::clone(&self.inputs.fleet),
+            tables: Arc::new(tables),
+            seed: self.seed,
+            inputs: self.status,
+        });
+    }
+
+    /// What is known of a node: of several exporters the one that shows the most pressure.
+    fn reading(&self, node: NodeId, now: f64) -> Reading {
+        let known = &self.inputs.fleet.node(node).node;
+        let readings = known.exporters.iter().filter_map(|exporter| {
+            let history = self.histories.get(&(node, exporter.url.clone()))?;
+            Some(history.load(now))
+        });
+        let pressure = |reading: &Reading| reading.last().map_or(-1.0, |load| load.pressure);
+        readings
+            .max_by(|a, b| pressure(a).total_cmp(&pressure(b)))
+            .unwrap_or(Reading::Never { because: None })
+    }
+
+    fn take(&mut self, scraped: Scraped) {
+        let Scraped { node, url, at, result } = scraped;
+        let name = &self.inputs.fleet.node(node).node.name;
+        let Some(history) = self.histories.get_mut(&(node, url.clone())) else { return };
+        let at = at.saturating_duration_since(self.epoch).as_secs_f64();
+        match result {
+            Ok(counters) => {
+                // Its trouble is part of the reading, and shown with it.
+                if let Err(trouble) = history.observe(at, counters) {
+                    tracing::debug!(node = name, url, %trouble, "no load from this scrape");
+                }
+            }
+            Err(error) => {
+                tracing::debug!(node = name, url, %error, "a scrape failed");
+                history.fail(error);
+            }
+        }
+    }
+
+    fn begin_reload(&self, reload: &mut Option<Reload>, waiting: Option<oneshot::Sender<Result<String, String>>>) {
+        let reload = reload.get_or_insert_with(|| {
+            let (options, previous) = (self.options.clone(), Arc::clone(&self.inputs));
+            // Large zones take a while; ticks go on meanwhile.
+            let loading = tokio::task::spawn_blocking(move || {
+                inputs::load(&options.file, &options.environment, Some(&previous))
+            });
+            Reload { loading, waiting: Vec::new() }
+        });
+        reload.waiting.extend(waiting);
+    }
+
+    /// Takes new inputs if they can be served, and says what changed, or why nothing did.
+    fn finish_reload(&mut self, loaded: Option<Loaded>) -> Result<String, String> {
+        let Some(Loaded { inputs, diagnostics }) = loaded else {
+            return Err("reading the inputs ended in a panic; nothing has changed".to_owned());
+        };
+        let has_errors = has_errors(&diagnostics);
+        self.status.has_errors = has_errors;
+        let Some(inputs) = inputs else {
+            log(&diagnostics);
+            self.status.failures += 1;
+            tracing::error!(generation = self.generation, "the inputs are broken; all goes on as before");
+            return Err(refusal(&diagnostics));
+        };
+        if inputs.fingerprint == self.inputs.fingerprint {
+            tracing::debug!("no input has changed");
+            return Ok(format!("generation {}: nothing has changed", self.generation));
+        }
+        log(&diagnostics);
+        let mut changes = describe(&self.inputs, &inputs);
+        if needs_restart(&self.inputs, &inputs) {
+            tracing::warn!("listeners, workers or certificates have changed: that takes a restart");
+            changes.push_str("; listeners, workers and certificates change at a restart");
+        }
+        let old = self.generation;
+        self.generation += 1;
+        self.inputs = Arc::new(inputs);
+        self.status.reloads += 1;
+        self.set_targets();
+        self.tick();
+        let outcome = format!("generation {old} → {}: {changes}", self.generation);
+        if has_errors {
+            self.status.failures += 1;
+            tracing::error!("{outcome}; what is broken stays as it was");
+            return Err(format!("{outcome}; but {}", refusal(&diagnostics)));
+        }
+        tracing::info!("{outcome}");
+        Ok(outcome)
+    }
+
+    /// Scrapes the nodes of the configuration; keeps what is known of those that stay.
+    fn set_targets(&mut self) {
+        let mut targets = Vec::new();
+        let mut histories = HashMap::new();
+        for (index, known) in self.inputs.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
+            let (id, node) = (NodeId(index as u16), &known.node);
+            for exporter in &node.exporters {
+                let key = (id, exporter.url.clone());
+                let mut history = self
+                    .histories
+                    .remove(&key)
+                    .unwrap_or_else(|| History::new(node.capacity, node.limits, node.interval));
+                history.reconfigure(node.capacity, node.limits, node.interval);
+                histories.insert(key, history);
+                targets.push(Target { node: id, exporter: exporter.clone(), interval: node.interval });
+            }
+        }
+        self.histories = histories;
+        if let Some(scraper) = &self.scraper {
+            scraper.set_targets(targets);
+        }
+    }
+}
+
+/// What came of the reload that runs, if one does; none if its thread panicked.
+async fn finished(reload: &mut Option<Reload>) -> Option<Loaded> {
+    match reload {
+        Some(reload) => (&mut reload.loading).await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+fn unread(inputs: &Inputs) -> Vec<Reading> {
+    inputs.fleet.nodes.iter().map(|_| Reading::Never { because: None }).collect()
+}
+
+fn log(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        if diagnostic.is_error() {
+            tracing::error!("{diagnostic}");
+        } else {
+            tracing::warn!("{diagnostic}");
+        }
+    }
+}
+
+fn refusal(diagnostics: &[Diagnostic]) -> String {
+    let errors: Vec<String> = diagnostics.iter().filter(|each| each.is_error()).map(ToString::to_string).collect();
+    errors.join("\n")
+}

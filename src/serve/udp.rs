@@ -1,0 +1,140 @@
+//! UDP workers: plain threads, each with its own socket, batch and counts.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::datagram::{Batch, want_local_address};
+use super::unix_milliseconds;
+use crate::answer::{Context, Estimate, Outcome, Transport, answer, read};
+use crate::intake::{Counts, Tally};
+use crate::snapshot::Published;
+
+/// Receive buffer of a socket: the kernel's default loses packets in bursts (it holds some 250 queries).
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// How often an idle worker looks whether it should stop.
+const STOP_CHECK: Duration = Duration::from_millis(200);
+
+/// Sockets for the workers of one address: as many as wanted, on the same port.
+///
+/// Fails if anybody else has the address, also with SO_REUSEPORT, which would share queries with us.
+pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
+    let alone = socket(address)?;
+    alone.bind(&address.into())?;
+    // With port 0 the workers share the port that the first socket got.
+    let address = SocketAddr::new(address.ip(), local(&alone)?.port());
+    drop(alone);
+    (0..workers)
+        .map(|_| {
+            let socket = socket(address)?;
+            socket.set_reuse_port(true)?;
+            socket.bind(&address.into())?;
+            socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+            socket.set_read_timeout(Some(STOP_CHECK))?;
+            let socket = UdpSocket::from(socket);
+            if address.ip().is_unspecified() {
+                want_local_address(&socket, address.is_ipv4())?;
+            }
+            Ok(socket)
+        })
+        .collect()
+}
+
+/// Octets of receive buffer that the kernel granted, of those we asked for; less if it gave less.
+pub fn granted_buffer(socket: &UdpSocket) -> io::Result<(usize, usize)> {
+    // socket(7): the kernel doubles the value for its own use, and returns the doubled one.
+    Ok((SockRef::from(socket).recv_buffer_size()? / 2, RECEIVE_BUFFER))
+}
+
+/// Workers that answer until they are dropped.
+pub struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    should_stop: Arc<AtomicBool>,
+}
+
+impl Workers {
+    /// Starts a worker for each socket, with counts of its own.
+    pub fn start(sockets: Vec<(UdpSocket, Arc<Counts>)>, published: &Arc<Published>) -> io::Result<Self> {
+        let should_stop = Arc::new(AtomicBool::new(false));
+        let mut workers = Self { threads: Vec::new(), should_stop };
+        for (index, (socket, counts)) in sockets.into_iter().enumerate() {
+            let (published, should_stop) = (Arc::clone(published), Arc::clone(&workers.should_stop));
+            let thread = std::thread::Builder::new()
+                .name(format!("udp-{index}"))
+                .spawn(move || work(&socket, &published, &counts, &should_stop))?;
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.should_stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a UDP worker had panicked");
+            }
+        }
+    }
+}
+
+/// The path packet → reply → packet: no lock, no log, no allocation.
+fn work(socket: &UdpSocket, published: &Published, counts: &Counts, should_stop: &AtomicBool) {
+    let mut reader = published.reader();
+    let mut batch = Batch::new();
+    while !should_stop.load(Ordering::Relaxed) {
+        // A time-out, a signal, or the ICMP error of an earlier reply: none of them ends the worker.
+        let Ok(received) = batch.receive(socket) else { continue };
+        let snapshot = reader.load();
+        let now = unix_milliseconds();
+        let mut tally = Tally { received: received as u64, ..Tally::default() };
+        batch.answer_each(|incoming, out| {
+            let Some(query) = read(incoming.message) else {
+                tally.dropped += 1;
+                return None;
+            };
+            let context = Context {
+                client: incoming.client,
+                local: incoming.local,
+                transport: Transport::Udp,
+                now,
+                estimate: Estimate::default(),
+            };
+            let (outcome, observation) = answer(snapshot, &query, &context, out, None);
+            if let Some(observation) = &observation {
+                counts.book(observation);
+            }
+            match outcome {
+                Outcome::Reply { length, rcode } => {
+                    tally.replied(rcode);
+                    Some(length)
+                }
+                Outcome::Silence => {
+                    tally.dropped += 1;
+                    None
+                }
+            }
+        });
+        tally.unsent = batch.send(socket);
+        counts.add(&tally);
+    }
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        // IPv4 has sockets of its own; mapped addresses would hide which family was asked.
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+fn local(socket: &Socket) -> io::Result<SocketAddr> {
+    socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("a UDP socket without an address"))
+}

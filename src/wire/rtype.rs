@@ -1,0 +1,236 @@
+//! Record types: their numbers and mnemonics (RFC 1035 §3.2.2, RFC 3597 §5).
+#![deny(clippy::disallowed_methods)]
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The type of a record or of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordType(pub u16);
+
+impl RecordType {
+    /// An IPv4 address (RFC 1035).
+    pub const A: Self = Self(1);
+    /// A nameserver of the zone (RFC 1035).
+    pub const NS: Self = Self(2);
+    /// The name that this one is an alias of (RFC 1035).
+    pub const CNAME: Self = Self(5);
+    /// The start of a zone: serial and times (RFC 1035).
+    pub const SOA: Self = Self(6);
+    /// A mailbox domain name, experimental (RFC 1035).
+    pub const MB: Self = Self(7);
+    /// A mail group member, experimental (RFC 1035).
+    pub const MG: Self = Self(8);
+    /// A mail rename, experimental (RFC 1035).
+    pub const MR: Self = Self(9);
+    /// A pointer to another name (RFC 1035).
+    pub const PTR: Self = Self(12);
+    /// Machine and operating system; also the stand-in of RFC 8482 (RFC 1035).
+    pub const HINFO: Self = Self(13);
+    /// Mailboxes of a mailing list, experimental (RFC 1035).
+    pub const MINFO: Self = Self(14);
+    /// A mail exchange (RFC 1035).
+    pub const MX: Self = Self(15);
+    /// Text strings (RFC 1035).
+    pub const TXT: Self = Self(16);
+    /// An IPv6 address (RFC 3596).
+    pub const AAAA: Self = Self(28);
+    /// Host and port of a service (RFC 2782).
+    pub const SRV: Self = Self(33);
+    /// Redirection of all names below (RFC 6672).
+    pub const DNAME: Self = Self(39);
+    /// The pseudo-record of EDNS (RFC 6891).
+    pub const OPT: Self = Self(41);
+    /// Digest of a child zone's key (RFC 4034).
+    pub const DS: Self = Self(43);
+    /// A signature over an RRset (RFC 4034).
+    pub const RRSIG: Self = Self(46);
+    /// The next name and the types of this one (RFC 4034).
+    pub const NSEC: Self = Self(47);
+    /// A key of the zone (RFC 4034).
+    pub const DNSKEY: Self = Self(48);
+    /// How to reach an HTTP service (RFC 9460).
+    pub const HTTPS: Self = Self(65);
+    /// Sender policy of mail; TXT replaced it (RFC 7208 §3.1).
+    pub const SPF: Self = Self(99);
+    /// The signature of a transaction (RFC 8945).
+    pub const TSIG: Self = Self(250);
+    /// A question for a zone's changes (RFC 1995).
+    pub const IXFR: Self = Self(251);
+    /// A question for a whole zone (RFC 5936).
+    pub const AXFR: Self = Self(252);
+    /// A question for any type (RFC 8482).
+    pub const ANY: Self = Self(255);
+    /// Which authorities may issue certificates (RFC 8659).
+    pub const CAA: Self = Self(257);
+
+    /// Whether the type exists in questions and messages only, never in a zone (RFC 6895 §3.1).
+    pub fn is_meta(self) -> bool {
+        matches!(self, Self(0) | Self::OPT | Self(128..=255))
+    }
+
+    /// All mnemonics that can be read.
+    pub fn mnemonics() -> impl Iterator<Item = &'static str> {
+        MNEMONICS.iter().map(|(_, mnemonic)| *mnemonic)
+    }
+}
+
+impl FromStr for RecordType {
+    type Err = UnknownType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownType> {
+        if let Some((number, _)) = MNEMONICS.iter().find(|(_, mnemonic)| mnemonic.eq_ignore_ascii_case(text)) {
+            return Ok(Self(*number));
+        }
+        // RFC 3597 §5: "TYPE" and a decimal number for any type.
+        match text.split_at_checked(4) {
+            Some((prefix, number)) if prefix.eq_ignore_ascii_case("TYPE") && is_decimal(number) => {
+                number.parse().map(Self).map_err(|_| UnknownType)
+            }
+            _ => Err(UnknownType),
+        }
+    }
+}
+
+impl fmt::Display for RecordType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match MNEMONICS.iter().find(|(number, _)| *number == self.0) {
+            Some((_, mnemonic)) => f.write_str(mnemonic),
+            None => write!(f, "TYPE{}", self.0),
+        }
+    }
+}
+
+/// A word that is neither a mnemonic nor `TYPE` with a number up to 65535.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownType;
+
+impl fmt::Display for UnknownType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unknown record type")
+    }
+}
+
+impl std::error::Error for UnknownType {}
+
+fn is_decimal(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// By number, from IANA's registry of resource record types.
+const MNEMONICS: [(u16, &str); 81] = [
+    (1, "A"),
+    (2, "NS"),
+    (3, "MD"),
+    (4, "MF"),
+    (5, "CNAME"),
+    (6, "SOA"),
+    (7, "MB"),
+    (8, "MG"),
+    (9, "MR"),
+    (10, "NULL"),
+    (11, "WKS"),
+    (12, "PTR"),
+    (13, "HINFO"),
+    (14, "MINFO"),
+    (15, "MX"),
+    (16, "TXT"),
+    (17, "RP"),
+    (18, "AFSDB"),
+    (19, "X25"),
+    (20, "ISDN"),
+    (21, "RT"),
+    (22, "NSAP"),
+    (24, "SIG"),
+    (25, "KEY"),
+    (26, "PX"),
+    (27, "GPOS"),
+    (28, "AAAA"),
+    (29, "LOC"),
+    (30, "NXT"),
+    (33, "SRV"),
+    (35, "NAPTR"),
+    (36, "KX"),
+    (37, "CERT"),
+    (38, "A6"),
+    (39, "DNAME"),
+    (41, "OPT"),
+    (42, "APL"),
+    (43, "DS"),
+    (44, "SSHFP"),
+    (45, "IPSECKEY"),
+    (46, "RRSIG"),
+    (47, "NSEC"),
+    (48, "DNSKEY"),
+    (49, "DHCID"),
+    (50, "NSEC3"),
+    (51, "NSEC3PARAM"),
+    (52, "TLSA"),
+    (53, "SMIMEA"),
+    (55, "HIP"),
+    (59, "CDS"),
+    (60, "CDNSKEY"),
+    (61, "OPENPGPKEY"),
+    (62, "CSYNC"),
+    (63, "ZONEMD"),
+    (64, "SVCB"),
+    (65, "HTTPS"),
+    (66, "DSYNC"),
+    (99, "SPF"),
+    (104, "NID"),
+    (105, "L32"),
+    (106, "L64"),
+    (107, "LP"),
+    (108, "EUI48"),
+    (109, "EUI64"),
+    (128, "NXNAME"),
+    (249, "TKEY"),
+    (250, "TSIG"),
+    (251, "IXFR"),
+    (252, "AXFR"),
+    (253, "MAILB"),
+    (254, "MAILA"),
+    (255, "ANY"),
+    (256, "URI"),
+    (257, "CAA"),
+    (258, "AVC"),
+    (259, "DOA"),
+    (260, "AMTRELAY"),
+    (261, "RESINFO"),
+    (262, "WALLET"),
+    (32768, "TA"),
+    (32769, "DLV"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mnemonics_and_numbers_are_read_in_any_case() {
+        for (text, number) in [("A", 1), ("aaaa", 28), ("Srv", 33), ("TYPE65280", 65280), ("type1", 1), ("CAA", 257)] {
+            assert_eq!(text.parse(), Ok(RecordType(number)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_type_is_refused() {
+        for text in ["", "AA", "TYPE", "TYPE65536", "TYPE+1", "TYPE-1", "IN", "TÜPE1"] {
+            assert_eq!(text.parse::<RecordType>(), Err(UnknownType), "{text}");
+        }
+    }
+
+    #[test]
+    fn types_print_as_they_are_read() {
+        for number in 0..=u16::MAX {
+            let printed = RecordType(number).to_string();
+            assert_eq!(printed.parse(), Ok(RecordType(number)), "{printed}");
+        }
+        assert_eq!(RecordType(65280).to_string(), "TYPE65280");
+    }
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_numbers() {
+        assert!(MNEMONICS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+}

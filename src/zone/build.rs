@@ -1,0 +1,334 @@
+//! From records and steered names to the zone as it is served.
+
+use std::borrow::Cow;
+
+use arrayvec::ArrayVec;
+
+use super::Steered;
+use super::check::{self, Findings, Owner, SteeredOwner};
+use super::layout;
+use super::read::Records;
+use super::store::{self, NONE, Node, RrsetAt, Slot, Steering, Zone};
+use crate::diagnostic::{Diagnostic, has_errors};
+use crate::name::{self, MAX_LABELS};
+use crate::wire::RecordType;
+
+impl Zone {
+    /// Makes a zone of a file's records and of the names that are steered in it, which must be at or below its apex.
+    ///
+    /// There is no zone if any diagnostic is an error, or if reading the records gave one.
+    pub fn build(records: &Records, steered: &[Steered]) -> (Option<Self>, Vec<Diagnostic>) {
+        let mut findings = Findings::new(records);
+        let octets: usize = (0..records.len()).map(|entry| store::record_length(records.rdata(entry).len())).sum();
+        if u32::try_from(octets).is_err() {
+            findings.of_zone(Diagnostic::error("the zone is too large: more than 4 GiB of records"));
+            return (None, findings.into_diagnostics());
+        }
+        let claimants = Claimants { records, steered };
+        let mut builder = Builder {
+            claimants,
+            zone: empty_zone(records, octets),
+            path: Vec::with_capacity(MAX_LABELS),
+            hashes: Vec::with_capacity(records.runs.len() + 1),
+            entries: Vec::new(),
+            findings,
+        };
+        let claims = builder.claims();
+        for group in claims.chunk_by(|a, b| a.key == b.key && claimants.name(*a) == claimants.name(*b)) {
+            builder.add_owner(group);
+        }
+        drop(claims);
+        builder.finish()
+    }
+}
+
+/// A zone that is being made.
+struct Builder<'r> {
+    claimants: Claimants<'r>,
+    zone: Zone,
+    /// From the apex down to the last node.
+    path: Vec<u32>,
+    /// Of each node's name.
+    hashes: Vec<u32>,
+    /// The numbers of one owner's records; here, so that it is allocated once.
+    entries: Vec<usize>,
+    findings: Findings<'r>,
+}
+
+/// Who says that names exist: runs of records, and behind them steered names.
+#[derive(Clone, Copy)]
+struct Claimants<'r> {
+    records: &'r Records,
+    steered: &'r [Steered],
+}
+
+impl<'r> Claimants<'r> {
+    fn count(self) -> usize {
+        self.records.runs.len() + self.steered.len()
+    }
+
+    /// The records that the claim stands for.
+    fn run(self, claim: Claim) -> Option<usize> {
+        Some(claim.by as usize).filter(|&run| run < self.records.runs.len())
+    }
+
+    /// The steered name that the claim stands for.
+    fn steered(self, claim: Claim) -> Option<&'r Steered> {
+        (claim.by as usize).checked_sub(self.records.runs.len()).map(|index| &self.steered[index])
+    }
+
+    /// The name in lower-case wire form.
+    fn name(self, claim: Claim) -> Cow<'r, [u8]> {
+        match self.steered(claim) {
+            Some(steered) => steered.owner.lower_wire().into_vec().into(),
+            None => self.records.name(self.records.runs[claim.by as usize].name).into(),
+        }
+    }
+}
+
+/// That a name exists: a run of records or a steered name says so.
+#[derive(Clone, Copy)]
+struct Claim {
+    key: SortKey,
+    by: u32,
+}
+
+/// The first octets of a name as canonical order compares them: two words instead of two far-off names.
+///
+/// Labels from the apex down, each ended by 0; inside labels 0 and 1 are written 1 1 and 1 2.
+type SortKey = [u64; 2];
+
+impl<'r> Builder<'r> {
+    /// All names that are claimed, in canonical order (RFC 4034 §6.1); for equal ones in that of the file.
+    fn claims(&mut self) -> Vec<Claim> {
+        let Self { claimants, findings, .. } = self;
+        let origin = &claimants.records.origin;
+        let mut claims = Vec::with_capacity(claimants.count());
+        for by in 0..claimants.count() {
+            let claim = Claim { key: [0; 2], by: by as u32 };
+            if let Some(Steered { owner, .. }) = claimants.steered(claim)
+                && !owner.is_at_or_below(origin)
+            {
+                findings.of_zone(Diagnostic::error(format!("the service `{owner}` is outside the zone `{origin}`")));
+                continue;
+            }
+            claims.push(Claim { key: sort_key(&claimants.name(claim), origin.wire().len()), ..claim });
+        }
+        claims.sort_unstable_by(|a, b| {
+            let names = || name::canonical_order(&claimants.name(*a), &claimants.name(*b));
+            a.key.cmp(&b.key).then_with(names).then(a.by.cmp(&b.by))
+        });
+        claims
+    }
+
+    /// Adds the node of a name, after the empty non-terminals above it.
+    fn add_owner(&mut self, claims: &[Claim]) {
+        let claimants = self.claimants;
+        let records = claimants.records;
+        let name = claimants.name(claims[0]);
+        let node = self.add_nodes(&name);
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.clear();
+        let runs = claims.iter().filter_map(|claim| claimants.run(*claim));
+        entries.extend(runs.flat_map(|run| records.entries_of(run)));
+        let rtype = |entry: &usize| records.entries[*entry].rtype;
+        entries.sort_by_key(rtype);
+
+        Owner { name: &name, is_apex: node == 0, entries: &entries }.check(&mut self.findings);
+        let is_delegated = node != 0 && entries.iter().any(|entry| rtype(entry) == RecordType::NS);
+        if is_delegated && self.zone.nodes[node as usize].cut == NONE {
+            self.zone.nodes[node as usize].cut = node;
+        }
+        for rrset in entries.chunk_by(|a, b| rtype(a) == rtype(b)) {
+            self.add_rrset(&name, rrset);
+        }
+        for steered in claims.iter().filter_map(|claim| claimants.steered(*claim)) {
+            self.bind(node, steered, &entries);
+        }
+        self.entries = entries;
+    }
+
+    /// Adds the name and what is missing above it; the number of the name's node.
+    fn add_nodes(&mut self, name: &[u8]) -> u32 {
+        let starts = label_starts(name);
+        let labels = starts.len() - 1;
+        // Where the suffix of so many labels starts in the name.
+        let suffix = |count: usize| starts[labels - count];
+        while let Some(&last) = self.path.last() {
+            let depth = self.zone.apex_labels + self.path.len() - 1;
+            if depth <= labels && self.zone.owner(last) == &name[suffix(depth)..] {
+                break;
+            }
+            self.path.pop();
+        }
+        // The reader has bounded the arena of names, which this one is a part of, but for services, which are few.
+        let owner = self.zone.owners.len() as u32;
+        self.zone.owners.extend_from_slice(name);
+        self.zone.most_labels = self.zone.most_labels.max(labels);
+        while self.zone.apex_labels + self.path.len() <= labels {
+            let depth = self.zone.apex_labels + self.path.len();
+            self.add_node(owner + suffix(depth) as u32, &name[suffix(depth)..]);
+        }
+        self.zone.nodes.len() as u32 - 1
+    }
+
+    fn add_node(&mut self, owner: u32, name: &[u8]) {
+        let number = self.zone.nodes.len() as u32;
+        let (cut, hash) = match self.path.last() {
+            Some(&parent) => {
+                if name.starts_with(b"\x01*") {
+                    self.zone.nodes[parent as usize].wildcard = number;
+                }
+                let label = &name[1..1 + usize::from(name[0])];
+                (self.zone.nodes[parent as usize].cut, name::extend_hash(self.hashes[parent as usize], label))
+            }
+            None => (NONE, name::hash_wire(name)),
+        };
+        let rrsets = self.zone.rrsets.len() as u32;
+        self.zone.nodes.push(Node { owner, rrsets, cut, wildcard: NONE, steering: Steering::default() });
+        self.hashes.push(hash);
+        self.path.push(number);
+    }
+
+    fn add_rrset(&mut self, owner: &[u8], entries: &[usize]) {
+        let records = self.claimants.records;
+        let entries = without_duplicates(records, entries);
+        check::check_rrset(owner, &entries, &mut self.findings);
+        let rtype = records.entries[entries[0]].rtype;
+        // RFC 2181 §5.2 wants one TTL; the lowest never outlives what the operator meant.
+        let ttl = entries.iter().map(|&entry| records.entries[entry].ttl).min().unwrap_or(0);
+        // More than fit have been reported.
+        let count = u16::try_from(entries.len()).unwrap_or(u16::MAX);
+        self.zone.rrsets.push(RrsetAt { start: self.zone.answers.len() as u32, rtype, count });
+        for &entry in &*entries {
+            store::push_record(&mut self.zone.answers, rtype, ttl, records.rdata(entry));
+        }
+    }
+
+    fn bind(&mut self, node: u32, steered: &'r Steered, entries: &[usize]) {
+        let &Steered { service, has_v4, has_v6, .. } = steered;
+        let cut = self.zone.nodes[node as usize].cut;
+        let cut = (cut != NONE).then(|| self.zone.owner(cut));
+        SteeredOwner { steered, cut, entries }.check(&mut self.findings);
+        let steering = &mut self.zone.nodes[node as usize].steering;
+        if steering.service.is_some() {
+            self.findings.of_zone(Diagnostic::error(format!("the service `{}` is given twice", steered.owner)));
+        }
+        *steering = Steering { service: Some(service), has_v4, has_v6 };
+    }
+
+    /// Closes the arrays, makes the table, and looks at what can be judged only now.
+    fn finish(self) -> (Option<Zone>, Vec<Diagnostic>) {
+        let Self { claimants, mut zone, hashes, mut findings, .. } = self;
+        let nodes = zone.nodes.len();
+        zone.slots = store::empty_slots(nodes);
+        for (node, hash) in hashes.into_iter().enumerate() {
+            store::insert_slot(&mut zone.slots, Slot { hash, node: node as u32 });
+        }
+        let rrsets = zone.rrsets.len() as u32;
+        zone.nodes.push(Node { owner: 0, rrsets, cut: NONE, wildcard: NONE, steering: Steering::default() });
+        zone.rrsets.push(RrsetAt { start: zone.answers.len() as u32, rtype: RecordType(0), count: 0 });
+        zone.owners.shrink_to_fit();
+        zone.answers.shrink_to_fit();
+        zone.nodes.shrink_to_fit();
+        zone.rrsets.shrink_to_fit();
+
+        check::check_apex(&zone, &mut findings);
+        let has_apex = nodes > 0 && zone.close_soa();
+        if has_apex {
+            check::check_targets(&zone, &mut findings);
+        }
+        let diagnostics = findings.into_diagnostics();
+        let is_good = has_apex && claimants.records.is_whole && !has_errors(&diagnostics);
+        (is_good.then_some(zone), diagnostics)
+    }
+}
+
+impl Zone {
+    /// Takes serial and negative TTL from the SOA record; false if there is none.
+    fn close_soa(&mut self) -> bool {
+        let Some(soa) = self.rrset(0, RecordType::SOA) else {
+            return false;
+        };
+        let Some((rdata, tail)) =
+            soa.rdata().next().and_then(|rdata| rdata.last_chunk::<20>().map(|tail| (rdata, *tail)))
+        else {
+            return false;
+        };
+        let [s0, s1, s2, s3, .., m0, m1, m2, m3] = tail;
+        // RFC 2308 §3: the TTL of a negative answer's SOA is the lesser of the two.
+        let ttl = soa.ttl.min(u32::from_be_bytes([m0, m1, m2, m3]));
+        let mut negative = Vec::new();
+        store::push_record(&mut negative, RecordType::SOA, ttl, rdata);
+        self.serial = u32::from_be_bytes([s0, s1, s2, s3]);
+        self.negative_soa = negative.into();
+        true
+    }
+}
+
+fn empty_zone(records: &Records, octets: usize) -> Zone {
+    Zone {
+        apex: records.origin.clone(),
+        apex_labels: records.origin.label_count(),
+        most_labels: 0,
+        serial: 0,
+        owners: Vec::with_capacity(records.names.len()),
+        answers: Vec::with_capacity(octets),
+        nodes: Vec::with_capacity(records.runs.len() + 1),
+        rrsets: Vec::with_capacity(records.len() + 1),
+        slots: Vec::new(),
+        negative_soa: Box::new([]),
+    }
+}
+
+/// The records of an RRset, each once, in the order of the file (RFC 2181 §5).
+fn without_duplicates<'e>(records: &Records, entries: &'e [usize]) -> Cow<'e, [usize]> {
+    if entries.len() < 2 {
+        return entries.into();
+    }
+    let rtype = records.entries[entries[0]].rtype;
+    let mut by_data: Vec<(Box<[u8]>, usize)> =
+        entries.iter().map(|&entry| (layout::canonical(rtype, records.rdata(entry)), entry)).collect();
+    by_data.sort_unstable();
+    by_data.dedup_by(|later, earlier| later.0 == earlier.0);
+    let mut kept: Vec<usize> = by_data.into_iter().map(|(_, entry)| entry).collect();
+    kept.sort_unstable();
+    kept.into()
+}
+
+/// Where each label starts, the root's included.
+fn label_starts(name: &[u8]) -> ArrayVec<usize, { MAX_LABELS + 1 }> {
+    let mut starts = ArrayVec::new();
+    let mut at = 0;
+    for label in name::labels(name) {
+        starts.push(at);
+        at += 1 + label.len();
+    }
+    starts.push(at);
+    starts
+}
+
+fn sort_key(name: &[u8], apex_length: usize) -> SortKey {
+    let mut key = [0u8; 16];
+    let mut free = key.iter_mut();
+    let mut put = |octet: u8| free.next().map(|place| *place = octet).is_some();
+    let below_apex = &name[..name.len() - apex_length];
+    let starts = label_starts(name);
+    'labels: for &start in starts.iter().rev().filter(|&&start| start < below_apex.len()) {
+        let label = &name[start + 1..start + 1 + usize::from(name[start])];
+        for &octet in label {
+            let fits = match octet {
+                0 | 1 => put(1) && put(octet + 1),
+                other => put(other),
+            };
+            if !fits {
+                break 'labels;
+            }
+        }
+        if !put(0) {
+            break;
+        }
+    }
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = key;
+    [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])]
+}

@@ -1,0 +1,251 @@
+//! The rules that a zone must keep as a whole (RFC 1034 §3.6.2, RFC 2181 §5 and §10), and what operators get wrong.
+
+use super::Steered;
+use super::layout;
+use super::read::{MAX_PROBLEMS, Records};
+use super::store::{NONE, Zone};
+use crate::diagnostic::Diagnostic;
+use crate::name::{LookupName, Name, Printed};
+use crate::wire::RecordType;
+
+/// What the rules found, by the record it is about.
+pub(super) struct Findings<'r> {
+    records: &'r Records,
+    found: Vec<(usize, Diagnostic)>,
+}
+
+impl<'r> Findings<'r> {
+    pub(super) fn new(records: &'r Records) -> Self {
+        Self { records, found: Vec::new() }
+    }
+
+    /// All of them, those about the zone as a whole first, the others in the order of the file.
+    pub(super) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
+        self.found.sort_by_key(|(entry, _)| *entry);
+        self.found.into_iter().map(|(_, diagnostic)| diagnostic).collect()
+    }
+
+    pub(super) fn of_record(&mut self, entry: usize, diagnostic: Diagnostic) {
+        // Errors are never left out: they alone keep a zone from being served. What drawing costs stays bounded.
+        if self.found.len() < MAX_PROBLEMS || diagnostic.is_error() {
+            self.found.push((entry + 1, self.records.blame(diagnostic, entry)));
+        }
+    }
+
+    pub(super) fn of_zone(&mut self, diagnostic: Diagnostic) {
+        self.found.push((0, diagnostic.in_file(self.records.source.name.clone())));
+    }
+}
+
+/// An owner name whose records are checked.
+pub(super) struct Owner<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) is_apex: bool,
+    /// The numbers of its records, by type.
+    pub(super) entries: &'a [usize],
+}
+
+impl Owner<'_> {
+    fn first_of(&self, records: &Records, rtype: RecordType) -> Option<usize> {
+        self.entries.iter().copied().find(|&entry| records.entries[entry].rtype == rtype)
+    }
+
+    /// The rules for the records of one name.
+    pub(super) fn check(&self, findings: &mut Findings<'_>) {
+        let records = findings.records;
+        let name = Printed(self.name);
+        if !self.is_apex
+            && let Some(soa) = self.first_of(records, RecordType::SOA)
+        {
+            let error = Diagnostic::error(format!("an SOA record at `{name}`, which is not the zone's name"));
+            findings.of_record(soa, error.help("a child zone has a file of its own"));
+        }
+        if let Some(ns) = self.first_of(records, RecordType::NS)
+            && self.name.starts_with(b"\x01*")
+        {
+            // RFC 4592 §4.2: it has no defined meaning.
+            let error = Diagnostic::error(format!("an NS record at the wildcard `{name}`"));
+            findings.of_record(ns, error.help("delegate each name by itself"));
+        }
+        self.check_alias(findings);
+    }
+
+    /// RFC 1034 §3.6.2: a CNAME stands alone; RFC 4035 §2.5: but for the records of DNSSEC.
+    fn check_alias(&self, findings: &mut Findings<'_>) {
+        let records = findings.records;
+        let Some(cname) = self.first_of(records, RecordType::CNAME) else {
+            return;
+        };
+        let is_other = |rtype| !matches!(rtype, RecordType::CNAME | RecordType::RRSIG | RecordType::NSEC);
+        let mut others: Vec<RecordType> =
+            self.entries.iter().map(|&entry| records.entries[entry].rtype).filter(|&rtype| is_other(rtype)).collect();
+        others.dedup();
+        if let Some(first) = others.first() {
+            let list = others.iter().skip(1).fold(first.to_string(), |list, other| format!("{list}, {other}"));
+            let error = Diagnostic::error(format!("`{}` has a CNAME beside other data: {list}", Printed(self.name)));
+            let help = match self.is_apex {
+                true => "the zone's own name cannot be an alias; give it addresses",
+                false => "an alias has no other records; move one of the two to another name",
+            };
+            findings.of_record(cname, error.help(help));
+        }
+    }
+}
+
+/// The rules for one RRset, whose records are given without duplicates.
+pub(super) fn check_rrset(owner: &[u8], entries: &[usize], findings: &mut Findings<'_>) {
+    let records = findings.records;
+    let [first, rest @ ..] = entries else {
+        return;
+    };
+    let (rtype, ttl) = (records.entries[*first].rtype, records.entries[*first].ttl);
+    if let ([second, ..], RecordType::CNAME | RecordType::SOA) = (rest, rtype) {
+        let error = Diagnostic::error(format!("a second {rtype} record at `{}`", Printed(owner)));
+        findings.of_record(*second, error.help("keep one of them"));
+    }
+    // RFC 2181 §5.2.
+    if let Some(&other) = rest.iter().find(|&&entry| records.entries[entry].ttl != ttl) {
+        let lowest = entries.iter().map(|&entry| records.entries[entry].ttl).min().unwrap_or(ttl);
+        let message = format!(
+            "the TTL {} differs from {ttl} in the same RRset, {rtype} of `{}`",
+            records.entries[other].ttl,
+            Printed(owner)
+        );
+        let help = format!("the records of an RRset have one TTL; the lowest, {lowest}, is used");
+        findings.of_record(other, Diagnostic::warning(message).help(help));
+    }
+    if entries.len() > usize::from(u16::MAX) {
+        let message = format!("{} records in one RRset, at most 65535 are allowed", entries.len());
+        findings.of_record(*first, Diagnostic::error(message));
+    }
+}
+
+/// What a node is, where a service is bound to it.
+pub(super) struct SteeredOwner<'a> {
+    pub(super) steered: &'a Steered,
+    /// The zone cut that it is at or below.
+    pub(super) cut: Option<&'a [u8]>,
+    /// The numbers of the records that the file has for it, by type.
+    pub(super) entries: &'a [usize],
+}
+
+impl SteeredOwner<'_> {
+    pub(super) fn check(&self, findings: &mut Findings<'_>) {
+        let name = &self.steered.owner;
+        let records = findings.records;
+        if let Some(cut) = self.cut {
+            let message = format!("the service `{name}` is below the delegation of `{}`", Printed(cut));
+            let help =
+                "queries for it are referred to the child zone; take the NS records away or serve the name there";
+            return findings.of_zone(Diagnostic::error(message).help(help));
+        }
+        let alias = self.entries.iter().find(|&&entry| records.entries[entry].rtype == RecordType::CNAME);
+        if let Some(&alias) = alias {
+            let error = Diagnostic::error(format!("the service `{name}` has a CNAME record"));
+            return findings.of_record(alias, error.help("a steered name cannot be an alias; remove the record"));
+        }
+        // After an error its records may just not have been read.
+        if self.entries.is_empty() && records.is_whole {
+            let warning = Diagnostic::warning(format!("the service `{name}` has no records in the zone file"));
+            let help = format!(
+                "it is steered here, but secondaries, which get the file's records, answer that it does not exist: \
+                 add `{name} A` with the address of a node"
+            );
+            findings.of_zone(warning.help(help));
+        }
+    }
+}
+
+/// What must be at the apex.
+pub(super) fn check_apex(zone: &Zone, findings: &mut Findings<'_>) {
+    // After an error the record may just not have been read.
+    if !findings.records.is_whole {
+        return;
+    }
+    let apex = findings.records.origin.clone();
+    for (rtype, help) in [
+        (RecordType::SOA, "write `@ SOA ns1 hostmaster 1 1h 15m 2w 5m`"),
+        (RecordType::NS, "write `@ NS` and the name of each nameserver"),
+    ] {
+        let is_there = zone.node_count() > 0 && zone.rrset(0, rtype).is_some();
+        if !is_there {
+            findings.of_zone(Diagnostic::error(format!("the zone `{apex}` has no {rtype} record")).help(help));
+        }
+    }
+}
+
+/// Whether what NS, MX and SRV records point at inside the zone can be reached (RFC 2181 §10.3, RFC 2782).
+pub(super) fn check_targets(zone: &Zone, findings: &mut Findings<'_>) {
+    let records = findings.records;
+    // After an error the address may just not have been read.
+    if !records.is_whole {
+        return;
+    }
+    for (run, at) in records.runs.iter().enumerate() {
+        let owner = LookupName::from_wire(records.name(at.name));
+        let mut owner_node = None;
+        for entry in records.entries_of(run) {
+            let rtype = records.entries[entry].rtype;
+            if !matches!(rtype, RecordType::NS | RecordType::MX | RecordType::SRV) {
+                continue;
+            }
+            let Some(target) = layout::target(rtype, records.rdata(entry)) else {
+                continue;
+            };
+            let node =
+                *owner_node.get_or_insert_with(|| zone.find(owner.suffix_hashes()[owner.label_count()], owner.wire()));
+            let Some(node) = node else {
+                continue;
+            };
+            let cut = zone.nodes[node as usize].cut;
+            // What is occluded is never given out.
+            if cut != NONE && (cut != node || rtype != RecordType::NS) {
+                continue;
+            }
+            let Some(problem) = reach(zone, target, cut) else {
+                continue;
+            };
+            let message = format!("the {rtype} record points at `{}`, which {problem}", Printed(target));
+            let warning = Diagnostic::warning(message).maybe_help(missing_dot(zone.apex(), target));
+            findings.of_record(entry, warning);
+        }
+    }
+}
+
+/// What is wrong with a target; none if nothing is, or if it is not for this zone to say.
+fn reach(zone: &Zone, target: &[u8], owner_cut: u32) -> Option<&'static str> {
+    let target = LookupName::from_wire(target);
+    let apex = zone.apex().lower_wire();
+    if target.label_count() < zone.apex_labels() || target.suffix(zone.apex_labels()) != &*apex || apex.len() == 1 {
+        return None;
+    }
+    let hashes = target.suffix_hashes();
+    let exact = zone.find(hashes[target.label_count()], target.wire());
+    let encloser = exact.unwrap_or_else(|| zone.closest_encloser(&target, &hashes));
+    let cut = zone.nodes[encloser as usize].cut;
+    // Below a cut the child zone has the addresses; only a delegation to names inside itself needs them here as well.
+    if cut != NONE && cut != owner_cut {
+        return None;
+    }
+    let node =
+        exact.or(Some(zone.nodes[encloser as usize].wildcard).filter(|&wildcard| wildcard != NONE && cut == NONE));
+    let has = |rtype| node.is_some_and(|node| zone.rrset(node, rtype).is_some());
+    let is_steered = node.is_some_and(|node| zone.nodes[node as usize].steering.service.is_some());
+    if has(RecordType::A) || has(RecordType::AAAA) || is_steered {
+        None
+    } else if has(RecordType::CNAME) {
+        Some("is an alias, not a name with addresses")
+    } else if cut != NONE {
+        Some("is inside the delegated zone and has no address here: nobody can reach it")
+    } else {
+        Some("has no address in this zone")
+    }
+}
+
+/// `ns1.live.example` without its last dot means `ns1.live.example.live.example.`.
+fn missing_dot(apex: &Name, target: &[u8]) -> Option<String> {
+    let apex = apex.lower_wire();
+    let twice = [&apex[..apex.len() - 1], &apex].concat();
+    let target = target.to_ascii_lowercase();
+    target.ends_with(&twice).then(|| "is the dot at the end of the name missing?".to_owned())
+}

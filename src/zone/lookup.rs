@@ -1,0 +1,155 @@
+//! Look-up in a zone: RFC 1034 §4.3.2 with the wildcards of RFC 4592 and the empty non-terminals of RFC 8020.
+
+use super::store::{NONE, Rrset, Zone};
+use crate::name::{self, LookupName, SuffixHashes};
+use crate::pool::{Family, ServiceId};
+use crate::wire::RecordType;
+
+/// What a zone has for a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lookup<'z> {
+    /// What was found.
+    pub found: Found<'z>,
+    /// It was synthesised from a wildcard (RFC 4592 §3.3).
+    pub wildcard: bool,
+}
+
+/// What was found, in the order in which the rules apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found<'z> {
+    /// The name is at or below a zone cut, whatever the file has there (RFC 1034 §4.3.2 step 3b).
+    Referral {
+        /// The owner of the cut in lower-case wire form.
+        cut: &'z [u8],
+        /// Its labels, the root not counted.
+        labels: u8,
+        /// The NS records of the child zone.
+        ns: Rrset<'z>,
+    },
+    // DNAME stands here: behind delegation, before data and wildcards (RFC 6672 §3.2).
+    /// Nodes of a service are the answer; of which family, the type of the question says, or the service for ANY.
+    Steered {
+        /// The service bound to the name.
+        service: ServiceId,
+        /// What addresses to give.
+        family: Family,
+    },
+    /// Records of the type asked for.
+    Records(Rrset<'z>),
+    /// The name is an alias.
+    Cname {
+        /// The CNAME record.
+        record: Rrset<'z>,
+        /// The name it points at, in wire form, in the case it was written in.
+        target: &'z [u8],
+    },
+    /// One RRset, for a question of type ANY (RFC 8482 §4.1).
+    Any(Rrset<'z>),
+    /// The name exists, records of this type do not.
+    NoData {
+        /// The service bound to the name: its longest TTL bounds that of the answer.
+        service: Option<ServiceId>,
+    },
+    /// The name does not exist, nor does anything below it (RFC 8020).
+    NxDomain,
+}
+
+impl Zone {
+    /// Looks a name up; it must be at or below the apex, and `hashes` must be its own.
+    pub fn lookup(&self, name: &LookupName, hashes: &SuffixHashes, qtype: RecordType) -> Lookup<'_> {
+        let labels = name.label_count();
+        if let Some(node) = self.find(hashes[labels], name.wire()) {
+            return Lookup { found: self.at(node, qtype), wildcard: false };
+        }
+        let encloser = self.closest_encloser(name, hashes);
+        let node = self.nodes[encloser as usize];
+        if node.cut != NONE {
+            return Lookup { found: self.referral(node.cut), wildcard: false };
+        }
+        if node.wildcard != NONE {
+            // RFC 4592 §3.3.1: only the wildcard of the closest encloser is the source of synthesis.
+            return Lookup { found: self.at(node.wildcard, qtype), wildcard: true };
+        }
+        Lookup { found: Found::NxDomain, wildcard: false }
+    }
+
+    /// The A and AAAA records of a name in wire form, also below zone cuts: for glue and additional data.
+    ///
+    /// At a steered name the families that steering answers are left out: the file's addresses are for transfers.
+    pub fn addresses(&self, target: &[u8]) -> (Option<Rrset<'_>>, Option<Rrset<'_>>) {
+        let target = LookupName::from_wire(target);
+        let Some(node) = self.find(name::hash_wire(target.wire()), target.wire()) else {
+            return (None, None);
+        };
+        let steering = self.nodes[node as usize].steering;
+        let of = |rtype| self.rrset(node, rtype).filter(|_| steering.family(rtype).is_none());
+        (of(RecordType::A), of(RecordType::AAAA))
+    }
+
+    /// What a node has for a question.
+    #[inline]
+    fn at(&self, index: u32, qtype: RecordType) -> Found<'_> {
+        let node = &self.nodes[index as usize];
+        // RFC 4035 §3.1.4.1: DS at the cut belongs to the parent.
+        if node.cut != NONE && !(node.cut == index && qtype == RecordType::DS) {
+            return self.referral(node.cut);
+        }
+        let steering = node.steering;
+        if let (Some(service), Some(family)) = (steering.service, steering.family(qtype)) {
+            return Found::Steered { service, family };
+        }
+        if qtype == RecordType::ANY {
+            return self.any(index);
+        }
+        for number in self.rrset_numbers(index) {
+            let rtype = self.rrsets[number].rtype;
+            if rtype == qtype {
+                return Found::Records(self.rrset_at(number));
+            }
+            if rtype == RecordType::CNAME {
+                let record = self.rrset_at(number);
+                let target = record.rdata().next().unwrap_or(&[0]);
+                return Found::Cname { record, target };
+            }
+        }
+        Found::NoData { service: steering.service }
+    }
+
+    /// One RRset of the node, one that steering does not answer if there is any.
+    fn any(&self, index: u32) -> Found<'_> {
+        let steering = self.nodes[index as usize].steering;
+        let fixed = |number: &usize| steering.family(self.rrsets[*number].rtype).is_none();
+        match (self.rrset_numbers(index).find(fixed), steering.service, steering.any_family()) {
+            (Some(number), _, _) => Found::Any(self.rrset_at(number)),
+            (None, Some(service), Some(family)) => Found::Steered { service, family },
+            (None, service, _) => Found::NoData { service },
+        }
+    }
+
+    #[cold]
+    fn referral(&self, cut: u32) -> Found<'_> {
+        let owner = self.owner(cut);
+        match self.rrset(cut, RecordType::NS) {
+            Some(ns) => Found::Referral { cut: owner, labels: name::labels(owner).count() as u8, ns },
+            // A cut is a node with NS records; there is no other.
+            None => Found::NoData { service: None },
+        }
+    }
+
+    /// The longest existing ancestor of a name that does not exist (RFC 4592 §3.3.1).
+    ///
+    /// Every ancestor of a node is a node, so halving finds it: a name of 127 labels costs seven probes, the usual
+    /// name just below the apex none.
+    pub(super) fn closest_encloser(&self, name: &LookupName, hashes: &SuffixHashes) -> u32 {
+        let (mut labels, mut encloser) = (self.apex_labels, 0);
+        let mut too_many = name.label_count().min(self.most_labels + 1);
+        while labels + 1 < too_many {
+            let middle = (labels + too_many) / 2;
+            match self.find(hashes[middle], name.suffix(middle)) {
+                Some(node) => (labels, encloser) = (middle, node),
+                None => too_many = middle,
+            }
+        }
+        encloser
+    }
+}
