@@ -28,6 +28,7 @@ use super::Responder;
 use super::scratch::{self, Path};
 pub use super::tls::Certificate;
 use crate::answer::Transport;
+use crate::intake::Tally;
 
 /// What the log should hear of hickory, in the words of `tracing_subscriber::EnvFilter`: it writes
 /// two lines for each reply, and warns each time that a client goes away.
@@ -162,7 +163,7 @@ impl RequestHandler for Handler {
         };
         sent.unwrap_or_else(|error| {
             debug!(client = %request.src(), %error, "a reply could not be sent");
-            self.responder.counts.unsent(1);
+            self.responder.counts.add(&Tally { unsent: 1, ..Tally::default() });
             nothing_sent(request)
         })
     }

@@ -16,6 +16,7 @@ use super::Responder;
 use super::scratch::{self, Path};
 use crate::answer::Transport;
 use crate::geo::Prefix;
+use crate::intake::Tally;
 
 /// How much one listener bears, and for how long.
 #[derive(Debug, Clone)]
@@ -193,7 +194,7 @@ async fn converse(
             input.drain(..batch.read);
             is_over = batch.is_last;
             if !matches!(timeout(limits.write, stream.write_all(&batch.octets)).await, Ok(Ok(()))) {
-                responder.counts.unsent(batch.replies);
+                responder.counts.add(&Tally { unsent: batch.replies, ..Tally::default() });
                 return;
             }
             idle_end = end.min(Instant::now() + limits.idle);
