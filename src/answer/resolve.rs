@@ -48,21 +48,20 @@ pub(super) fn resolve<'s>(
             reasons.zone = Some(zone.apex().to_string());
         }
         reply.is_authoritative = true;
-        let found = zone.lookup(name, &hashes, query.qtype);
-        match found {
+        match zone.lookup(name, &hashes, query.qtype).found {
             Found::Records(rrset) | Found::Any(rrset) => {
                 note(&mut reasons, || format!("{} has records of the type", Printed(name.wire())));
                 reply.answer.push(Item::required(owner, ready(rrset)));
                 add_addresses(&mut reply, zone, rrset);
                 return (reply, None);
             }
-            Found::Steered(service) => {
-                let observation = steer(snapshot, service, query, context, owner, &mut reply, reasons);
+            Found::Steered { service, family } => {
+                let observation = steer(snapshot, service, family, query, context, owner, &mut reply, reasons);
                 return (reply, observation);
             }
-            Found::Cname(rrset, target) => {
+            Found::Cname { record, target } => {
                 note(&mut reasons, || format!("{} is an alias of {}", Printed(name.wire()), Printed(target)));
-                reply.answer.push(Item::required(owner, ready(rrset)));
+                reply.answer.push(Item::required(owner, ready(record)));
                 if reply.answer.len() >= MAX_CHAIN {
                     return (reply, None);
                 }
@@ -98,13 +97,13 @@ pub(super) fn resolve<'s>(
 fn steer<'s>(
     snapshot: &'s Snapshot,
     id: ServiceId,
+    family: Family,
     query: &Query<'_>,
     context: &Context,
     owner: Owner<'s>,
     reply: &mut Reply<'s>,
     reasons: Option<&mut Reasons>,
 ) -> Option<Observation<'s>> {
-    let family = if query.qtype == RecordType::AAAA { Family::V6 } else { Family::V4 };
     let service = snapshot.fleet.service(id);
     let subnet = query.edns.as_ref().and_then(|edns| edns.subnet.as_ref());
     let network = subnet.and_then(|subnet| subnet.network);
@@ -163,7 +162,7 @@ fn add_addresses<'s>(reply: &mut Reply<'s>, zone: &'s Zone, rrset: Rrset<'s>) {
         RecordType::SRV => 6,
         _ => return,
     };
-    for data in rrset.data() {
+    for data in rrset.rdata() {
         add_host(reply, zone, &data[before_name..], false);
     }
 }
@@ -173,7 +172,7 @@ fn add_addresses<'s>(reply: &mut Reply<'s>, zone: &'s Zone, rrset: Rrset<'s>) {
 fn add_glue<'s>(reply: &mut Reply<'s>, zone: &'s Zone, cut: &[u8], ns: Rrset<'s>) {
     // Those that are required go first: what follows may be left out.
     for is_required in [true, false] {
-        for host in ns.data() {
+        for host in ns.rdata() {
             if is_below(host, cut) == is_required {
                 add_host(reply, zone, host, is_required);
             }

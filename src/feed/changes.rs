@@ -18,7 +18,8 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
     compare(&mut parts, "service", &services(old), &services(new));
     let zones = |inputs: &Inputs| -> Vec<(String, String)> {
         let zones = inputs.zones.iter();
-        zones.map(|zone| (zone.apex().to_string(), format!("{:x}", zone.fingerprint()))).collect()
+        // Steered names are part of a zone, so it changes with its services too.
+        zones.map(|zone| (zone.apex().to_string(), zone.fingerprint().to_string())).collect()
     };
     compare(&mut parts, "zone", &zones(old), &zones(new));
     let regions = |inputs: &Inputs| -> Vec<(String, String)> {

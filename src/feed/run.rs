@@ -15,7 +15,7 @@ use super::scrape::{Scraped, Scraper, Target};
 use super::watch::Watch;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::Event;
-use crate::load::{History, Reading};
+use crate::load::history::{History, Reading};
 use crate::pool::NodeId;
 use crate::snapshot::{InputStatus, Published, Snapshot};
 use crate::steer::{Controller, mix};

@@ -64,6 +64,16 @@ pub enum Trouble {
     Implausible(Bitrate),
 }
 
+impl Reading {
+    /// What was measured last, however long ago.
+    pub fn last(&self) -> Option<&NodeLoad> {
+        match self {
+            Self::Fresh(load) | Self::Stale { last: load, .. } => Some(load),
+            Self::Never { .. } => None,
+        }
+    }
+}
+
 impl History {
     /// A node that was never scraped.
     pub fn new(capacity: Capacity, limits: Limits, interval: Duration) -> Self {

@@ -7,7 +7,7 @@ use super::fleet::{Fleet, FleetNode, FleetPool, Site};
 use super::menu::Menu;
 use super::plan::{FULL, Share, SiteRoom, shares};
 use crate::geo::RegionId;
-use crate::load::Reading;
+use crate::load::history::Reading;
 use crate::pool::{Bitrate, Family, NodeId, PlaceId};
 
 /// Pressures up to which nodes are filled, one after the other: with a reserve, to the operator's
@@ -144,7 +144,7 @@ impl Controller {
 
 impl NodeState {
     fn of(known: &FleetNode, reading: &Reading) -> Self {
-        let link = reading.last().and_then(|load| load.link);
+        let link = reading.last().and_then(|load| load.egress_capacity);
         let egress = known.node.capacity.egress.or(link).unwrap_or(ASSUMED_EGRESS);
         let (pressure, confidence) = match reading {
             Reading::Fresh(load) => (load.pressure, 1.0),

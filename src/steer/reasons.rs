@@ -8,7 +8,7 @@ use super::menu::BUCKETS;
 use super::pick::Decision;
 use super::plan::FULL;
 use crate::geo::RegionId;
-use crate::load::Reading;
+use crate::load::history::Reading;
 use crate::pool::{Family, NodeId};
 
 /// Why a decision names what it names.

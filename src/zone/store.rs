@@ -1,5 +1,7 @@
 //! The zone as it is served: a few flat arrays that never change.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use super::read::name_at;
 use crate::name::Name;
 use crate::pool::{Family, ServiceId};
@@ -168,6 +170,18 @@ impl Zone {
     /// How many names exist, empty non-terminals included.
     pub fn node_count(&self) -> usize {
         self.nodes.len() - 1
+    }
+
+    /// A hash of all that the zone answers, so that changes can be told.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.owners, &self.answers).hash(&mut hasher);
+        for (index, node) in self.nodes.iter().enumerate() {
+            if let Some(ServiceId(service)) = node.steering.service {
+                (index, service, node.steering.has_v4, node.steering.has_v6).hash(&mut hasher);
+            }
+        }
+        hasher.finish()
     }
 
     /// Octets on the heap.
