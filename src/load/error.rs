@@ -1,0 +1,59 @@
+//! Why a scrape gave no counters.
+#![deny(clippy::disallowed_methods)]
+
+use std::fmt;
+use std::time::Duration;
+
+/// Why a scrape gave no counters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScrapeError {
+    /// The URL cannot be asked.
+    Url(String),
+    /// No whole answer within this time.
+    Timeout(Duration),
+    /// No connection: refused, no such host, no trust in the certificate.
+    Connect(String),
+    /// The connection broke, or what came is no HTTP.
+    Http(String),
+    /// A status other than 200; redirects are not followed.
+    Status(u16),
+    /// A content type that cannot be metrics.
+    ContentType(String),
+    /// More octets than this.
+    TooLarge(usize),
+    /// More wanted samples than this.
+    TooManySamples(usize),
+    /// The body does not end with a line's end, so its last value may be cut.
+    Truncated,
+    /// An answer without one usable wanted sample; `refused` lines had the name of one.
+    NothingWanted {
+        /// Lines with a wanted name that could not be read or held no possible value.
+        refused: usize,
+    },
+    /// Two samples of one metric with the same labels.
+    Duplicate(&'static str),
+}
+
+impl fmt::Display for ScrapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(why) => write!(f, "the URL cannot be asked: {why}"),
+            Self::Timeout(limit) => write!(f, "no whole answer within {} s", limit.as_secs_f64()),
+            Self::Connect(why) => write!(f, "no connection: {why}"),
+            Self::Http(why) => write!(f, "the exchange broke: {why}"),
+            Self::Status(status @ 300..=399) => write!(f, "status {status}, and redirects are not followed"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::ContentType(found) => write!(f, "content type `{found}` is no metrics text"),
+            Self::TooLarge(limit) => write!(f, "the answer is larger than {limit} octets"),
+            Self::TooManySamples(limit) => write!(f, "more than {limit} wanted samples"),
+            Self::Truncated => f.write_str("the answer is cut: it does not end with a line's end"),
+            Self::NothingWanted { refused: 0 } => f.write_str("the answer has no wanted metric"),
+            Self::NothingWanted { refused } => {
+                write!(f, "the answer has no usable wanted metric, {refused} samples were refused")
+            }
+            Self::Duplicate(name) => write!(f, "two samples of `{name}` have the same labels"),
+        }
+    }
+}
+
+impl std::error::Error for ScrapeError {}
