@@ -1,0 +1,424 @@
+//! Asks exporters for their metrics, each in its own time, on a thread of its own: nobody waits for a slow one.
+
+mod exchange;
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+use std::{io, thread};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::feed::scrape::exchange::{Exchange, HttpClient, client};
+use crate::load::error::ScrapeError;
+use crate::load::exposition;
+use crate::load::node_exporter::{self, Counters};
+use crate::pool::{Exporter, ExporterKind, NodeId};
+
+/// The longest time for a whole scrape, if the interval allows it.
+const MAX_TIMEOUT: Duration = Duration::from_secs(4);
+/// The first scrapes after a start are spread over this time.
+const FIRST_WITHIN: Duration = Duration::from_secs(1);
+/// The shortest interval, whatever is asked for.
+const MIN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// An exporter to ask.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Whose load it shows.
+    pub node: NodeId,
+    /// Where it is and what it has.
+    pub exporter: Exporter,
+    /// Time from scrape to scrape.
+    pub interval: Duration,
+}
+
+impl Target {
+    fn key(&self) -> (NodeId, String) {
+        (self.node, self.exporter.url.clone())
+    }
+}
+
+/// The outcome of one scrape.
+#[derive(Debug)]
+pub struct Scraped {
+    /// Whose load it shows.
+    pub node: NodeId,
+    /// The exporter, as configured.
+    pub url: String,
+    /// When the answer was complete, or given up.
+    pub at: std::time::Instant,
+    /// What it gave.
+    pub result: Result<Counters, ScrapeError>,
+}
+
+/// Scrapes until it is dropped.
+#[derive(Debug)]
+pub struct Scraper {
+    /// None only while dropping.
+    targets: Option<watch::Sender<Vec<Target>>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Scraper {
+    /// Starts the thread, with nothing to ask yet; outcomes go to `sender`, and if it is full, scrapes are left out.
+    pub fn start(sender: mpsc::Sender<Scraped>) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (targets, news) = watch::channel(Vec::new());
+        let thread = thread::Builder::new().name("scrape".to_owned()).spawn(move || {
+            runtime.block_on(run(news, sender));
+            // The system's look-up of a name cannot be cancelled, and may hang for a minute: it is left behind.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { targets: Some(targets), thread: Some(thread) })
+    }
+
+    /// Asks these and no others from now on; those that were asked already keep their pace.
+    pub fn set_targets(&self, targets: Vec<Target>) {
+        if let Some(sender) = &self.targets {
+            sender.send_replace(targets);
+        }
+    }
+}
+
+impl Drop for Scraper {
+    fn drop(&mut self) {
+        self.targets = None;
+        let outcome = self.thread.take().map(thread::JoinHandle::join);
+        if let Some(Err(_)) = outcome {
+            tracing::error!("the scraper's thread had panicked");
+        }
+    }
+}
+
+/// Owns one task for each target, until the sender of targets is gone.
+async fn run(mut targets: watch::Receiver<Vec<Target>>, sender: mpsc::Sender<Scraped>) {
+    let client = client();
+    let epoch = Instant::now();
+    let mut tasks = JoinSet::new();
+    let mut running: HashMap<(NodeId, String), (Target, AbortHandle)> = HashMap::new();
+    loop {
+        tokio::select! {
+            news = targets.changed() => {
+                if news.is_err() {
+                    return;
+                }
+                let wanted = targets.borrow_and_update().clone();
+                let wanted: HashMap<_, _> = wanted.into_iter().map(|target| (target.key(), target)).collect();
+                running.retain(|key, (target, task)| {
+                    let stays = wanted.get(key) == Some(target) && !task.is_finished();
+                    if !stays {
+                        task.abort();
+                    }
+                    stays
+                });
+                for (key, target) in wanted {
+                    running.entry(key).or_insert_with(|| {
+                        let scrapes = scrape_at_intervals(client.clone(), target.clone(), epoch, sender.clone());
+                        (target, tasks.spawn(scrapes))
+                    });
+                }
+            }
+            Some(ended) = tasks.join_next() => {
+                if let Err(error) = ended && error.is_panic() {
+                    tracing::error!(%error, "a scrape panicked, its exporter is not asked again before a reload");
+                }
+            }
+        }
+    }
+}
+
+async fn scrape_at_intervals(client: HttpClient, target: Target, epoch: Instant, sender: mpsc::Sender<Scraped>) {
+    let Target { node, exporter, interval } = target;
+    let interval = interval.max(MIN_INTERVAL);
+    let limit = interval.mul_f64(0.8).min(MAX_TIMEOUT);
+    let mut exchange = Exchange::new(&exporter, limit);
+    let share = share(&exporter.url);
+    let mut due = Instant::now() + FIRST_WITHIN.min(interval).mul_f64(share);
+    tokio::time::sleep_until(due).await;
+    // From here on at the URL's own phase, the first time not right after the first scrape.
+    due = next_tick(epoch + interval.mul_f64(share), interval, due + interval / 2);
+    let mut ticks = tokio::time::interval_at(due, interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        let body =
+            tokio::time::timeout(limit, exchange.body(&client)).await.unwrap_or(Err(ScrapeError::Timeout(limit)));
+        let at = Instant::now().into_std();
+        let result = body.and_then(|body| counters(exporter.kind, &body));
+        if sender.send(Scraped { node, url: exporter.url.clone(), at, result }).await.is_err() {
+            return;
+        }
+        ticks.tick().await;
+    }
+}
+
+fn counters(kind: ExporterKind, body: &[u8]) -> Result<Counters, ScrapeError> {
+    match kind {
+        ExporterKind::Node => Counters::from_samples(&exposition::read(body, node_exporter::WANTED)?),
+    }
+}
+
+/// Where in its interval an exporter is asked, 0 to 1: many exporters are not asked at once.
+fn share(url: &str) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    url.hash(&mut hasher);
+    f64::from((hasher.finish() >> 32) as u32) / 2f64.powi(32)
+}
+
+/// The first of the moments `phase`, `phase` + `interval`, … that is not before `earliest`.
+fn next_tick(phase: Instant, interval: Duration, earliest: Instant) -> Instant {
+    let behind = earliest.saturating_duration_since(phase);
+    let ticks = behind.as_secs_f64() / interval.as_secs_f64();
+    phase + interval.mul_f64(ticks.ceil())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::feed::scrape::exchange::READ_BUFFER;
+    use crate::load::exposition::MAX_BODY;
+    use crate::pool::Bitrate;
+
+    const BODY: &str = include_str!("../../tests/load/node_exporter_default.prom");
+
+    /// What a server does with a connection.
+    #[derive(Clone)]
+    enum Server {
+        /// Answers each request with these octets, then keeps or closes the connection as they say.
+        Answers(String),
+        /// Answers this to narrowed requests, the body to others.
+        RefusesToNarrow,
+        /// Speaks before it is asked, and no TLS.
+        Greets,
+        /// Reads, and never says a word.
+        Silent,
+        /// Sends an octet each tenth of a second.
+        Drips,
+        /// Sends comments for ever.
+        Endless,
+    }
+
+    async fn start(server: Server) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, server.clone()));
+            }
+        });
+        address
+    }
+
+    async fn answer(mut stream: TcpStream, server: Server) -> io::Result<()> {
+        if let Server::Greets = server {
+            return stream.write_all(b"220 welcome\r\n").await;
+        }
+        loop {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await?);
+            }
+            match &server {
+                Server::Answers(answer) => {
+                    stream.write_all(answer.as_bytes()).await?;
+                    if !answer.contains("Content-Length") || answer.contains("Connection: close") {
+                        return Ok(());
+                    }
+                }
+                Server::RefusesToNarrow => {
+                    let is_narrowed = String::from_utf8_lossy(&request).starts_with("GET /metrics?collect%5B%5D=cpu&");
+                    let answer =
+                        if is_narrowed { response("400 Bad Request", "", "no") } else { response("200 OK", "", BODY) };
+                    stream.write_all(answer.as_bytes()).await?;
+                }
+                Server::Silent | Server::Greets => std::future::pending().await,
+                Server::Drips => {
+                    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+                    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+                    loop {
+                        ticks.tick().await;
+                        stream.write_all(b"#").await?;
+                    }
+                }
+                Server::Endless => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+                    let comments = "# more\n".repeat(10_000);
+                    loop {
+                        stream.write_all(comments.as_bytes()).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn response(status: &str, headers: &str, body: &str) -> String {
+        format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    fn target(node: u16, url: String, interval: Duration) -> Target {
+        Target { node: NodeId(node), exporter: Exporter { kind: ExporterKind::Node, url }, interval }
+    }
+
+    async fn outcome(url: String) -> Result<Counters, ScrapeError> {
+        let (_targets, news) = watch::channel(vec![target(0, url, Duration::from_secs(5))]);
+        let mut news = news;
+        news.mark_changed();
+        let (sender, mut scraped) = mpsc::channel(1);
+        tokio::select! {
+            () = run(news, sender) => unreachable!("the targets' sender lives"),
+            scraped = scraped.recv() => scraped.expect("run lives").result,
+        }
+    }
+
+    async fn outcome_of(server: Server) -> Result<Counters, ScrapeError> {
+        outcome(format!("http://{}/metrics", start(server).await)).await
+    }
+
+    // Where the clock is paused it leaps to the next timer as soon as all wait for nothing else.
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_becomes_counters() {
+        let typed = response("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", BODY);
+        let until_close = format!("HTTP/1.0 200 OK\r\n\r\n{BODY}");
+        for server in [Server::Answers(typed), Server::Answers(until_close), Server::RefusesToNarrow] {
+            let counters = outcome_of(server).await.expect("counters");
+            assert_eq!(counters.devices["eth0"].sent, Some(737263.0));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_hostile_answer_is_its_own_error() {
+        let json = "{\"code\":1090}";
+        let cut = &BODY[..BODY.len() - 3];
+        let not_found = ScrapeError::Status(404);
+        for (answer, expected) in [
+            (response("404 Not Found", "", BODY), not_found),
+            (response("302 Found", "Location: /metrics\r\n", ""), ScrapeError::Status(302)),
+            (response("204 No Content", "", ""), ScrapeError::Status(204)),
+            (
+                response("200 OK", "Content-Type: application/json\r\n", json),
+                ScrapeError::ContentType("application/json".to_owned()),
+            ),
+            (
+                response("200 OK", "Content-Type: text/html; charset=utf-8\r\n", BODY),
+                ScrapeError::ContentType("text/html; charset=utf-8".to_owned()),
+            ),
+            (response("200 OK", "", json), ScrapeError::NothingWanted { refused: 0 }),
+            (format!("HTTP/1.0 200 OK\r\n\r\n{cut}"), ScrapeError::Truncated),
+        ] {
+            assert_eq!(outcome_of(Server::Answers(answer)).await, Err(expected));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn broken_http_is_an_error() {
+        let promised = format!("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\nConnection: close\r\n\r\n{BODY}");
+        let headers: String = (0..5000).map(|n| format!("X-{n}: 1\r\n")).collect();
+        let long = format!("X: {}\r\n", "x".repeat(READ_BUFFER));
+        for answer in [
+            promised,
+            response("200 OK", &headers, BODY),
+            response("200 OK", &long, BODY),
+            "+PONG\r\n".to_owned(),
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{BODY}"),
+        ] {
+            let outcome = outcome_of(Server::Answers(answer.clone())).await;
+            assert!(
+                matches!(outcome, Err(ScrapeError::Http(_))),
+                "{outcome:?} for {}",
+                &answer[..20.min(answer.len())]
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_and_endless_answers_have_a_bound() {
+        for server in [Server::Silent, Server::Drips] {
+            assert_eq!(outcome_of(server).await, Err(ScrapeError::Timeout(MAX_TIMEOUT)));
+        }
+        assert_eq!(outcome_of(Server::Endless).await, Err(ScrapeError::TooLarge(MAX_BODY)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_connection_is_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let closed = listener.local_addr().expect("its address");
+        drop(listener);
+        let speaks_no_tls = start(Server::Greets).await;
+        for url in [format!("http://{closed}/metrics"), format!("https://{speaks_no_tls}/metrics")] {
+            let outcome = outcome(url).await;
+            assert!(matches!(outcome, Err(ScrapeError::Connect(_))), "{outcome:?}");
+        }
+        for url in ["http://[::1", "no url at all"] {
+            assert!(matches!(outcome(url.to_owned()).await, Err(ScrapeError::Url(_))), "{url}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_silent_exporter_and_reloads_keep_the_pace() {
+        const INTERVAL: Duration = Duration::from_secs(5);
+        let good =
+            target(1, format!("http://{}/a", start(Server::Answers(response("200 OK", "", BODY))).await), INTERVAL);
+        let silent = target(2, format!("http://{}/b", start(Server::Silent).await), INTERVAL);
+        let (targets, news) = watch::channel(Vec::new());
+        let (sender, mut scraped) = mpsc::channel(16);
+        tokio::spawn(run(news, sender));
+        targets.send_replace(vec![silent, good.clone()]);
+        let (mut good_at, mut silent_errors) = (Vec::new(), 0);
+        while good_at.len() < 6 {
+            let outcome = scraped.recv().await.expect("run lives");
+            if outcome.node == NodeId(1) {
+                assert!(outcome.result.is_ok());
+                good_at.push(outcome.at);
+            } else {
+                assert_eq!(outcome.result, Err(ScrapeError::Timeout(MAX_TIMEOUT)));
+                silent_errors += 1;
+            }
+            if good_at.len() == 4 {
+                // The silent one goes, the good one does not notice.
+                targets.send_replace(vec![good.clone()]);
+            }
+        }
+        assert!((2..=4).contains(&silent_errors), "{silent_errors}");
+        let gaps: Vec<_> = good_at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps[0] >= INTERVAL / 2 - Duration::from_millis(5) && gaps[0] <= INTERVAL * 3 / 2, "{gaps:?}");
+        assert!(gaps[1..].iter().all(|gap| gap.abs_diff(INTERVAL) < Duration::from_millis(5)), "{gaps:?}");
+
+        targets.send_replace(vec![target(3, good.exporter.url, INTERVAL)]);
+        assert_eq!(scraped.recv().await.expect("run lives").node, NodeId(3));
+        drop(targets);
+        while scraped.recv().await.is_some() {}
+    }
+
+    #[tokio::test]
+    async fn a_dropped_scraper_leaves_nothing_behind() {
+        let address = start(Server::Answers(response("200 OK", "", BODY))).await;
+        let (sender, mut scraped) = mpsc::channel(1);
+        let scraper = Scraper::start(sender).expect("a thread");
+        scraper.set_targets(vec![target(7, format!("http://{address}/metrics"), MIN_INTERVAL)]);
+        let first = scraped.recv().await.expect("an outcome");
+        assert_eq!((first.node, first.url), (NodeId(7), format!("http://{address}/metrics")));
+        assert_eq!(first.result.expect("counters").devices["eth0"].speed, None::<Bitrate>);
+        drop(scraper);
+        while scraped.recv().await.is_some() {}
+    }
+
+    #[test]
+    fn ticks_stand_at_their_phase() {
+        let epoch = Instant::now();
+        let at = |seconds: f64| epoch + Duration::from_secs_f64(seconds);
+        for (phase, earliest, expected) in [(1.0, 0.0, 1.0), (1.0, 1.0, 1.0), (1.0, 1.5, 6.0), (4.5, 103.0, 104.5)] {
+            let tick = next_tick(at(phase), Duration::from_secs(5), at(earliest));
+            let off = tick.max(at(expected)) - tick.min(at(expected));
+            assert!(off < Duration::from_micros(1), "{phase} {earliest}");
+        }
+    }
+}
