@@ -3,7 +3,9 @@
 pub mod admin;
 mod datagram;
 pub mod hickory;
+mod scratch;
 pub mod stream;
+mod tls;
 pub mod udp;
 
 use std::net::{IpAddr, SocketAddr};
