@@ -1,9 +1,11 @@
 //! The engine: a snapshot and a query → a reply. Pure; everything that answers goes through here.
 #![deny(clippy::disallowed_methods)]
 
+mod explain;
 mod reasons;
 mod resolve;
 
+pub use explain::{Explanation, Question, explain};
 pub use reasons::{LocatedReason, Reasons};
 
 use std::net::{IpAddr, SocketAddr};

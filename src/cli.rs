@@ -1,1 +1,114 @@
-//! Stub.
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::command::{check, demo, explain, run};
+use crate::serve::admin::ExplainParameters;
+
+/// Where the configuration is looked for, the first that is there.
+const PLACES: [&str; 2] = ["thalweg.toml", "/etc/thalweg/thalweg.toml"];
+
+/// Authoritative DNS for streaming services, with answers that follow geography and load.
+#[derive(Debug, Parser)]
+#[command(name = "thalweg", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything on loopback, with model nodes and viewers: see it steer.
+    Demo(DemoArguments),
+    /// Serve in the foreground. SIGHUP reloads, SIGTERM ends.
+    Run {
+        #[command(flatten)]
+        config: ConfigArgument,
+        /// Do not start if anything at all is wrong with the inputs, one zone for instance.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Say all that is wrong with configuration, zones and geography. Exit status: 0 fine, 1 errors, 2 wrong usage.
+    Check {
+        #[command(flatten)]
+        config: ConfigArgument,
+        /// Count warnings as errors.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Say why a client gets the answer it gets.
+    Explain(ExplainArguments),
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgument {
+    /// The configuration file [default: thalweg.toml here, then /etc/thalweg/thalweg.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct DemoArguments {
+    /// Port of the DNS server on 127.0.0.1; 0 for any that is free.
+    #[arg(long, default_value_t = demo::PORT)]
+    port: u16,
+    /// End after so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct ExplainArguments {
+    /// The name asked for.
+    name: String,
+    /// The type asked for.
+    #[arg(default_value = "A")]
+    qtype: String,
+    /// A client whose resolver passes its network on.
+    #[arg(long, value_name = "IP", required_unless_present = "resolver", conflicts_with_all = ["resolver", "ecs"])]
+    client: Option<String>,
+    /// The resolver that asks.
+    #[arg(long, value_name = "IP")]
+    resolver: Option<String>,
+    /// The client subnet that the resolver sends.
+    #[arg(long, value_name = "PREFIX", requires = "resolver")]
+    ecs: Option<String>,
+    /// From the files alone, without a daemon and without load.
+    #[arg(long)]
+    offline: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgument,
+}
+
+impl Cli {
+    /// Does what the command line says, and returns the exit status.
+    pub fn execute(self) -> u8 {
+        match self.command {
+            Command::Demo(DemoArguments { port, seconds }) => demo::demo(port, seconds),
+            Command::Run { config, strict } => run::run(config.file(), strict),
+            Command::Check { config, strict } => check::check(&config.file(), strict),
+            Command::Explain(arguments) => {
+                let ExplainArguments { name, qtype, client, resolver, ecs, offline, json, config } = arguments;
+                let parameters = ExplainParameters { name, qtype: Some(qtype), client, resolver, ecs };
+                explain::explain(&config.file(), &parameters, offline, json)
+            }
+        }
+    }
+
+    /// Whether the command writes a log: the others print what they have to say.
+    pub fn logs(&self) -> bool {
+        matches!(self.command, Command::Run { .. } | Command::Demo(_))
+    }
+}
+
+impl ConfigArgument {
+    fn file(self) -> PathBuf {
+        let there = || PLACES.into_iter().map(PathBuf::from).find(|place| place.exists());
+        self.config.or_else(there).unwrap_or_else(|| PathBuf::from(PLACES[0]))
+    }
+}

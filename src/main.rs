@@ -1,1 +1,29 @@
-fn main() {}
+//! The program: log, command line, exit status.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use thalweg::cli::Cli;
+use tracing_subscriber::EnvFilter;
+
+/// What is logged unless RUST_LOG says otherwise.
+const LOG: &str = "info";
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if cli.logs() {
+        let filter = EnvFilter::builder().with_default_directive(LOG.parse().expect("a level is a directive"));
+        let filter = thalweg::serve::hickory::LOG_FILTER
+            .split(',')
+            .fold(filter.from_env_lossy(), |filter, directive| {
+                filter.add_directive(directive.parse().expect("the filter's directives are well formed"))
+            });
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr)
+            .init();
+    }
+    ExitCode::from(cli.execute())
+}

@@ -1,1 +1,129 @@
-//! Stub.
+//! Our own metrics, as Prometheus reads them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::intake::{Counts, Tally};
+use crate::load::history::Reading;
+use crate::pool::NodeId;
+use crate::snapshot::{Published, Snapshot};
+use crate::wire::Rcode;
+
+/// Writes metrics from the newest snapshot and everybody's counts.
+pub struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    /// Metrics of these writers and what is published.
+    pub fn new(published: Arc<Published>, counts: Vec<Arc<Counts>>) -> Self {
+        let mut registry = Registry::with_prefix("thalweg");
+        registry.register_collector(Box::new(Readout { published, counts }));
+        Self { registry }
+    }
+
+    /// The text exposition.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+struct Readout {
+    published: Arc<Published>,
+    counts: Vec<Arc<Counts>>,
+}
+
+impl fmt::Debug for Readout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readout").field("writers", &self.counts.len()).finish_non_exhaustive()
+    }
+}
+
+impl Collector for Readout {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let snapshot = self.published.snapshot();
+        self.traffic(&mut encoder)?;
+        inputs(&mut encoder, &snapshot)?;
+        self.nodes(&mut encoder, &snapshot)
+    }
+}
+
+impl Readout {
+    fn traffic(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let totals: Vec<Tally> = self.counts.iter().map(|counts| counts.total()).collect();
+        let sum = |of: fn(&Tally) -> u64| totals.iter().map(of).sum::<u64>();
+        counter(encoder, "messages_received", "Messages that came", sum(|total| total.received))?;
+        counter(encoder, "messages_dropped", "Messages that got no reply, because they are no queries", sum(|total| total.dropped))?;
+        counter(encoder, "replies_unsent", "Replies that could not be sent", sum(|total| total.unsent))?;
+        let steered = self.counts.iter().map(|counts| counts.steered()).sum();
+        counter(encoder, "answers_steered", "Answers that steering made", steered)?;
+        let mut family = encoder.encode_descriptor("replies", "Replies by response code", None, MetricType::Counter)?;
+        for code in 0..totals.first().map_or(0, |total| total.replies.len()) {
+            let value: u64 = totals.iter().map(|total| total.replies[code]).sum();
+            if value > 0 {
+                let labels = [("rcode", Rcode(code as u16).mnemonic())];
+                ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn nodes(&self, encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+        let mut each = |name: &str, help: &str, kind: MetricType, value: &dyn Fn(NodeId) -> Option<f64>| {
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            for (index, known) in snapshot.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
+                if let Some(value) = value(NodeId(index as u16)) {
+                    let labels = [("node", known.node.name.as_str())];
+                    metric(kind, value, family.encode_family(&labels)?)?;
+                }
+            }
+            fmt::Result::Ok(())
+        };
+        let state = |id: NodeId| snapshot.tables.nodes.get(usize::from(id.0));
+        let load = |id: NodeId| state(id)?.reading.last();
+        let answers = |id| Some(self.counts.iter().map(|counts| counts.answers_of(id)).sum());
+        each("node_answers", "Answers that named the node; one of m nodes counts 1/m", MetricType::Counter, &answers)?;
+        each("node_pressure", "Worst resource as use by limit; 1 is overloaded", MetricType::Gauge, &|id| {
+            load(id).map(|load| load.pressure)
+        })?;
+        each("node_load_age_seconds", "Time since the load was read", MetricType::Gauge, &|id| {
+            load(id).map(|load| snapshot.tables.at - load.sampled)
+        })?;
+        each("node_load_fresh", "1 if the load is known, 0 if it is stale or was never read", MetricType::Gauge, &|id| {
+            state(id).map(|state| f64::from(u8::from(matches!(state.reading, Reading::Fresh(_)))))
+        })
+    }
+}
+
+fn inputs(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let status = &snapshot.inputs;
+    counter(encoder, "reloads", "Changes of inputs that were taken", status.reloads)?;
+    counter(encoder, "reload_failures", "Changes of inputs of which something was refused", status.failures)?;
+    let gauge = |encoder: &mut DescriptorEncoder<'_>, name, help, value: u64| {
+        let gauge = ConstGauge::new(value as f64);
+        gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+    };
+    gauge(encoder, "generation", "Number of the inputs that are served", snapshot.generation)?;
+    gauge(encoder, "inputs_have_errors", "1 if the inputs on disk have errors, so that older ones may be served", status.has_errors.into())?;
+    gauge(encoder, "zones", "Zones that are served", snapshot.zones.iter().count() as u64)
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+fn metric(kind: MetricType, value: f64, encoder: MetricEncoder<'_>) -> fmt::Result {
+    match kind {
+        MetricType::Counter => ConstCounter::new(value).encode(encoder),
+        _ => ConstGauge::new(value).encode(encoder),
+    }
+}

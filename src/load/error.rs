@@ -23,6 +23,8 @@ pub enum ScrapeError {
     TooLarge(usize),
     /// More wanted samples than this.
     TooManySamples(usize),
+    /// Wanted samples of more octets than this.
+    TooMuchWanted(usize),
     /// The body does not end with a line's end, so its last value may be cut.
     Truncated,
     /// An answer without one usable wanted sample; `refused` lines had the name of one.
@@ -46,6 +48,7 @@ impl fmt::Display for ScrapeError {
             Self::ContentType(found) => write!(f, "content type `{found}` is no metrics text"),
             Self::TooLarge(limit) => write!(f, "the answer is larger than {limit} octets"),
             Self::TooManySamples(limit) => write!(f, "more than {limit} wanted samples"),
+            Self::TooMuchWanted(limit) => write!(f, "the wanted samples are larger than {limit} octets"),
             Self::Truncated => f.write_str("the answer is cut: it does not end with a line's end"),
             Self::NothingWanted { refused: 0 } => f.write_str("the answer has no wanted metric"),
             Self::NothingWanted { refused } => {

@@ -8,7 +8,7 @@
 use std::fmt::Write;
 
 /// More labels than any exporter writes.
-const MAX_LABELS: usize = 64;
+const MAX_LABELS: usize = 32;
 
 /// Writes what follows the metric's name on a line as a canonical line for the metric of this number; none if the
 /// line breaks the grammar.

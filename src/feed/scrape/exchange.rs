@@ -74,7 +74,8 @@ async fn get(client: &HttpClient, url: &Uri, limit: Duration) -> Result<Vec<u8>,
         .body(Empty::new())
         .map_err(|error| ScrapeError::Url(error.to_string()))?;
     let response = client.request(request).await.map_err(|error| {
-        let why = causes(&error);
+        // Its own words only name the step, as the variant does.
+        let why = causes(error.source().unwrap_or(&error));
         if error.is_connect() { ScrapeError::Connect(why) } else { ScrapeError::Http(why) }
     })?;
     if response.status() != StatusCode::OK {

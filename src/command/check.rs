@@ -1,0 +1,54 @@
+//! `thalweg check`: all that is wrong with the inputs, each with its place; and what is steered.
+
+use std::path::Path;
+
+use super::{FAILURE, SUCCESS, count, draw};
+use crate::diagnostic::{Severity, has_errors};
+use crate::feed::inputs::{Inputs, Loaded, load};
+
+/// Reads all inputs as `run` would, and says what it thinks of them.
+pub fn check(file: &Path, is_strict: bool) -> u8 {
+    let environment: Vec<(String, String)> = std::env::vars().collect();
+    let Loaded { inputs, mut diagnostics } = load(file, &environment, None);
+    if is_strict {
+        diagnostics.iter_mut().for_each(|diagnostic| diagnostic.severity = Severity::Error);
+    }
+    draw(&diagnostics);
+    if has_errors(&diagnostics) {
+        eprintln!("{}: {}", file.display(), count(&diagnostics));
+        return FAILURE;
+    }
+    if let Some(inputs) = inputs {
+        print!("{}", summary(&inputs));
+    }
+    println!("{}: {}", file.display(), count(&diagnostics));
+    SUCCESS
+}
+
+/// What will be served: zones, steered names, and places that were guessed.
+fn summary(inputs: &Inputs) -> String {
+    let mut text = String::new();
+    for zone in inputs.zones.iter() {
+        text.push_str(&format!("zone     {} serial {}, {} names\n", zone.apex(), zone.serial(), zone.node_count()));
+    }
+    for service in &inputs.fleet.services {
+        let pool = inputs.fleet.pool(service.pool);
+        let nodes: usize = pool.sites.iter().map(|site| site.nodes.len()).sum();
+        let ttl = service.service.ttl;
+        text.push_str(&format!(
+            "service  {} pool {} ({nodes} nodes at {} places), TTL {} to {} s\n",
+            service.service.name,
+            pool.name,
+            pool.sites.len(),
+            ttl.min,
+            ttl.max,
+        ));
+    }
+    for (node, (country, position)) in &inputs.guesses {
+        text.push_str(&format!(
+            "place    {node} is guessed to stand in {country} ({}, {}), from its address\n",
+            position.latitude, position.longitude,
+        ));
+    }
+    text
+}

@@ -1,0 +1,258 @@
+//! The daemon: feed, workers and streams wired together, started and stopped as one.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Secure, Server, Workers as Configured, Written};
+use crate::diagnostic::Diagnostic;
+use crate::feed::{Feed, Options, StartError};
+use crate::intake::{Counts, Event, events};
+use crate::metrics::Metrics;
+use crate::serve::admin::{self, Admin};
+use crate::serve::hickory::{Certificate, Encrypted};
+use crate::serve::{Responder, stream, udp};
+use crate::snapshot::Published;
+
+/// How long connections may take to end when the daemon stops.
+const STREAMS_GRACE: Duration = Duration::from_secs(2);
+
+/// A server that answers until it is dropped.
+pub struct Daemon {
+    /// Where it listens.
+    pub listening: Listening,
+    published: Arc<Published>,
+    events: mpsc::Sender<Event>,
+    stop: CancellationToken,
+    workers: Option<udp::Workers>,
+    streams: Option<Runtime>,
+    feed: Option<JoinHandle<()>>,
+}
+
+/// Addresses that were bound, with their real ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    /// DNS over UDP and TCP.
+    pub dns: Vec<SocketAddr>,
+    /// DNS over TLS.
+    pub tls: Vec<SocketAddr>,
+    /// DNS over QUIC.
+    pub quic: Vec<SocketAddr>,
+    /// The admin listener.
+    pub admin: SocketAddr,
+}
+
+/// Sockets that are bound, before anything answers on them.
+struct Bound {
+    udp: Vec<UdpSocket>,
+    tcp: Vec<TcpListener>,
+    tls: Vec<(TcpListener, Certificate)>,
+    quic: Vec<(UdpSocket, Certificate)>,
+    admin: TcpListener,
+    listening: Listening,
+}
+
+impl Daemon {
+    /// Reads the inputs, binds all sockets and starts to answer; all that is in the way is reported.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        let directory = options.file.parent().unwrap_or(Path::new("")).to_owned();
+        let feed = Feed::new(options)?;
+        let server = feed.inputs().config.server.clone();
+        let bound = bind(&server, &directory)?;
+        Self::answer(feed, &server, bound)
+            .map_err(|error| StartError::of(Diagnostic::error(format!("cannot start: {error}"))))
+    }
+
+    /// What is served now.
+    pub fn published(&self) -> &Arc<Published> {
+        &self.published
+    }
+
+    /// Reads all inputs again and says what changed, or why nothing did.
+    pub async fn reload(&self) -> Result<String, String> {
+        let (sender, outcome) = oneshot::channel();
+        let gone = "the feed has ended; restart the server";
+        self.events.send(Event::Reload(sender)).await.map_err(|_| gone.to_owned())?;
+        outcome.await.map_err(|_| gone.to_owned())?
+    }
+
+    fn answer(feed: Feed, server: &Server, bound: Bound) -> io::Result<Self> {
+        let published = feed.published();
+        let stop = CancellationToken::new();
+        let (sender, receiver) = events();
+
+        let mut counts = Vec::new();
+        let mut counted = || {
+            let own = Arc::new(Counts::new());
+            counts.push(Arc::clone(&own));
+            own
+        };
+        let sockets: Vec<_> = bound.udp.into_iter().map(|socket| (socket, counted())).collect();
+        let responder = Responder::new(Arc::clone(&published), counted());
+        let admin = Admin { published: Arc::clone(&published), metrics: Metrics::new(Arc::clone(&published), counts) };
+
+        let streams = tokio::runtime::Builder::new_multi_thread().thread_name("streams").enable_all().build()?;
+        {
+            let _entered = streams.enter();
+            let limits = stream::Limits {
+                connections: server.tcp.connections,
+                idle: server.tcp.idle,
+                ..stream::Limits::default()
+            };
+            for listener in bound.tcp {
+                let listener = asynchronous(listener)?;
+                streams.spawn(stream::serve(listener, responder.clone(), limits, stop.clone()));
+            }
+            let mut encrypted = Encrypted::new(responder, stop.clone());
+            for (listener, certificate) in bound.tls {
+                encrypted.listen_tls(listener, &certificate)?;
+            }
+            for (socket, certificate) in bound.quic {
+                encrypted.listen_quic(socket, &certificate)?;
+            }
+            streams.spawn(encrypted.closed());
+            streams.spawn(admin::serve(asynchronous(bound.admin)?, admin, stop.clone()));
+        }
+        let workers = udp::Workers::start(sockets, &published)?;
+        let feed = {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let stop = stop.clone();
+            let thread = std::thread::Builder::new().name("feed".to_owned());
+            thread.spawn(move || runtime.block_on(feed.run(receiver, stop)))?
+        };
+        Ok(Self {
+            listening: bound.listening,
+            published,
+            events: sender,
+            stop,
+            workers: Some(workers),
+            streams: Some(streams),
+            feed: Some(feed),
+        })
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        drop(self.workers.take());
+        if let Some(streams) = self.streams.take() {
+            streams.shutdown_timeout(STREAMS_GRACE);
+        }
+        if self.feed.take().is_some_and(|feed| feed.join().is_err()) {
+            tracing::error!("the feed's thread had panicked");
+        }
+    }
+}
+
+/// Binds everything, or says all that cannot be bound.
+fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
+    let mut diagnostics = Vec::new();
+    let mut listening =
+        Listening { dns: Vec::new(), tls: Vec::new(), quic: Vec::new(), admin: server.admin.value };
+    let workers = match server.workers {
+        Configured::Auto => std::thread::available_parallelism().map_or(1, usize::from),
+        Configured::Fixed(workers) => usize::from(workers),
+    };
+    let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+    for written in &server.dns {
+        let bound = udp::bind(written.value, workers).and_then(|sockets| {
+            // With port 0, TCP gets the port that UDP got.
+            let address = sockets.first().ok_or_else(|| io::Error::other("no workers"))?.local_addr()?;
+            warn_of_small_buffer(&sockets[0], address);
+            Ok((sockets, TcpListener::bind(address)?, address))
+        });
+        match bound {
+            Ok((sockets, listener, address)) => {
+                udp.extend(sockets);
+                tcp.push(listener);
+                listening.dns.push(address);
+            }
+            Err(error) => diagnostics.push(refused(written, "DNS", &error)),
+        }
+    }
+    let (mut tls, mut quic) = (Vec::new(), Vec::new());
+    for (written, certificate) in secured(server.tls.as_ref(), directory, &mut diagnostics) {
+        match TcpListener::bind(written.value).and_then(|listener| Ok((listener.local_addr()?, listener))) {
+            Ok((address, listener)) => {
+                listening.tls.push(address);
+                tls.push((listener, certificate));
+            }
+            Err(error) => diagnostics.push(refused(written, "DNS over TLS", &error)),
+        }
+    }
+    for (written, certificate) in secured(server.quic.as_ref(), directory, &mut diagnostics) {
+        match UdpSocket::bind(written.value).and_then(|socket| Ok((socket.local_addr()?, socket))) {
+            Ok((address, socket)) => {
+                listening.quic.push(address);
+                quic.push((socket, certificate));
+            }
+            Err(error) => diagnostics.push(refused(written, "DNS over QUIC", &error)),
+        }
+    }
+    let admin = TcpListener::bind(server.admin.value).and_then(|listener| Ok((listener.local_addr()?, listener)));
+    match admin {
+        Ok((address, admin)) if diagnostics.is_empty() => {
+            listening.admin = address;
+            Ok(Bound { udp, tcp, tls, quic, admin, listening })
+        }
+        Ok(_) => Err(StartError { diagnostics }),
+        Err(error) => {
+            diagnostics.push(refused(&server.admin, "administration", &error));
+            Err(StartError { diagnostics })
+        }
+    }
+}
+
+/// Each address of an encrypted transport with its certificate.
+fn secured<'c>(
+    secure: Option<&'c Secure>,
+    directory: &Path,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<(&'c Written<SocketAddr>, Certificate)> {
+    let Some(secure) = secure else { return Vec::new() };
+    match Certificate::read(&directory.join(&secure.certificate.value), &directory.join(&secure.key.value)) {
+        Ok(certificate) => secure.listen.iter().map(|address| (address, certificate.clone())).collect(),
+        Err(found) => {
+            diagnostics.extend(found);
+            Vec::new()
+        }
+    }
+}
+
+fn refused(written: &Written<SocketAddr>, what: &str, error: &io::Error) -> Diagnostic {
+    let address = written.value;
+    let diagnostic = written.error(format!("cannot listen on {address} for {what}: {error}"));
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => diagnostic.help(
+            "ports below 1024 take root or CAP_NET_BIND_SERVICE (the systemd unit gives it); for a try, use a higher port",
+        ),
+        io::ErrorKind::AddrInUse => diagnostic.help(format!(
+            "`ss -lnptu 'sport = :{}'` shows who has it; systemd-resolved listens on 127.0.0.53 only, so name the \
+             server's own addresses instead of any",
+            address.port()
+        )),
+        io::ErrorKind::AddrNotAvailable => diagnostic.help("no interface of this machine has the address; see `ip address`"),
+        _ => diagnostic,
+    }
+}
+
+fn warn_of_small_buffer(socket: &UdpSocket, address: SocketAddr) {
+    if let Ok((granted, wanted)) = udp::granted_buffer(socket)
+        && granted < wanted
+    {
+        tracing::warn!(%address, granted, wanted, "the receive buffer is small, bursts may be lost; raise net.core.rmem_max");
+    }
+}
+
+fn asynchronous(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true)?;
+    tokio::net::TcpListener::from_std(listener)
+}
