@@ -129,14 +129,8 @@ fn steer<'s>(
             Some(_) => format!("/{}: region and nodes follow from the network cut to that", reply.scope),
             None => "/0: the client asked not to be located".to_owned(),
         });
-        reasons.steering = Some(SteeringReasons::of(
-            &snapshot.fleet,
-            &snapshot.tables,
-            service,
-            family,
-            located.region,
-            &decision,
-        ));
+        reasons.steering =
+            Some(SteeringReasons::of(&snapshot.fleet, &snapshot.tables, service, family, located.region, &decision));
     }
     Some(Observation {
         key: decision.hash,

@@ -47,7 +47,8 @@ pub(super) fn needs_restart(old: &Inputs, new: &Inputs) -> bool {
 }
 
 fn compare(parts: &mut Vec<String>, noun: &str, old: &[(String, String)], new: &[(String, String)]) {
-    let names = |things: &[(String, String)]| -> BTreeSet<String> { things.iter().map(|(name, _)| name.clone()).collect() };
+    let names =
+        |things: &[(String, String)]| -> BTreeSet<String> { things.iter().map(|(name, _)| name.clone()).collect() };
     let (before, after) = (names(old), names(new));
     let same: BTreeSet<_> = old.iter().filter(|thing| new.contains(thing)).map(|(name, _)| name.clone()).collect();
     let changed = before.intersection(&after).filter(|name| !same.contains(*name)).count();

@@ -160,13 +160,7 @@ impl Loader {
     }
 
     /// Binds services to the zones that hold their names, and builds the zones.
-    fn build_zones(
-        &mut self,
-        config: &Config,
-        texts: Vec<ZoneText>,
-        fleet: &Fleet,
-        previous: Option<&Zones>,
-    ) -> Zones {
+    fn build_zones(&mut self, config: &Config, texts: Vec<ZoneText>, fleet: &Fleet, previous: Option<&Zones>) -> Zones {
         let mut steered: BTreeMap<&Name, Vec<Steered>> = BTreeMap::new();
         for (index, service) in fleet.services.iter().enumerate() {
             let name = &service.service.name;
@@ -204,7 +198,9 @@ impl Loader {
             let old = || previous.and_then(|zones| zones.iter().find(|zone| *zone.apex() == text.origin)).cloned();
             match built.map(Arc::new).or_else(old) {
                 Some(zone) => zones.push(zone),
-                None => tracing::error!(zone = %text.origin, file = %text.source.name, "the zone is broken and not served"),
+                None => {
+                    tracing::error!(zone = %text.origin, file = %text.source.name, "the zone is broken and not served")
+                }
             }
         }
         Zones::new(zones)

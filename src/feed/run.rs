@@ -43,6 +43,13 @@ pub struct StartError {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+impl StartError {
+    /// A single reason.
+    pub fn of(diagnostic: Diagnostic) -> Self {
+        Self { diagnostics: vec![diagnostic] }
+    }
+}
+
 /// Owns the inputs, and publishes.
 pub struct Feed {
     options: Options,
@@ -142,9 +149,8 @@ impl Feed {
     /// Makes new tables of what is known now, and publishes them.
     fn tick(&mut self) {
         let now = self.epoch.elapsed().as_secs_f64();
-        let readings: Vec<Reading> = (0..self.inputs.fleet.nodes.len())
-            .map(|index| self.reading(NodeId(index as u16), now))
-            .collect();
+        let readings: Vec<Reading> =
+            (0..self.inputs.fleet.nodes.len()).map(|index| self.reading(NodeId(index as u16), now)).collect();
         let regions = self.inputs.geo.regions().len();
         let tables = self.controller.tick(now, &self.inputs.fleet, regions, &readings, self.seed);
         self.published.publish(Snapshot {
@@ -166,9 +172,7 @@ impl Feed {
             Some(history.load(now))
         });
         let pressure = |reading: &Reading| reading.last().map_or(-1.0, |load| load.pressure);
-        readings
-            .max_by(|a, b| pressure(a).total_cmp(&pressure(b)))
-            .unwrap_or(Reading::Never { because: None })
+        readings.max_by(|a, b| pressure(a).total_cmp(&pressure(b))).unwrap_or(Reading::Never { because: None })
     }
 
     fn take(&mut self, scraped: Scraped) {
@@ -194,9 +198,8 @@ impl Feed {
         let reload = reload.get_or_insert_with(|| {
             let (options, previous) = (self.options.clone(), Arc::clone(&self.inputs));
             // Large zones take a while; ticks go on meanwhile.
-            let loading = tokio::task::spawn_blocking(move || {
-                inputs::load(&options.file, &options.environment, Some(&previous))
-            });
+            let loading =
+                tokio::task::spawn_blocking(move || inputs::load(&options.file, &options.environment, Some(&previous)));
             Reload { loading, waiting: Vec::new() }
         });
         reload.waiting.extend(waiting);

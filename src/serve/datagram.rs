@@ -2,7 +2,10 @@
 //!
 //! No safe crate offers this: nix has one set of control messages for a whole `sendmmsg`, rustix has no
 //! packet information, quinn-udp sends one by one. So the calls stand here, and nothing else does.
-#![expect(unsafe_code, reason = "recvmmsg, sendmmsg and IP_PKTINFO are in no safe crate with a source address a message")]
+#![expect(
+    unsafe_code,
+    reason = "recvmmsg, sendmmsg and IP_PKTINFO are in no safe crate with a source address a message"
+)]
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -151,9 +154,7 @@ impl Batch {
             let rest = &mut self.headers[next..count];
             // SAFETY: each of the `rest` headers points to a reply, a peer and a control buffer of this batch,
             // which live and stay in place during the call, with lengths within theirs.
-            let sent = unsafe {
-                libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as libc::c_uint, 0)
-            };
+            let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as libc::c_uint, 0) };
             match usize::try_from(sent) {
                 Ok(sent) => next += sent.max(1),
                 Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
@@ -191,9 +192,7 @@ pub(super) fn want_local_address(socket: &UdpSocket, is_ipv4: bool) -> io::Resul
 fn socket_address(octets: &[u8; size_of::<libc::sockaddr_in6>()]) -> Option<SocketAddr> {
     let port = u16::from_be_bytes([octets[2], octets[3]]);
     match i32::from(u16::from_ne_bytes([octets[0], octets[1]])) {
-        libc::AF_INET => {
-            Some(SocketAddr::from((Ipv4Addr::new(octets[4], octets[5], octets[6], octets[7]), port)))
-        }
+        libc::AF_INET => Some(SocketAddr::from((Ipv4Addr::new(octets[4], octets[5], octets[6], octets[7]), port))),
         libc::AF_INET6 => {
             let flow = u32::from_ne_bytes(*octets[4..].first_chunk()?);
             let address: [u8; 16] = *octets[8..].first_chunk()?;

@@ -56,8 +56,7 @@ impl Responder {
     ) -> Option<usize> {
         let query = read(message)?;
         let snapshot = self.published.snapshot();
-        let context =
-            Context { client, local, transport, now: unix_milliseconds(), estimate: Estimate::default() };
+        let context = Context { client, local, transport, now: unix_milliseconds(), estimate: Estimate::default() };
         let (outcome, observation) = answer(&snapshot, &query, &context, out, None);
         if let Some(observation) = &observation {
             self.counts.book(observation);

@@ -38,7 +38,9 @@ impl Certificate {
             Err(Error::InconsistentKeys(_)) => Err(vec![
                 Diagnostic::error(format!("the key does not fit the first certificate in {}", chain.display()))
                     .in_file(key.display().to_string())
-                    .help("give the key that the certificate was issued for; the server's own certificate stands first"),
+                    .help(
+                        "give the key that the certificate was issued for; the server's own certificate stands first",
+                    ),
             ]),
             Err(error) => Err(vec![
                 Diagnostic::error(format!("the first certificate cannot be read: {error}"))
@@ -147,7 +149,10 @@ mod tests {
     fn assert_starts(problems: &[String], starts: &[&str]) {
         assert_eq!(problems.len(), starts.len(), "{problems:#?}");
         for (problem, start) in problems.iter().zip(starts) {
-            assert!(problem.starts_with(start) && problem.ends_with(')'), "{problem} does not start with {start}, or has no help");
+            assert!(
+                problem.starts_with(start) && problem.ends_with(')'),
+                "{problem} does not start with {start}, or has no help"
+            );
         }
     }
 

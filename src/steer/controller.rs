@@ -212,8 +212,7 @@ impl FamilyTables {
         let mut tables = Self { sites, shares: Vec::new(), ends: Vec::with_capacity(regions) };
         for region in 0..regions {
             let candidates = pool.nearest(region).iter().copied();
-            let nearest: Vec<u16> =
-                candidates.filter(|&site| tables.sites[usize::from(site)].menu.is_some()).collect();
+            let nearest: Vec<u16> = candidates.filter(|&site| tables.sites[usize::from(site)].menu.is_some()).collect();
             tables.shares.extend(shares(&nearest, &rooms));
             tables.ends.push(tables.shares.len() as u32);
         }

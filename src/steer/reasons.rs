@@ -147,7 +147,10 @@ impl SteeringReasons {
 fn ttl_reason(state: &SiteState, service: &FleetService) -> String {
     let bounds = &service.service.ttl;
     if state.is_restless {
-        format!("a third of the longest TTL, {} s, but not below {} s: the site is busy or its load is not known", bounds.max, bounds.min)
+        format!(
+            "a third of the longest TTL, {} s, but not below {} s: the site is busy or its load is not known",
+            bounds.max, bounds.min
+        )
     } else {
         format!("the longest TTL, {} s: the site has room", bounds.max)
     }

@@ -56,12 +56,8 @@ impl<'m> Edns<'m> {
     /// Reads an OPT record from its class, TTL and data.
     pub(super) fn read(class: u16, ttl: [u8; 4], data: &'m [u8]) -> Result<Self, BadOpt> {
         let [_extended_rcode, version, flags, _] = ttl;
-        let mut edns = Self {
-            payload: usize::from(class).max(MIN_UDP),
-            version,
-            dnssec_ok: flags & DNSSEC_OK != 0,
-            subnet: None,
-        };
+        let mut edns =
+            Self { payload: usize::from(class).max(MIN_UDP), version, dnssec_ok: flags & DNSSEC_OK != 0, subnet: None };
         // RFC 6891 §6.1.3: what another version's options mean is not known here.
         if version != 0 {
             return Ok(edns);
@@ -145,7 +141,17 @@ impl OptReply<'_> {
         let flags = if self.query.dnssec_ok { DNSSEC_OK } else { 0 };
         let extended_rcode = (self.rcode.0 >> 4) as u8;
         out[..OPT_FIXED].copy_from_slice(&[
-            0, 0, 41, payload_high, payload_low, extended_rcode, 0, flags, 0, data_high, data_low,
+            0,
+            0,
+            41,
+            payload_high,
+            payload_low,
+            extended_rcode,
+            0,
+            flags,
+            0,
+            data_high,
+            data_low,
         ]);
         let mut at = OPT_FIXED;
         if let Some(subnet) = &self.query.subnet {

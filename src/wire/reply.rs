@@ -107,7 +107,8 @@ impl Reply<'_> {
         });
         let question = query.question();
         let opt_length = opt.as_ref().map_or(0, OptReply::len);
-        let mut writer = Writer { at: HEADER + question.len(), limit: limit.min(out.len()) - opt_length, out, target: 0 };
+        let mut writer =
+            Writer { at: HEADER + question.len(), limit: limit.min(out.len()) - opt_length, out, target: 0 };
         writer.out[HEADER..writer.at].copy_from_slice(question);
 
         let mut is_truncated = false;
