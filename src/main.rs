@@ -14,9 +14,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     if cli.logs() {
         let filter = EnvFilter::builder().with_default_directive(LOG.parse().expect("a level is a directive"));
-        let filter = thalweg::serve::hickory::LOG_FILTER
-            .split(',')
-            .fold(filter.from_env_lossy(), |filter, directive| {
+        let filter =
+            thalweg::serve::hickory::LOG_FILTER.split(',').fold(filter.from_env_lossy(), |filter, directive| {
                 filter.add_directive(directive.parse().expect("the filter's directives are well formed"))
             });
         tracing_subscriber::fmt()

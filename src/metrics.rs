@@ -62,7 +62,12 @@ impl Readout {
         let totals: Vec<Tally> = self.counts.iter().map(|counts| counts.total()).collect();
         let sum = |of: fn(&Tally) -> u64| totals.iter().map(of).sum::<u64>();
         counter(encoder, "messages_received", "Messages that came", sum(|total| total.received))?;
-        counter(encoder, "messages_dropped", "Messages that got no reply, because they are no queries", sum(|total| total.dropped))?;
+        counter(
+            encoder,
+            "messages_dropped",
+            "Messages that got no reply, because they are no queries",
+            sum(|total| total.dropped),
+        )?;
         counter(encoder, "replies_unsent", "Replies that could not be sent", sum(|total| total.unsent))?;
         let steered = self.counts.iter().map(|counts| counts.steered()).sum();
         counter(encoder, "answers_steered", "Answers that steering made", steered)?;
@@ -98,9 +103,12 @@ impl Readout {
         each("node_load_age_seconds", "Time since the load was read", MetricType::Gauge, &|id| {
             load(id).map(|load| snapshot.tables.at - load.sampled)
         })?;
-        each("node_load_fresh", "1 if the load is known, 0 if it is stale or was never read", MetricType::Gauge, &|id| {
-            state(id).map(|state| f64::from(u8::from(matches!(state.reading, Reading::Fresh(_)))))
-        })
+        each(
+            "node_load_fresh",
+            "1 if the load is known, 0 if it is stale or was never read",
+            MetricType::Gauge,
+            &|id| state(id).map(|state| f64::from(u8::from(matches!(state.reading, Reading::Fresh(_))))),
+        )
     }
 }
 
@@ -113,7 +121,12 @@ fn inputs(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Resu
         gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
     };
     gauge(encoder, "generation", "Number of the inputs that are served", snapshot.generation)?;
-    gauge(encoder, "inputs_have_errors", "1 if the inputs on disk have errors, so that older ones may be served", status.has_errors.into())?;
+    gauge(
+        encoder,
+        "inputs_have_errors",
+        "1 if the inputs on disk have errors, so that older ones may be served",
+        status.has_errors.into(),
+    )?;
     gauge(encoder, "zones", "Zones that are served", snapshot.zones.iter().count() as u64)
 }
 

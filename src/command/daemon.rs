@@ -108,7 +108,7 @@ impl Daemon {
             };
             for listener in bound.tcp {
                 let listener = asynchronous(listener)?;
-                streams.spawn(stream::serve(listener, responder.clone(), limits, stop.clone()));
+                streams.spawn(stream::serve(listener, responder.clone(), limits.clone(), stop.clone()));
             }
             let mut encrypted = Encrypted::new(responder, stop.clone());
             for (listener, certificate) in bound.tls {
@@ -155,8 +155,7 @@ impl Drop for Daemon {
 /// Binds everything, or says all that cannot be bound.
 fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
     let mut diagnostics = Vec::new();
-    let mut listening =
-        Listening { dns: Vec::new(), tls: Vec::new(), quic: Vec::new(), admin: server.admin.value };
+    let mut listening = Listening { dns: Vec::new(), tls: Vec::new(), quic: Vec::new(), admin: server.admin.value };
     let workers = match server.workers {
         Configured::Auto => std::thread::available_parallelism().map_or(1, usize::from),
         Configured::Fixed(workers) => usize::from(workers),

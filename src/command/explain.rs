@@ -174,9 +174,10 @@ fn site_row(site: &SiteReason) -> Vec<String> {
 }
 
 fn node_row(node: &NodeReason) -> Vec<String> {
-    let uses = node.uses.iter().map(|each| {
-        format!("{} {:.0}% of {:.0}%", each.resource, each.share * 100.0, each.limit * 100.0)
-    });
+    let uses = node
+        .uses
+        .iter()
+        .map(|each| format!("{} {:.0}% of {:.0}%", each.resource, each.share * 100.0, each.limit * 100.0));
     vec![
         if node.is_named { "*" } else { "" }.to_owned(),
         node.node.clone(),
@@ -203,8 +204,7 @@ fn aligned(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let mut text = String::new();
     for row in &cells {
-        let line: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
+        let line: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
         text.push_str(line.join("  ").trim_end());
         text.push('\n');
     }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod daemon;
+pub mod demo;
 pub mod explain;
 pub mod run;
 

@@ -21,9 +21,8 @@ pub fn run(file: PathBuf, is_strict: bool) -> u8 {
         }
     };
     let listening = &daemon.listening;
-    let list = |addresses: &[std::net::SocketAddr]| {
-        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-    };
+    let list =
+        |addresses: &[std::net::SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     tracing::info!(
         dns = list(&listening.dns),
         tls = list(&listening.tls),

@@ -43,6 +43,13 @@ pub struct StartError {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+impl StartError {
+    /// A single reason.
+    pub fn of(diagnostic: Diagnostic) -> Self {
+        Self { diagnostics: vec![diagnostic] }
+    }
+}
+
 /// Owns the inputs, and publishes.
 pub struct Feed {
     options: Options,

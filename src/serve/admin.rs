@@ -55,10 +55,13 @@ impl ExplainParameters {
         let qtype = self.qtype.as_deref().unwrap_or("A");
         let qtype: RecordType = qtype.parse().map_err(|_| format!("type `{qtype}` is not known; try A or AAAA"))?;
         let address = |what: &str, text: &str| {
-            text.parse::<IpAddr>().map_err(|_| format!("{what} `{text}` is not an address such as 192.0.2.1 or 2001:db8::1"))
+            text.parse::<IpAddr>()
+                .map_err(|_| format!("{what} `{text}` is not an address such as 192.0.2.1 or 2001:db8::1"))
         };
         match (&self.client, &self.resolver) {
-            (Some(client), None) if self.ecs.is_none() => Ok(Question::of_client(name, qtype, address("client", client)?)),
+            (Some(client), None) if self.ecs.is_none() => {
+                Ok(Question::of_client(name, qtype, address("client", client)?))
+            }
             (None, Some(resolver)) => {
                 let subnet = self.ecs.as_deref().map(|text| {
                     text.parse::<Prefix>().map_err(|error| format!("ecs `{text}`: {error}; write it like 192.0.2.0/24"))
