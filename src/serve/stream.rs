@@ -66,7 +66,7 @@ pub async fn serve(listener: TcpListener, responder: Responder, limits: Limits, 
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             Some(ended) = connections.tasks.join_next_with_id() => {
-                connections.forget(ended);
+                connections.forget(&ended);
                 continue;
             }
             accepted = listener.accept() => accepted,
@@ -97,7 +97,7 @@ pub async fn serve(listener: TcpListener, responder: Responder, limits: Limits, 
     }
     drop(listener);
     while let Some(ended) = connections.tasks.join_next_with_id().await {
-        connections.forget(ended);
+        connections.forget(&ended);
     }
 }
 
@@ -143,8 +143,8 @@ impl Connections {
         *self.counts.entry(prefix).or_default() += 1;
     }
 
-    fn forget(&mut self, ended: Result<(Id, ()), JoinError>) {
-        let id = match &ended {
+    fn forget(&mut self, ended: &Result<(Id, ()), JoinError>) {
+        let id = match ended {
             Ok((id, ())) => *id,
             Err(panic) => {
                 error!(%panic, "a connection ended by a panic, which is a defect; the others go on");
