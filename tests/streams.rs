@@ -1,4 +1,5 @@
 //! TCP as clients meet it: usual ones, clumsy ones, and those who mean harm.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io;
 use std::net::SocketAddr;
