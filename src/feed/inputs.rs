@@ -93,7 +93,7 @@ impl Loader {
             },
             previous.map(|inputs| &*inputs.fleet),
         );
-        let zones = self.build_zones(&config, zone_texts, &fleet, previous.map(|inputs| &*inputs.zones));
+        let zones = self.build_zones(&config, &zone_texts, &fleet, previous.map(|inputs| &*inputs.zones));
         Some(Inputs {
             config,
             geo: Arc::new(geo),
@@ -160,7 +160,7 @@ impl Loader {
     }
 
     /// Binds services to the zones that hold their names, and builds the zones.
-    fn build_zones(&mut self, config: &Config, texts: Vec<ZoneText>, fleet: &Fleet, previous: Option<&Zones>) -> Zones {
+    fn build_zones(&mut self, config: &Config, texts: &[ZoneText], fleet: &Fleet, previous: Option<&Zones>) -> Zones {
         let mut steered: BTreeMap<&Name, Vec<Steered>> = BTreeMap::new();
         for (index, service) in fleet.services.iter().enumerate() {
             let name = &service.service.name;
@@ -188,7 +188,7 @@ impl Loader {
             });
         }
         let mut zones = Vec::new();
-        for text in &texts {
+        for text in texts {
             let steered = steered.get(&text.origin).map_or(&[][..], Vec::as_slice);
             let built = text.records.as_ref().and_then(|records| {
                 let (zone, diagnostics) = Zone::build(records, steered);
@@ -199,7 +199,7 @@ impl Loader {
             match built.map(Arc::new).or_else(old) {
                 Some(zone) => zones.push(zone),
                 None => {
-                    tracing::error!(zone = %text.origin, file = %text.source.name, "the zone is broken and not served")
+                    tracing::error!(zone = %text.origin, file = %text.source.name, "the zone is broken and not served");
                 }
             }
         }

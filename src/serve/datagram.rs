@@ -109,7 +109,7 @@ impl Batch {
             let is_whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
             slot.query_length = if is_whole { (header.msg_len as usize).min(MAX_QUERY) } else { 0 };
             slot.peer_length = header.msg_hdr.msg_namelen;
-            slot.control_length = (header.msg_hdr.msg_controllen as usize).min(CONTROL);
+            slot.control_length = header.msg_hdr.msg_controllen.min(CONTROL);
             slot.reply_length = 0;
         }
         self.received = count;
