@@ -53,6 +53,8 @@ struct Loader {
     /// Relative paths start here.
     directory: PathBuf,
     diagnostics: Vec<Diagnostic>,
+    /// Something is missing without which a reload would take away what is served well.
+    must_refuse: bool,
     watched: Vec<PathBuf>,
     hasher: DefaultHasher,
 }
@@ -68,7 +70,13 @@ struct ZoneText {
 impl Loader {
     fn new(file: &Path) -> Self {
         let directory = file.parent().unwrap_or(Path::new("")).to_owned();
-        Self { directory, diagnostics: Vec::new(), watched: vec![file.to_owned()], hasher: DefaultHasher::new() }
+        Self {
+            directory,
+            diagnostics: Vec::new(),
+            must_refuse: false,
+            watched: vec![file.to_owned()],
+            hasher: DefaultHasher::new(),
+        }
     }
 
     fn load(&mut self, file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Option<Inputs> {
@@ -93,7 +101,10 @@ impl Loader {
             },
             previous.map(|inputs| &*inputs.fleet),
         );
-        let zones = self.build_zones(&config, &zone_texts, &fleet, previous.map(|inputs| &*inputs.zones));
+        let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
+        if self.must_refuse && previous.is_some() {
+            return None;
+        }
         Some(Inputs {
             config,
             geo: Arc::new(geo),
@@ -111,7 +122,11 @@ impl Loader {
         match std::fs::read_dir(&directory) {
             Ok(entries) => {
                 self.watched.push(directory.clone());
-                for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+                for entry in entries {
+                    let Ok(path) = entry.map(|entry| entry.path()).map_err(|error| self.unlisted(config, &error))
+                    else {
+                        continue;
+                    };
                     let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".zone")) else {
                         continue;
                     };
@@ -128,13 +143,7 @@ impl Loader {
             }
             // Without a directory of zones, each zone may be named on its own.
             Err(_) if !config.zones.files.is_empty() && config.zones.directory.place.is_none() => {}
-            Err(error) => self.diagnostics.push(
-                config
-                    .zones
-                    .directory
-                    .error(format!("the directory of zones, {}, cannot be read: {error}", shown(&directory)))
-                    .help("make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`"),
-            ),
+            Err(error) => self.unlisted(config, &error),
         }
         for written in &config.zones.files {
             let path = self.directory.join(&written.value.path);
@@ -145,6 +154,18 @@ impl Loader {
             files.insert(written.value.name.clone(), path);
         }
         files.into_iter().filter_map(|(origin, path)| self.read_zone(origin, &path)).collect()
+    }
+
+    /// A directory that cannot be listed (it is being replaced, or files are out) is not one without zones.
+    fn unlisted(&mut self, config: &Config, error: &std::io::Error) {
+        self.must_refuse = true;
+        let directory = &config.zones.directory;
+        let path = shown(&self.directory.join(&directory.value));
+        self.diagnostics.push(
+            directory.error(format!("the directory of zones, {path}, cannot be read: {error}")).help(
+                "make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`",
+            ),
+        );
     }
 
     fn read_zone(&mut self, origin: Name, path: &Path) -> Option<ZoneText> {
@@ -160,7 +181,7 @@ impl Loader {
     }
 
     /// Binds services to the zones that hold their names, and builds the zones.
-    fn build_zones(&mut self, config: &Config, texts: &[ZoneText], fleet: &Fleet, previous: Option<&Zones>) -> Zones {
+    fn build_zones(&mut self, config: &Config, texts: &[ZoneText], fleet: &Fleet, previous: Option<&Inputs>) -> Zones {
         let mut steered: BTreeMap<&Name, Vec<Steered>> = BTreeMap::new();
         for (index, service) in fleet.services.iter().enumerate() {
             let name = &service.service.name;
@@ -195,7 +216,20 @@ impl Loader {
                 self.diagnostics.extend(diagnostics);
                 zone
             });
-            let old = || previous.and_then(|zones| zones.iter().find(|zone| *zone.apex() == text.origin)).cloned();
+            let old = || {
+                let previous = previous?;
+                let zone = previous.zones.iter().find(|zone| *zone.apex() == text.origin)?;
+                if !keeps_services(&text.origin, &previous.fleet, fleet) {
+                    self.must_refuse = true;
+                    let message = format!(
+                        "the zone {} is broken, and its services have changed: its old form cannot serve them",
+                        text.origin
+                    );
+                    let help = "mend the zone first; until then all goes on as before";
+                    self.diagnostics.push(Diagnostic::error(message).in_file(text.source.name.clone()).help(help));
+                }
+                Some(Arc::clone(zone))
+            };
             match built.map(Arc::new).or_else(old) {
                 Some(zone) => zones.push(zone),
                 None => {
@@ -214,7 +248,7 @@ impl Loader {
             match std::fs::read(&path) {
                 Ok(bytes) => {
                     self.watched.push(path.clone());
-                    bytes.hash(&mut self.hasher);
+                    (&path, &bytes).hash(&mut self.hasher);
                     match Database::open(&shown(&path), &bytes) {
                         Ok(database) => databases.push(database),
                         Err(diagnostic) => self.diagnostics.push(diagnostic),
@@ -303,7 +337,8 @@ impl Loader {
                 return None;
             }
         };
-        bytes.hash(&mut self.hasher);
+        // The path too: the name of a file is that of its zone.
+        (path, &bytes).hash(&mut self.hasher);
         match String::from_utf8(bytes) {
             Ok(text) => Some(Source::new(shown(path), text)),
             Err(error) => {
@@ -318,6 +353,18 @@ impl Loader {
             }
         }
     }
+}
+
+/// Whether a zone that was built for the services of `old` is right with those of `new`: it holds
+/// their numbers and the families that they have.
+fn keeps_services(origin: &Name, old: &Fleet, new: &Fleet) -> bool {
+    let bound = |fleet: &Fleet, index: usize| {
+        let service = fleet.services.get(index)?;
+        let has = [Family::V4, Family::V6].map(|family| fleet.has_family(service.pool, family));
+        Some((service.service.name.clone(), has))
+    };
+    let mine = old.services.iter().enumerate().filter(|(_, service)| service.service.name.is_at_or_below(origin));
+    mine.into_iter().all(|(index, _)| bound(old, index) == bound(new, index))
 }
 
 fn positions(config: &Config) -> Vec<(String, Option<Position>)> {
