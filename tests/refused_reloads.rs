@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
+use thalweg::command::daemon::Daemon;
+use thalweg::feed::Options;
 use thalweg::feed::inputs::{Loaded, load};
 
 const CONFIG: &str = r#"
@@ -87,4 +90,48 @@ fn another_name_of_a_zone_file_is_a_change() {
     fs::rename(&zone, zone.with_file_name("other.example.zone")).unwrap();
     let after = load(&file, &[], Some(&before)).inputs.unwrap();
     assert_ne!(before.fingerprint, after.fingerprint);
+}
+
+/// Lets whoever reads the pipe have these octets; waits until somebody does.
+fn feed(pipe: &Path, text: &str) {
+    fs::write(pipe, text).unwrap();
+}
+
+#[test]
+fn what_is_edited_while_the_inputs_are_read_is_read_again() {
+    let Installation { directory, file, zone } = installation();
+    // Read behind live.example, and held open for as long as the test likes.
+    let pipe = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::write(&file, format!("{CONFIG}[zone.\"zz.example\"]\nfile = \"pipe\"\n")).unwrap();
+    let started = std::thread::scope(|scope| {
+        scope.spawn(|| feed(&pipe, ZONE));
+        Daemon::start(Options { file, environment: Vec::new(), is_strict: false }).unwrap()
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let daemon = std::sync::Arc::new(started);
+    let ask = || {
+        let daemon = std::sync::Arc::clone(&daemon);
+        runtime.spawn(async move { daemon.reload().await })
+    };
+    let first = ask();
+    let writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    // The pipe is open on both ends, so live.example has been read by now.
+    fs::write(&zone, ZONE.replace("host 1", "host 2")).unwrap();
+    let second = ask();
+    std::io::Write::write_all(&mut &writer, ZONE.as_bytes()).unwrap();
+    drop(writer);
+    runtime.block_on(first).unwrap().unwrap();
+    std::thread::spawn({
+        let pipe = pipe.clone();
+        move || feed(&pipe, ZONE)
+    });
+    runtime.block_on(second).unwrap().unwrap();
+    let serial = daemon.published().snapshot().zones.iter().map(|zone| zone.serial()).max();
+    assert_eq!(serial, Some(2));
+    // A reload that the watcher has begun must not wait at the pipe when the daemon ends.
+    let both_ends = fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    fs::remove_file(&pipe).unwrap();
+    fs::write(&pipe, ZONE).unwrap();
+    drop(both_ends);
 }
