@@ -9,7 +9,7 @@ use crate::steer::{Key, SteeringReasons, pick, slot};
 use crate::wire::{CLASS_IN, ExtendedError, Item, Owner, Query, Rcode, RecordType, Records, Reply};
 use crate::zone::{Found, Rrset, Zone};
 
-/// CNAMEs that are followed; loops end there, with the chain so far (RFC 1034 §3.6.2 asks for a bound).
+/// CNAMEs that are followed; longer chains end there, with what is so far (RFC 1034 §3.6.2 asks for a bound).
 const MAX_CHAIN: usize = 16;
 
 /// Finds what a query without problems gets.
@@ -70,6 +70,10 @@ impl<'s> Resolution<'s, '_> {
                 Found::Steered { service, family } => return Some(self.steer(service, family, owner)),
                 Found::Cname { record, target } => {
                     self.note(|| format!("{} is an alias of {}", Printed(name.wire()), Printed(target)));
+                    // The same records lead to the same name: a loop, or a wildcard that points below itself.
+                    if self.reply.answer.iter().any(|item| is_same(item, record)) {
+                        return None;
+                    }
                     self.reply.answer.push(Item::required(owner, ready(record)));
                     if self.reply.answer.len() >= MAX_CHAIN {
                         return None;
@@ -207,6 +211,11 @@ fn negative(zone: &Zone, longest: Option<u32>) -> Item<'_> {
     let soa = zone.negative_soa();
     let ttl = longest.filter(|longest| *longest < soa.ttl);
     Item { ttl, ..Item::required(Owner::Name(zone.apex().wire()), ready(soa)) }
+}
+
+/// Whether an item of the answer is this very RRset of a zone.
+fn is_same(item: &Item<'_>, rrset: Rrset<'_>) -> bool {
+    matches!(item.records, Records::Ready { bytes, .. } if std::ptr::eq(bytes, rrset.bytes))
 }
 
 fn ready(rrset: Rrset<'_>) -> Records<'_> {
