@@ -135,7 +135,7 @@ mod tests {
     async fn what_is_written_beside_the_inputs_is_no_edit_of_them() {
         let (directory, file, _) = installation();
         let mut watch = Watch::new();
-        watch.set_paths(&[file.clone()]);
+        watch.set_paths(std::slice::from_ref(&file));
         let log = directory.path().join("thalweg.log");
         std::fs::write(&log, "an error").unwrap();
         assert!(tokio::time::timeout(QUIET * 3, watch.edited()).await.is_err(), "the log is no input");
