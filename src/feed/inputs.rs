@@ -130,9 +130,19 @@ impl Loader {
                     let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".zone")) else {
                         continue;
                     };
+                    // Editors leave such files beside the one that is being written.
+                    if stem.starts_with('.') {
+                        continue;
+                    }
                     match Name::parse(stem, None) {
                         Ok(origin) => {
-                            files.insert(origin, path.clone());
+                            if let Some(twin) = files.insert(origin.clone(), path.clone()) {
+                                self.diagnostics.push(
+                                    Diagnostic::error(format!("{} is of the zone {origin} too", shown(&twin)))
+                                        .in_file(shown(&path))
+                                        .help("one of the two files has to go"),
+                                );
+                            }
                         }
                         Err(error) => self.diagnostics.push(
                             Diagnostic::error(format!("the file's name must be that of its zone: {error}"))
@@ -145,15 +155,22 @@ impl Loader {
             Err(_) if !config.zones.files.is_empty() && config.zones.directory.place.is_none() => {}
             Err(error) => self.unlisted(config, &error),
         }
+        let mut missing = Vec::new();
         for written in &config.zones.files {
             let path = self.directory.join(&written.value.path);
+            let origin = written.value.name.clone();
             if let Err(error) = std::fs::metadata(&path) {
                 let message = format!("the zone file {} cannot be read: {error}", shown(&path));
                 self.diagnostics.push(written.error(message));
+                files.remove(&origin);
+                missing.push(ZoneText { origin, source: Source::new(shown(&path), ""), records: None });
+                self.watched.push(path);
+                continue;
             }
-            files.insert(written.value.name.clone(), path);
+            files.insert(origin, path);
         }
-        files.into_iter().filter_map(|(origin, path)| self.read_zone(origin, &path)).collect()
+        let read = files.into_iter().map(|(origin, path)| self.read_zone(origin, &path));
+        read.chain(missing).collect()
     }
 
     /// A directory that cannot be listed (it is being replaced, or files are out) is not one without zones.
@@ -168,16 +185,16 @@ impl Loader {
         );
     }
 
-    fn read_zone(&mut self, origin: Name, path: &Path) -> Option<ZoneText> {
+    fn read_zone(&mut self, origin: Name, path: &Path) -> ZoneText {
         self.watched.push(path.to_owned());
         let Some(source) = self.read_text(path) else {
             let source = Source::new(shown(path), "");
-            return Some(ZoneText { origin, source, records: None });
+            return ZoneText { origin, source, records: None };
         };
         let (records, diagnostics) = zone::read(&source, &origin);
         let is_sound = !crate::diagnostic::has_errors(&diagnostics);
         self.diagnostics.extend(diagnostics);
-        Some(ZoneText { origin, source, records: is_sound.then_some(records) })
+        ZoneText { origin, source, records: is_sound.then_some(records) }
     }
 
     /// Binds services to the zones that hold their names, and builds the zones.
