@@ -1,5 +1,7 @@
 //! From a query to a typed reply: the look-up through zones (RFC 1034 §4.3.2), and the decision at steered names.
 
+use std::ptr;
+
 use arrayvec::ArrayVec;
 
 use super::{Context, LocatedReason, Observation, Reasons};
@@ -11,7 +13,7 @@ use crate::steer::{Key, SteeringReasons, pick, slot};
 use crate::wire::{CLASS_IN, ExtendedError, Item, Owner, Query, Rcode, RecordType, Records, Reply};
 use crate::zone::{Found, Rrset, Zone};
 
-/// CNAMEs that are followed; loops end there, with the chain so far (RFC 1034 §3.6.2 asks for a bound).
+/// CNAMEs that are followed; longer chains end there, with the chain so far (RFC 1034 §3.6.2 asks for a bound).
 const MAX_CHAIN: usize = 16;
 
 /// Finds what a query without problems gets.
@@ -61,6 +63,12 @@ pub(super) fn resolve<'s>(
             }
             Found::Cname { record, target } => {
                 note(&mut reasons, || format!("{} is an alias of {}", Printed(name.wire()), Printed(target)));
+                let is_this = |item: &Item<'_>| matches!(item.records, Records::Ready { bytes, .. } if ptr::eq(bytes, record.bytes));
+                if reply.answer.iter().any(is_this) {
+                    // RFC 2181 §5: a record is there once; more of a loop would only truncate the reply.
+                    note(&mut reasons, || "the aliases are a loop".to_owned());
+                    return (reply, None);
+                }
                 reply.answer.push(Item::required(owner, ready(record)));
                 if reply.answer.len() >= MAX_CHAIN {
                     return (reply, None);
