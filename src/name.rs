@@ -127,10 +127,7 @@ impl Name {
 
     /// Whether this name is `ancestor` or below it.
     pub fn is_at_or_below(&self, ancestor: &Name) -> bool {
-        let Some(at) = self.wire.len().checked_sub(ancestor.wire.len()) else {
-            return false;
-        };
-        starts_label(&self.wire, at) && self.wire[at..].eq_ignore_ascii_case(&ancestor.wire)
+        is_at_or_below(&self.wire, &ancestor.wire)
     }
 
     /// Whether the leftmost label is the asterisk label (RFC 4592 §2.1.1).
@@ -246,6 +243,25 @@ pub fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
         rest = after;
         Some(label)
     })
+}
+
+/// Whether a name in uncompressed wire form is `ancestor` or below it.
+pub fn is_at_or_below(wire: &[u8], ancestor: &[u8]) -> bool {
+    wire.len()
+        .checked_sub(ancestor.len())
+        .is_some_and(|at| starts_label(wire, at) && wire[at..].eq_ignore_ascii_case(ancestor))
+}
+
+/// Whether a label of the name, or its root, starts at this octet.
+pub fn starts_label(wire: &[u8], at: usize) -> bool {
+    let mut start = 0;
+    for label in labels(wire) {
+        if start >= at {
+            break;
+        }
+        start += 1 + label.len();
+    }
+    start == at
 }
 
 /// Canonical order of RFC 4034 §6.1: by labels from the right, each as lower-case octets.
@@ -439,15 +455,6 @@ pub fn unescape(rest: &[u8]) -> Result<(u8, &[u8]), NameError> {
         [b'0'..=b'9', ..] | [] => Err(NameError::BadEscape),
         [octet, after @ ..] => Ok((*octet, after)),
     }
-}
-
-/// Whether a label of the name starts at this octet.
-fn starts_label(wire: &[u8], at: usize) -> bool {
-    let mut start = 0;
-    while start < at {
-        start += 1 + usize::from(wire[start]);
-    }
-    start == at
 }
 
 #[cfg(test)]

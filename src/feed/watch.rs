@@ -1,6 +1,7 @@
 //! News of edited files: one message once files have been left alone for a moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,9 +16,20 @@ const QUIET: Duration = Duration::from_millis(300);
 pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
     directories: BTreeSet<PathBuf>,
+    /// The inputs as they were when they were last looked at; none = not yet.
+    stamps: BTreeMap<PathBuf, Option<Stamp>>,
     news: watch::Receiver<()>,
     /// When what was edited will have been left alone for long enough.
     quiet_at: Option<Instant>,
+}
+
+/// What tells that a file is another one, or that a directory has other entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stamp {
+    /// It is not there, or cannot be seen.
+    Missing,
+    /// Device, inode, length, seconds and nanoseconds of the last change.
+    Seen(u64, u64, u64, i64, i64),
 }
 
 impl Watch {
@@ -32,11 +44,11 @@ impl Watch {
         let watcher = watcher
             .inspect_err(|error| tracing::warn!(%error, "edited files are not noticed; reload with SIGHUP"))
             .ok();
-        Self { watcher, directories: BTreeSet::new(), news, quiet_at: None }
+        Self { watcher, directories: BTreeSet::new(), stamps: BTreeMap::new(), news, quiet_at: None }
     }
 
-    /// Watches where these files and directories are, and no others: files are often replaced, so
-    /// their directories are watched.
+    /// Watches these files and directories, and no others. Files are often replaced, so it is their
+    /// directories that are watched, and other files in them change too: our own log for one.
     pub(super) fn set_paths(&mut self, paths: &[PathBuf]) {
         let Some(watcher) = &mut self.watcher else { return };
         let directory = |path: &PathBuf| -> Option<PathBuf> {
@@ -54,9 +66,12 @@ impl Watch {
             }
         }
         self.directories = wanted;
+        // What has no stamp yet counts as edited at the next news: it may have been since it was read.
+        let known = std::mem::take(&mut self.stamps);
+        self.stamps = paths.iter().map(|path| (path.clone(), known.get(path).copied().flatten())).collect();
     }
 
-    /// Returns once something was edited and then left alone; nothing is lost if it is not awaited to its end.
+    /// Returns once an input was edited and then left alone; nothing is lost if it is not awaited to its end.
     pub(super) async fn edited(&mut self) {
         loop {
             let quiet_at = self.quiet_at;
@@ -71,9 +86,56 @@ impl Watch {
                 Ok(Err(_)) => std::future::pending().await,
                 Err(_left_alone) => {
                     self.quiet_at = None;
-                    return;
+                    if self.has_changed() {
+                        return;
+                    }
                 }
             }
         }
+    }
+
+    /// Whether any input is another than when this was last asked.
+    fn has_changed(&mut self) -> bool {
+        let mut has_changed = false;
+        for (path, stamp) in &mut self.stamps {
+            let now = Some(std::fs::metadata(path).map_or(Stamp::Missing, |file| {
+                Stamp::Seen(file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
+            }));
+            has_changed |= *stamp != now;
+            *stamp = now;
+        }
+        has_changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn edits_of_inputs_are_noticed_and_other_files_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let input = directory.path().join("thalweg.toml");
+        let log = directory.path().join("log");
+        std::fs::write(&input, "old").unwrap();
+        let mut watch = Watch::new();
+        watch.set_paths(std::slice::from_ref(&input));
+        assert!(watch.has_changed(), "what was never looked at may have changed");
+        let missing = directory.path().join("missing");
+        watch.set_paths(&[input.clone(), missing]);
+        assert!(watch.has_changed(), "and what is missing may have been there");
+
+        std::fs::write(&log, "a line").unwrap();
+        assert!(!watch.has_changed());
+        std::fs::write(&input, "newer").unwrap();
+        watch.edited().await;
+        assert!(!watch.has_changed(), "an edit is told once");
+
+        let replacement = directory.path().join("replacement");
+        std::fs::write(&replacement, "newer").unwrap();
+        std::fs::rename(&replacement, &input).unwrap();
+        watch.edited().await;
+        std::fs::remove_file(&input).unwrap();
+        watch.edited().await;
     }
 }

@@ -1,4 +1,4 @@
-//! The scratch buffer in which replies to streams are written, one a thread.
+//! The scratch buffer of a thread, for what is read from streams and for replies to them.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use crate::answer::Transport;
 use crate::wire::MAX_STREAM;
 
 thread_local! {
-    /// Room for the longest reply. One a thread: a connection keeps only the octets that it has yet to send.
+    /// Room for the longest reply. One a thread: a connection keeps only what it has yet to answer or to send.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; MAX_STREAM].into_boxed_slice());
 }
 
@@ -39,10 +39,15 @@ pub(super) fn respond<T>(
     path: Path,
     take: impl FnOnce(&[u8]) -> T,
 ) -> Option<T> {
-    SCRATCH.with_borrow_mut(|scratch| {
+    borrow(|scratch| {
         let length = responder.respond(message, path.client, path.local, path.transport, scratch)?;
         Some(take(&scratch[..length]))
     })
+}
+
+/// Lends the thread's buffer, which has `MAX_STREAM` octets; `task` must not borrow it again.
+pub(super) fn borrow<T>(task: impl FnOnce(&mut [u8]) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| task(scratch))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 
 use super::edns::OptReply;
 use super::{CLASS_IN, ExtendedError, HEADER, MAX_UDP, MIN_UDP, Query, Rcode, RecordType};
-use crate::name::labels;
+use crate::name::{labels, starts_label};
 use crate::pool::{AddressBook, Family, NodeId};
 
 /// Items of the answer section: a CNAME chain of the longest kind and its end.
@@ -305,25 +305,13 @@ fn compress(wire: &[u8], question: &[u8]) -> (usize, Option<[u8; 2]>) {
         let rest = &wire[at..];
         if let Some(start) = asked.len().checked_sub(rest.len())
             && asked[start..].eq_ignore_ascii_case(rest)
-            && label_starts(asked, start)
+            && starts_label(asked, start)
         {
             return (at, Some((0xc000 | (HEADER + start) as u16).to_be_bytes()));
         }
         at += 1 + label.len();
     }
     (at, None)
-}
-
-/// Whether a label of the name starts at this octet.
-fn label_starts(wire: &[u8], start: usize) -> bool {
-    let mut at = 0;
-    for label in labels(wire) {
-        if at >= start {
-            break;
-        }
-        at += 1 + label.len();
-    }
-    at == start
 }
 
 /// Octets of the uncompressed name at the start of `bytes`.

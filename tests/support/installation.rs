@@ -61,7 +61,7 @@ impl Installation {
 
 /// Reads an installation that must have no errors.
 pub(crate) fn inputs(config: &Path) -> Result<Inputs, String> {
-    let Loaded { inputs, diagnostics } = load(config, &[], None);
+    let Loaded { inputs, diagnostics, .. } = load(config, &[], None);
     let errors: Vec<String> =
         diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).map(|error| error.render(false)).collect();
     match inputs {
