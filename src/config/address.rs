@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use hyper::Uri;
+use http::Uri;
 
 use super::tree::Item;
 use super::value::{Reading, Wrong, shown, string, write, wrong};

@@ -1,6 +1,6 @@
 //! The feed's task: scrapes, ticks, reloads → snapshots.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,6 +57,8 @@ pub struct Feed {
     published: Arc<Published>,
     controller: Controller,
     histories: HashMap<(NodeId, String), History>,
+    /// Nodes whose load was stale at the last tick.
+    stale: HashSet<NodeId>,
     /// The readings' clock counts from here.
     epoch: Instant,
     generation: u64,
@@ -97,6 +99,7 @@ impl Feed {
             published: Arc::new(Published::new(first)),
             controller,
             histories: HashMap::new(),
+            stale: HashSet::new(),
             epoch: Instant::now(),
             generation: 1,
             status,
@@ -151,6 +154,7 @@ impl Feed {
         let now = self.epoch.elapsed().as_secs_f64();
         let readings: Vec<Reading> =
             (0..self.inputs.fleet.nodes.len()).map(|index| self.reading(NodeId(index as u16), now)).collect();
+        self.report_stale(&readings);
         let regions = self.inputs.geo.regions().len();
         let tables = self.controller.tick(now, &self.inputs.fleet, regions, &readings, self.seed);
         self.published.publish(Snapshot {
@@ -162,6 +166,27 @@ impl Feed {
             seed: self.seed,
             inputs: self.status,
         });
+    }
+
+    /// Logs which nodes' load went stale since the last tick, and whose is fresh again.
+    fn report_stale(&mut self, readings: &[Reading]) {
+        for (index, reading) in readings.iter().enumerate() {
+            let id = NodeId(index as u16);
+            let node = &self.inputs.fleet.node(id).node.name;
+            match reading {
+                Reading::Stale { age, because, .. } if self.stale.insert(id) => {
+                    let because = because.as_ref().map_or_else(|| "no answer".to_owned(), ToString::to_string);
+                    tracing::warn!(
+                        node,
+                        age,
+                        because,
+                        "its load is stale; it goes on with a smaller part by what was last known"
+                    );
+                }
+                Reading::Fresh(_) if self.stale.remove(&id) => tracing::info!(node, "its load is fresh again"),
+                Reading::Fresh(_) | Reading::Stale { .. } | Reading::Never { .. } => {}
+            }
+        }
     }
 
     /// What is known of a node: of several exporters the one that shows the most pressure.
