@@ -171,6 +171,8 @@ impl Loader {
 
     /// Binds services to the zones that hold their names, and builds the zones.
     fn build_zones(&mut self, config: &Config, texts: &[ZoneText], fleet: &Fleet, previous: Option<&Zones>) -> Zones {
+        // A directory of zones that cannot be read has been reported; services need not be, one by one.
+        let are_zones_missing = self.is_blocked;
         let mut steered: BTreeMap<&Name, Vec<Steered>> = BTreeMap::new();
         for (index, service) in fleet.services.iter().enumerate() {
             let name = &service.service.name;
@@ -180,6 +182,9 @@ impl Loader {
                 .filter(|origin| name.is_at_or_below(origin))
                 .max_by_key(|origin| origin.label_count());
             let Some(holder) = holder else {
+                if are_zones_missing {
+                    continue;
+                }
                 let known: Vec<String> = texts.iter().map(|text| text.origin.to_string()).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 if let Some(written) = config.services.iter().find(|written| written.value.name == *name) {
