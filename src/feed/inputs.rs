@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,18 +27,18 @@ pub struct Inputs {
     pub zones: Arc<Zones>,
     /// Where each node without a configured place was guessed to stand: country and its position.
     pub guesses: BTreeMap<String, (String, Position)>,
-    /// Files and directories whose changes matter.
-    pub watched: Vec<PathBuf>,
     /// A hash of all that was read.
     pub fingerprint: u64,
 }
 
 /// The outcome of reading all inputs.
 pub struct Loaded {
-    /// What can be served; none if the configuration or the geography is broken.
+    /// What can be served; none if anything but the inside of a zone is broken.
     pub inputs: Option<Inputs>,
     /// All that is wrong. A zone with errors is not among the inputs, or in its old form.
     pub diagnostics: Vec<Diagnostic>,
+    /// Files and directories whose changes matter, missing ones too.
+    pub watched: Vec<PathBuf>,
 }
 
 /// Reads everything that the configuration file names, and the file itself.
@@ -46,17 +47,17 @@ pub struct Loaded {
 pub fn load(file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Loaded {
     let mut loader = Loader::new(file);
     let inputs = loader.load(file, environment, previous);
-    Loaded { inputs, diagnostics: loader.diagnostics }
+    Loaded { inputs, diagnostics: loader.diagnostics, watched: loader.watched }
 }
 
 struct Loader {
     /// Relative paths start here.
     directory: PathBuf,
     diagnostics: Vec<Diagnostic>,
-    /// Something is missing without which a reload would take away what is served well.
-    must_refuse: bool,
     watched: Vec<PathBuf>,
     hasher: DefaultHasher,
+    /// Something is wrong that is not inside a zone: then no input is taken.
+    is_blocked: bool,
 }
 
 /// A zone as it was read.
@@ -73,9 +74,9 @@ impl Loader {
         Self {
             directory,
             diagnostics: Vec::new(),
-            must_refuse: false,
             watched: vec![file.to_owned()],
             hasher: DefaultHasher::new(),
+            is_blocked: false,
         }
     }
 
@@ -102,7 +103,7 @@ impl Loader {
             previous.map(|inputs| &*inputs.fleet),
         );
         let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
-        if self.must_refuse && previous.is_some() {
+        if self.is_blocked {
             return None;
         }
         Some(Inputs {
@@ -111,7 +112,6 @@ impl Loader {
             fleet: Arc::new(fleet),
             zones: Arc::new(zones),
             guesses,
-            watched: std::mem::take(&mut self.watched),
             fingerprint: self.hasher.finish(),
         })
     }
@@ -119,13 +119,16 @@ impl Loader {
     fn read_zones(&mut self, config: &Config) -> Vec<ZoneText> {
         let mut files: BTreeMap<Name, PathBuf> = BTreeMap::new();
         let directory = self.directory.join(&config.zones.directory.value);
+        self.watched.push(directory.clone());
         match std::fs::read_dir(&directory) {
             Ok(entries) => {
-                self.watched.push(directory.clone());
                 for entry in entries {
-                    let Ok(path) = entry.map(|entry| entry.path()).map_err(|error| self.unlisted(config, &error))
-                    else {
-                        continue;
+                    let path = match entry {
+                        Ok(entry) => entry.path(),
+                        Err(error) => {
+                            self.unlisted(config, &error);
+                            continue;
+                        }
                     };
                     let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".zone")) else {
                         continue;
@@ -152,7 +155,10 @@ impl Loader {
                 }
             }
             // Without a directory of zones, each zone may be named on its own.
-            Err(_) if !config.zones.files.is_empty() && config.zones.directory.place.is_none() => {}
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && !config.zones.files.is_empty()
+                    && config.zones.directory.place.is_none() => {}
             Err(error) => self.unlisted(config, &error),
         }
         let mut missing = Vec::new();
@@ -173,16 +179,13 @@ impl Loader {
         read.chain(missing).collect()
     }
 
-    /// A directory that cannot be listed (it is being replaced, or files are out) is not one without zones.
-    fn unlisted(&mut self, config: &Config, error: &std::io::Error) {
-        self.must_refuse = true;
+    /// A directory that cannot be listed, because files are out or it is being replaced, is not one without zones.
+    fn unlisted(&mut self, config: &Config, error: &io::Error) {
         let directory = &config.zones.directory;
         let path = shown(&self.directory.join(&directory.value));
-        self.diagnostics.push(
-            directory.error(format!("the directory of zones, {path}, cannot be read: {error}")).help(
-                "make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`",
-            ),
-        );
+        self.block(directory.error(format!("the directory of zones, {path}, cannot be read: {error}")).help(
+            "make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`",
+        ));
     }
 
     fn read_zone(&mut self, origin: Name, path: &Path) -> ZoneText {
@@ -199,6 +202,8 @@ impl Loader {
 
     /// Binds services to the zones that hold their names, and builds the zones.
     fn build_zones(&mut self, config: &Config, texts: &[ZoneText], fleet: &Fleet, previous: Option<&Inputs>) -> Zones {
+        // A directory of zones that cannot be read has been reported; services need not be, one by one.
+        let are_zones_missing = self.is_blocked;
         let mut steered: BTreeMap<&Name, Vec<Steered>> = BTreeMap::new();
         for (index, service) in fleet.services.iter().enumerate() {
             let name = &service.service.name;
@@ -208,14 +213,18 @@ impl Loader {
                 .filter(|origin| name.is_at_or_below(origin))
                 .max_by_key(|origin| origin.label_count());
             let Some(holder) = holder else {
-                let written = config.services.iter().find(|written| written.value.name == *name);
-                self.diagnostics.extend(written.map(|written| {
-                    let known: Vec<String> = texts.iter().map(|text| text.origin.to_string()).collect();
-                    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                    written
-                        .error(format!("the service {name} is in no zone that is served here"))
-                        .help(format!("add the zone file of its domain; zones there are: {known}"))
-                }));
+                if are_zones_missing {
+                    continue;
+                }
+                let known: Vec<String> = texts.iter().map(|text| text.origin.to_string()).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                if let Some(written) = config.services.iter().find(|written| written.value.name == *name) {
+                    self.block(
+                        written
+                            .error(format!("the service {name} is in no zone that is served here"))
+                            .help(format!("add the zone file of its domain; zones there are: {known}")),
+                    );
+                }
                 continue;
             };
             steered.entry(holder).or_default().push(Steered {
@@ -237,13 +246,12 @@ impl Loader {
                 let previous = previous?;
                 let zone = previous.zones.iter().find(|zone| *zone.apex() == text.origin)?;
                 if !keeps_services(&text.origin, &previous.fleet, fleet) {
-                    self.must_refuse = true;
                     let message = format!(
                         "the zone {} is broken, and its services have changed: its old form cannot serve them",
                         text.origin
                     );
                     let help = "mend the zone first; until then all goes on as before";
-                    self.diagnostics.push(Diagnostic::error(message).in_file(text.source.name.clone()).help(help));
+                    self.block(Diagnostic::error(message).in_file(text.source.name.clone()).help(help));
                 }
                 Some(Arc::clone(zone))
             };
@@ -262,9 +270,9 @@ impl Loader {
         let mut databases = Vec::new();
         for written in &config.geoip.databases {
             let path = self.directory.join(&written.value);
+            self.watched.push(path.clone());
             match std::fs::read(&path) {
                 Ok(bytes) => {
-                    self.watched.push(path.clone());
                     (&path, &bytes).hash(&mut self.hasher);
                     match Database::open(&shown(&path), &bytes) {
                         Ok(database) => databases.push(database),
@@ -335,14 +343,20 @@ impl Loader {
         guesses
     }
 
+    /// Reports an error that keeps all inputs from being taken.
+    fn block(&mut self, error: Diagnostic) {
+        self.diagnostics.push(error);
+        self.is_blocked = true;
+    }
+
     /// A table that the configuration names.
     fn read_table(&mut self, written: &Written<PathBuf>) -> Option<Source> {
         let path = self.directory.join(&written.value);
+        self.watched.push(path.clone());
         if let Err(error) = std::fs::metadata(&path) {
             self.diagnostics.push(written.error(format!("{} cannot be read: {error}", shown(&path))));
             return None;
         }
-        self.watched.push(path.clone());
         self.read_text(&path)
     }
 
@@ -380,8 +394,8 @@ fn keeps_services(origin: &Name, old: &Fleet, new: &Fleet) -> bool {
         let has = [Family::V4, Family::V6].map(|family| fleet.has_family(service.pool, family));
         Some((service.service.name.clone(), has))
     };
-    let mine = old.services.iter().enumerate().filter(|(_, service)| service.service.name.is_at_or_below(origin));
-    mine.into_iter().all(|(index, _)| bound(old, index) == bound(new, index))
+    let mut mine = old.services.iter().enumerate().filter(|(_, service)| service.service.name.is_at_or_below(origin));
+    mine.all(|(index, _)| bound(old, index) == bound(new, index))
 }
 
 fn positions(config: &Config) -> Vec<(String, Option<Position>)> {

@@ -1,6 +1,6 @@
 //! The feed's task: scrapes, ticks, reloads → snapshots.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,9 +54,12 @@ impl StartError {
 pub struct Feed {
     options: Options,
     inputs: Arc<Inputs>,
+    watched: Vec<PathBuf>,
     published: Arc<Published>,
     controller: Controller,
     histories: HashMap<(NodeId, String), History>,
+    /// Nodes whose load was stale at the last tick.
+    stale: HashSet<NodeId>,
     /// The readings' clock counts from here.
     epoch: Instant,
     generation: u64,
@@ -79,7 +82,7 @@ struct Reload {
 impl Feed {
     /// Reads all inputs and publishes a first snapshot, in which no load is known yet.
     pub fn new(options: Options) -> Result<Self, StartError> {
-        let Loaded { inputs, diagnostics } = inputs::load(&options.file, &options.environment, None);
+        let Loaded { inputs, diagnostics, watched } = inputs::load(&options.file, &options.environment, None);
         let is_refused = options.is_strict && has_errors(&diagnostics);
         let Some(inputs) = inputs.filter(|_| !is_refused) else { return Err(StartError { diagnostics }) };
         log(&diagnostics);
@@ -99,9 +102,11 @@ impl Feed {
         Ok(Self {
             options,
             inputs: Arc::new(inputs),
+            watched,
             published: Arc::new(Published::new(first)),
             controller,
             histories: HashMap::new(),
+            stale: HashSet::new(),
             epoch: Instant::now(),
             generation: 1,
             status,
@@ -128,7 +133,7 @@ impl Feed {
             .ok();
         self.set_targets();
         let mut watch = Watch::new();
-        watch.set_paths(&self.inputs.watched);
+        watch.set_paths(&self.watched);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut reload: Option<Reload> = None;
@@ -141,7 +146,7 @@ impl Feed {
                 () = watch.edited() => self.begin_reload(&mut reload, None),
                 loaded = finished(&mut reload) => {
                     let outcome = self.finish_reload(loaded);
-                    watch.set_paths(&self.inputs.watched);
+                    watch.set_paths(&self.watched);
                     let Some(Reload { waiting, next, .. }) = reload.take() else { continue };
                     for waiting in waiting {
                         // Who asked may have gone away meanwhile.
@@ -158,6 +163,7 @@ impl Feed {
         let now = self.epoch.elapsed().as_secs_f64();
         let readings: Vec<Reading> =
             (0..self.inputs.fleet.nodes.len()).map(|index| self.reading(NodeId(index as u16), now)).collect();
+        self.report_stale(&readings);
         let regions = self.inputs.geo.regions().len();
         let tables = self.controller.tick(now, &self.inputs.fleet, regions, &readings, self.seed);
         self.published.publish(Snapshot {
@@ -169,6 +175,27 @@ impl Feed {
             seed: self.seed,
             inputs: self.status,
         });
+    }
+
+    /// Logs which nodes' load went stale since the last tick, and whose is fresh again.
+    fn report_stale(&mut self, readings: &[Reading]) {
+        for (index, reading) in readings.iter().enumerate() {
+            let id = NodeId(index as u16);
+            let node = &self.inputs.fleet.node(id).node.name;
+            match reading {
+                Reading::Stale { age, because, .. } if self.stale.insert(id) => {
+                    let because = because.as_ref().map_or_else(|| "no answer".to_owned(), ToString::to_string);
+                    tracing::warn!(
+                        node,
+                        age,
+                        because,
+                        "its load is stale; it goes on with a smaller part by what was last known"
+                    );
+                }
+                Reading::Fresh(_) if self.stale.remove(&id) => tracing::info!(node, "its load is fresh again"),
+                Reading::Fresh(_) | Reading::Stale { .. } | Reading::Never { .. } => {}
+            }
+        }
     }
 
     /// What is known of a node: of several exporters the one that shows the most pressure.
@@ -218,11 +245,12 @@ impl Feed {
 
     /// Takes new inputs if they can be served, and says what changed, or why nothing did.
     fn finish_reload(&mut self, loaded: Option<Loaded>) -> Result<String, String> {
-        let Some(Loaded { inputs, diagnostics }) = loaded else {
+        let Some(Loaded { inputs, diagnostics, watched }) = loaded else {
             return Err("reading the inputs ended in a panic; nothing has changed".to_owned());
         };
+        self.watched = watched;
         let has_errors = has_errors(&diagnostics);
-        self.status.has_errors = has_errors;
+        let had_errors = std::mem::replace(&mut self.status.has_errors, has_errors);
         let Some(inputs) = inputs else {
             log(&diagnostics);
             self.status.failures += 1;
@@ -230,7 +258,9 @@ impl Feed {
             return Err(refusal(&diagnostics));
         };
         if inputs.fingerprint == self.inputs.fingerprint {
-            tracing::debug!("no input has changed");
+            if had_errors && !has_errors {
+                tracing::info!(generation = self.generation, "the inputs are sound again, and as they are served");
+            }
             return Ok(format!("generation {}: nothing has changed", self.generation));
         }
         log(&diagnostics);

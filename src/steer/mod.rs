@@ -11,6 +11,8 @@ mod menu;
 mod pick;
 mod plan;
 mod reasons;
+#[cfg(test)]
+mod tests;
 
 pub use controller::{Controller, FamilyTables, NodeState, PoolTables, SiteState, Tables};
 pub use fleet::{Assembly, Fleet, FleetNode, FleetPool, FleetService, Site};

@@ -53,17 +53,19 @@ impl ExtendedError {
 pub(super) struct BadOpt;
 
 impl<'m> Edns<'m> {
-    /// Reads an OPT record from its class, TTL and data; what does not parse of its options is not in it.
-    pub(super) fn read(class: u16, ttl: [u8; 4], data: &'m [u8]) -> (Self, Result<(), BadOpt>) {
+    /// What the class and TTL of an OPT record say.
+    pub(super) fn without_options(class: u16, ttl: [u8; 4]) -> Self {
         let [_extended_rcode, version, flags, _] = ttl;
-        let mut edns =
-            Self { payload: usize::from(class).max(MIN_UDP), version, dnssec_ok: flags & DNSSEC_OK != 0, subnet: None };
-        // RFC 6891 §6.1.3: what another version's options mean is not known here.
-        let read = if version == 0 { edns.read_options(data) } else { Ok(()) };
-        (edns, read)
+        Self { payload: usize::from(class).max(MIN_UDP), version, dnssec_ok: flags & DNSSEC_OK != 0, subnet: None }
     }
 
-    fn read_options(&mut self, data: &'m [u8]) -> Result<(), BadOpt> {
+    /// Reads an OPT record from its class, TTL and data.
+    pub(super) fn read(class: u16, ttl: [u8; 4], data: &'m [u8]) -> Result<Self, BadOpt> {
+        let mut edns = Self::without_options(class, ttl);
+        // RFC 6891 §6.1.3: what another version's options mean is not known here.
+        if edns.version != 0 {
+            return Ok(edns);
+        }
         let mut rest = data;
         while !rest.is_empty() {
             let [code_high, code_low, length_high, length_low, after @ ..] = rest else {
@@ -72,14 +74,14 @@ impl<'m> Edns<'m> {
             let length = u16::from_be_bytes([*length_high, *length_low]);
             let (option, after) = after.split_at_checked(usize::from(length)).ok_or(BadOpt)?;
             if u16::from_be_bytes([*code_high, *code_low]) == OPTION_SUBNET {
-                if self.subnet.is_some() {
+                if edns.subnet.is_some() {
                     return Err(BadOpt);
                 }
-                self.subnet = Some(Subnet::read(option)?);
+                edns.subnet = Some(Subnet::read(option)?);
             }
             rest = after;
         }
-        Ok(())
+        Ok(edns)
     }
 }
 
@@ -219,9 +221,9 @@ mod tests {
     #[test]
     fn options_that_are_cut_are_refused() {
         for data in [&[0][..], &[0, 8, 0], &[0, 8, 0, 5, 0, 1, 0, 0], &[0, 10, 0, 8, 1]] {
-            assert_eq!(Edns::read(1232, [0; 4], data).1.err(), Some(BadOpt), "{data:?}");
+            assert_eq!(Edns::read(1232, [0; 4], data).err(), Some(BadOpt), "{data:?}");
         }
         let twice = [0, 8, 0, 4, 0, 1, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0];
-        assert_eq!(Edns::read(1232, [0; 4], &twice).1.err(), Some(BadOpt));
+        assert_eq!(Edns::read(1232, [0; 4], &twice).err(), Some(BadOpt));
     }
 }
