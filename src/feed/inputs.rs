@@ -101,7 +101,7 @@ impl Loader {
             },
             previous.map(|inputs| &*inputs.fleet),
         );
-        let zones = self.build_zones(&config, &zone_texts, &fleet, previous.map(|inputs| &*inputs.zones));
+        let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
         if self.is_blocked {
             return None;
         }
@@ -121,7 +121,11 @@ impl Loader {
         self.watched.push(directory.clone());
         match std::fs::read_dir(&directory) {
             Ok(entries) => {
-                for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+                for entry in entries {
+                    let Ok(path) = entry.map(|entry| entry.path()).map_err(|error| self.unlisted(config, &error))
+                    else {
+                        continue;
+                    };
                     let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".zone")) else {
                         continue;
                     };
@@ -138,13 +142,7 @@ impl Loader {
             }
             // Without a directory of zones, each zone may be named on its own.
             Err(_) if !config.zones.files.is_empty() && config.zones.directory.place.is_none() => {}
-            Err(error) => self.block(
-                config
-                    .zones
-                    .directory
-                    .error(format!("the directory of zones, {}, cannot be read: {error}", shown(&directory)))
-                    .help("make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`"),
-            ),
+            Err(error) => self.unlisted(config, &error),
         }
         for written in &config.zones.files {
             let path = self.directory.join(&written.value.path);
@@ -155,6 +153,15 @@ impl Loader {
             files.insert(written.value.name.clone(), path);
         }
         files.into_iter().filter_map(|(origin, path)| self.read_zone(origin, &path)).collect()
+    }
+
+    /// A directory that cannot be listed (it is being replaced, or files are out) is not one without zones.
+    fn unlisted(&mut self, config: &Config, error: &std::io::Error) {
+        let directory = &config.zones.directory;
+        let path = shown(&self.directory.join(&directory.value));
+        self.block(directory.error(format!("the directory of zones, {path}, cannot be read: {error}")).help(
+            "make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`",
+        ));
     }
 
     fn read_zone(&mut self, origin: Name, path: &Path) -> Option<ZoneText> {
@@ -170,7 +177,7 @@ impl Loader {
     }
 
     /// Binds services to the zones that hold their names, and builds the zones.
-    fn build_zones(&mut self, config: &Config, texts: &[ZoneText], fleet: &Fleet, previous: Option<&Zones>) -> Zones {
+    fn build_zones(&mut self, config: &Config, texts: &[ZoneText], fleet: &Fleet, previous: Option<&Inputs>) -> Zones {
         // A directory of zones that cannot be read has been reported; services need not be, one by one.
         let are_zones_missing = self.is_blocked;
         let mut steered: BTreeMap<&Name, Vec<Steered>> = BTreeMap::new();
@@ -211,7 +218,19 @@ impl Loader {
                 self.diagnostics.extend(diagnostics);
                 zone
             });
-            let old = || previous.and_then(|zones| zones.iter().find(|zone| *zone.apex() == text.origin)).cloned();
+            let old = || {
+                let previous = previous?;
+                let zone = previous.zones.iter().find(|zone| *zone.apex() == text.origin)?;
+                if !keeps_services(&text.origin, &previous.fleet, fleet) {
+                    let message = format!(
+                        "the zone {} is broken, and its services have changed: its old form cannot serve them",
+                        text.origin
+                    );
+                    let help = "mend the zone first; until then all goes on as before";
+                    self.block(Diagnostic::error(message).in_file(text.source.name.clone()).help(help));
+                }
+                Some(Arc::clone(zone))
+            };
             match built.map(Arc::new).or_else(old) {
                 Some(zone) => zones.push(zone),
                 None => {
@@ -230,7 +249,7 @@ impl Loader {
             self.watched.push(path.clone());
             match std::fs::read(&path) {
                 Ok(bytes) => {
-                    bytes.hash(&mut self.hasher);
+                    (&path, &bytes).hash(&mut self.hasher);
                     match Database::open(&shown(&path), &bytes) {
                         Ok(database) => databases.push(database),
                         Err(diagnostic) => self.diagnostics.push(diagnostic),
@@ -325,7 +344,8 @@ impl Loader {
                 return None;
             }
         };
-        bytes.hash(&mut self.hasher);
+        // The path too: the name of a file is that of its zone.
+        (path, &bytes).hash(&mut self.hasher);
         match String::from_utf8(bytes) {
             Ok(text) => Some(Source::new(shown(path), text)),
             Err(error) => {
@@ -340,6 +360,18 @@ impl Loader {
             }
         }
     }
+}
+
+/// Whether a zone that was built for the services of `old` is right with those of `new`: it holds
+/// their numbers and the families that they have.
+fn keeps_services(origin: &Name, old: &Fleet, new: &Fleet) -> bool {
+    let bound = |fleet: &Fleet, index: usize| {
+        let service = fleet.services.get(index)?;
+        let has = [Family::V4, Family::V6].map(|family| fleet.has_family(service.pool, family));
+        Some((service.service.name.clone(), has))
+    };
+    let mine = old.services.iter().enumerate().filter(|(_, service)| service.service.name.is_at_or_below(origin));
+    mine.into_iter().all(|(index, _)| bound(old, index) == bound(new, index))
 }
 
 fn positions(config: &Config) -> Vec<(String, Option<Position>)> {

@@ -68,10 +68,15 @@ pub struct Feed {
     scraper: Option<Scraper>,
 }
 
+/// Those who want to hear what came of a reload.
+type Waiting = Vec<oneshot::Sender<Result<String, String>>>;
+
 /// A reload that runs beside the ticks, and who waits for what comes of it.
 struct Reload {
     loading: tokio::task::JoinHandle<Loaded>,
-    waiting: Vec<oneshot::Sender<Result<String, String>>>,
+    waiting: Waiting,
+    /// Another was wanted meanwhile, for a file perhaps that this one had read by then.
+    next: Option<Waiting>,
 }
 
 impl Feed {
@@ -142,10 +147,12 @@ impl Feed {
                 loaded = finished(&mut reload) => {
                     let outcome = self.finish_reload(loaded);
                     watch.set_paths(&self.watched);
-                    for waiting in reload.take().into_iter().flat_map(|reload| reload.waiting) {
+                    let Some(Reload { waiting, next, .. }) = reload.take() else { continue };
+                    for waiting in waiting {
                         // Who asked may have gone away meanwhile.
                         let _gone = waiting.send(outcome.clone());
                     }
+                    reload = next.map(|waiting| self.start_reload(waiting));
                 }
             }
         }
@@ -222,14 +229,18 @@ impl Feed {
     }
 
     fn begin_reload(&self, reload: &mut Option<Reload>, waiting: Option<oneshot::Sender<Result<String, String>>>) {
-        let reload = reload.get_or_insert_with(|| {
-            let (options, previous) = (self.options.clone(), Arc::clone(&self.inputs));
-            // Large zones take a while; ticks go on meanwhile.
-            let loading =
-                tokio::task::spawn_blocking(move || inputs::load(&options.file, &options.environment, Some(&previous)));
-            Reload { loading, waiting: Vec::new() }
-        });
-        reload.waiting.extend(waiting);
+        match reload {
+            Some(reload) => reload.next.get_or_insert_default().extend(waiting),
+            None => *reload = Some(self.start_reload(waiting.into_iter().collect())),
+        }
+    }
+
+    fn start_reload(&self, waiting: Waiting) -> Reload {
+        let (options, previous) = (self.options.clone(), Arc::clone(&self.inputs));
+        // Large zones take a while; ticks go on meanwhile.
+        let loading =
+            tokio::task::spawn_blocking(move || inputs::load(&options.file, &options.environment, Some(&previous)));
+        Reload { loading, waiting, next: None }
     }
 
     /// Takes new inputs if they can be served, and says what changed, or why nothing did.
