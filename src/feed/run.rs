@@ -71,8 +71,12 @@ pub struct Feed {
 /// A reload that runs beside the ticks, and who waits for what comes of it.
 struct Reload {
     loading: tokio::task::JoinHandle<Loaded>,
-    waiting: Vec<oneshot::Sender<Result<String, String>>>,
+    waiting: Waiting,
+    /// Whoever has asked since it began: it may have read what was there before.
+    later: Option<Waiting>,
 }
+
+type Waiting = Vec<oneshot::Sender<Result<String, String>>>;
 
 impl Feed {
     /// Reads all inputs and publishes a first snapshot, in which no load is known yet.
@@ -142,10 +146,12 @@ impl Feed {
                 loaded = finished(&mut reload) => {
                     let outcome = self.finish_reload(loaded);
                     watch.set_paths(&self.watched);
-                    for waiting in reload.take().into_iter().flat_map(|reload| reload.waiting) {
+                    let Some(ended) = reload.take() else { continue };
+                    for waiting in ended.waiting {
                         // Who asked may have gone away meanwhile.
                         let _gone = waiting.send(outcome.clone());
                     }
+                    reload = ended.later.map(|waiting| self.start_reload(waiting));
                 }
             }
         }
@@ -222,14 +228,18 @@ impl Feed {
     }
 
     fn begin_reload(&self, reload: &mut Option<Reload>, waiting: Option<oneshot::Sender<Result<String, String>>>) {
-        let reload = reload.get_or_insert_with(|| {
-            let (options, previous) = (self.options.clone(), Arc::clone(&self.inputs));
-            // Large zones take a while; ticks go on meanwhile.
-            let loading =
-                tokio::task::spawn_blocking(move || inputs::load(&options.file, &options.environment, Some(&previous)));
-            Reload { loading, waiting: Vec::new() }
-        });
-        reload.waiting.extend(waiting);
+        match reload {
+            Some(running) => running.later.get_or_insert_default().extend(waiting),
+            None => *reload = Some(self.start_reload(waiting.into_iter().collect())),
+        }
+    }
+
+    fn start_reload(&self, waiting: Waiting) -> Reload {
+        let (options, previous) = (self.options.clone(), Arc::clone(&self.inputs));
+        // Large zones take a while; ticks go on meanwhile.
+        let loading =
+            tokio::task::spawn_blocking(move || inputs::load(&options.file, &options.environment, Some(&previous)));
+        Reload { loading, waiting, later: None }
     }
 
     /// Takes new inputs if they can be served, and says what changed, or why nothing did.
@@ -247,7 +257,14 @@ impl Feed {
             return Err(refusal(&diagnostics));
         };
         if inputs.fingerprint == self.inputs.fingerprint {
-            if had_errors && !has_errors {
+            if has_errors {
+                return Err(format!(
+                    "generation {}: nothing has changed; but {}",
+                    self.generation,
+                    refusal(&diagnostics)
+                ));
+            }
+            if had_errors {
                 tracing::info!(generation = self.generation, "the inputs are sound again, and as they are served");
             }
             return Ok(format!("generation {}: nothing has changed", self.generation));
