@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::stamps::Stamps;
 use crate::config::{self, Config, Written};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::geo::{Countries, Database, Geo, Position, read_networks, read_rtt};
@@ -36,8 +37,8 @@ pub struct Loaded {
     pub inputs: Option<Inputs>,
     /// All that is wrong. A zone with errors is not among the inputs, or in its old form.
     pub diagnostics: Vec<Diagnostic>,
-    /// Files and directories whose changes matter, missing ones too.
-    pub watched: Vec<PathBuf>,
+    /// Files and directories whose changes matter, missing ones too, as they were before they were read.
+    pub watched: Stamps,
 }
 
 /// Reads everything that the configuration file names, and the file itself.
@@ -53,7 +54,7 @@ struct Loader {
     /// Relative paths start here.
     directory: PathBuf,
     diagnostics: Vec<Diagnostic>,
-    watched: Vec<PathBuf>,
+    watched: Stamps,
     hasher: DefaultHasher,
     /// Something is wrong that is not inside a zone: then no input is taken.
     is_blocked: bool,
@@ -70,13 +71,9 @@ struct ZoneText {
 impl Loader {
     fn new(file: &Path) -> Self {
         let directory = file.parent().unwrap_or(Path::new("")).to_owned();
-        Self {
-            directory,
-            diagnostics: Vec::new(),
-            watched: vec![file.to_owned()],
-            hasher: DefaultHasher::new(),
-            is_blocked: false,
-        }
+        let mut watched = Stamps::default();
+        watched.take(file);
+        Self { directory, diagnostics: Vec::new(), watched, hasher: DefaultHasher::new(), is_blocked: false }
     }
 
     fn load(&mut self, file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Option<Inputs> {
@@ -118,7 +115,7 @@ impl Loader {
     fn read_zones(&mut self, config: &Config) -> Vec<ZoneText> {
         let mut files: BTreeMap<Name, PathBuf> = BTreeMap::new();
         let directory = self.directory.join(&config.zones.directory.value);
-        self.watched.push(directory.clone());
+        self.watched.take(&directory);
         match std::fs::read_dir(&directory) {
             Ok(entries) => {
                 for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
@@ -158,7 +155,7 @@ impl Loader {
     }
 
     fn read_zone(&mut self, origin: Name, path: &Path) -> Option<ZoneText> {
-        self.watched.push(path.to_owned());
+        self.watched.take(path);
         let Some(source) = self.read_text(path) else {
             let source = Source::new(shown(path), "");
             return Some(ZoneText { origin, source, records: None });
@@ -227,7 +224,7 @@ impl Loader {
         let mut databases = Vec::new();
         for written in &config.geoip.databases {
             let path = self.directory.join(&written.value);
-            self.watched.push(path.clone());
+            self.watched.take(&path);
             match std::fs::read(&path) {
                 Ok(bytes) => {
                     bytes.hash(&mut self.hasher);
@@ -309,7 +306,7 @@ impl Loader {
     /// A table that the configuration names.
     fn read_table(&mut self, written: &Written<PathBuf>) -> Option<Source> {
         let path = self.directory.join(&written.value);
-        self.watched.push(path.clone());
+        self.watched.take(&path);
         if let Err(error) = std::fs::metadata(&path) {
             self.diagnostics.push(written.error(format!("{} cannot be read: {error}", shown(&path))));
             return None;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
 use super::scrape::{Scraped, Scraper, Target};
+use super::stamps::Stamps;
 use super::watch::Watch;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::Event;
@@ -54,7 +55,8 @@ impl StartError {
 pub struct Feed {
     options: Options,
     inputs: Arc<Inputs>,
-    watched: Vec<PathBuf>,
+    /// What was read, as it was.
+    watched: Stamps,
     published: Arc<Published>,
     controller: Controller,
     histories: HashMap<(NodeId, String), History>,
@@ -132,7 +134,7 @@ impl Feed {
             .ok();
         self.set_targets();
         let mut watch = Watch::new();
-        watch.set_paths(&self.watched);
+        watch.set_inputs(self.watched.clone());
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut reload: Option<Reload> = None;
@@ -145,7 +147,7 @@ impl Feed {
                 () = watch.edited() => self.begin_reload(&mut reload, None),
                 loaded = finished(&mut reload) => {
                     let outcome = self.finish_reload(loaded);
-                    watch.set_paths(&self.watched);
+                    watch.set_inputs(self.watched.clone());
                     let Some(ended) = reload.take() else { continue };
                     for waiting in ended.waiting {
                         // Who asked may have gone away meanwhile.

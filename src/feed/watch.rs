@@ -1,13 +1,14 @@
 //! News of edited files: one message once files have been left alone for a moment.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use super::stamps::Stamps;
 
 /// Editors and git write in several steps; only what has been left alone for so long is read.
 const QUIET: Duration = Duration::from_millis(300);
@@ -16,20 +17,11 @@ const QUIET: Duration = Duration::from_millis(300);
 pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
     directories: BTreeSet<PathBuf>,
-    /// The inputs as they were when they were last looked at; none = not yet.
-    stamps: BTreeMap<PathBuf, Option<Stamp>>,
+    /// The inputs as they were when they were read, or last looked at.
+    stamps: Stamps,
     news: watch::Receiver<()>,
     /// When what was edited will have been left alone for long enough.
     quiet_at: Option<Instant>,
-}
-
-/// What tells that a file is another one, or that a directory has other entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stamp {
-    /// It is not there, or cannot be seen.
-    Missing,
-    /// Device, inode, length, seconds and nanoseconds of the last change.
-    Seen(u64, u64, u64, i64, i64),
 }
 
 impl Watch {
@@ -44,18 +36,18 @@ impl Watch {
         let watcher = watcher
             .inspect_err(|error| tracing::warn!(%error, "edited files are not noticed; reload with SIGHUP"))
             .ok();
-        Self { watcher, directories: BTreeSet::new(), stamps: BTreeMap::new(), news, quiet_at: None }
+        Self { watcher, directories: BTreeSet::new(), stamps: Stamps::default(), news, quiet_at: None }
     }
 
     /// Watches these files and directories, and no others. Files are often replaced, so it is their
     /// directories that are watched, and other files in them change too: our own log for one.
-    pub(super) fn set_paths(&mut self, paths: &[PathBuf]) {
+    pub(super) fn set_inputs(&mut self, inputs: Stamps) {
         let Some(watcher) = &mut self.watcher else { return };
-        let directory = |path: &PathBuf| -> Option<PathBuf> {
+        let directory = |path: &Path| -> Option<PathBuf> {
             let directory = if path.is_dir() { path } else { path.parent()? };
             Some(if directory.as_os_str().is_empty() { Path::new(".").to_owned() } else { directory.to_owned() })
         };
-        let wanted: BTreeSet<PathBuf> = paths.iter().filter_map(directory).collect();
+        let wanted: BTreeSet<PathBuf> = inputs.paths().filter_map(directory).collect();
         for gone in self.directories.difference(&wanted) {
             // A directory that was removed is watched no more already.
             let _already_gone = watcher.unwatch(gone);
@@ -66,9 +58,9 @@ impl Watch {
             }
         }
         self.directories = wanted;
-        // What has no stamp yet counts as edited at the next news: it may have been since it was read.
-        let known = std::mem::take(&mut self.stamps);
-        self.stamps = paths.iter().map(|path| (path.clone(), known.get(path).copied().flatten())).collect();
+        self.stamps = inputs;
+        // Of what was edited after it was read, and before it was watched, there will be no news.
+        self.quiet_at = Some(Instant::now() + QUIET);
     }
 
     /// Returns once an input was edited and then left alone; nothing is lost if it is not awaited to its end.
@@ -86,25 +78,12 @@ impl Watch {
                 Ok(Err(_)) => std::future::pending().await,
                 Err(_left_alone) => {
                     self.quiet_at = None;
-                    if self.has_changed() {
+                    if self.stamps.have_changed() {
                         return;
                     }
                 }
             }
         }
-    }
-
-    /// Whether any input is another than when this was last asked.
-    fn has_changed(&mut self) -> bool {
-        let mut has_changed = false;
-        for (path, stamp) in &mut self.stamps {
-            let now = Some(std::fs::metadata(path).map_or(Stamp::Missing, |file| {
-                Stamp::Seen(file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
-            }));
-            has_changed |= *stamp != now;
-            *stamp = now;
-        }
-        has_changed
     }
 }
 
@@ -112,30 +91,41 @@ impl Watch {
 mod tests {
     use super::*;
 
+    fn stamps(path: &Path) -> Stamps {
+        let mut stamps = Stamps::default();
+        stamps.take(path);
+        stamps
+    }
+
     #[tokio::test]
     async fn edits_of_inputs_are_noticed_and_other_files_are_not() {
         let directory = tempfile::tempdir().unwrap();
         let input = directory.path().join("thalweg.toml");
-        let log = directory.path().join("log");
         std::fs::write(&input, "old").unwrap();
         let mut watch = Watch::new();
-        watch.set_paths(std::slice::from_ref(&input));
-        assert!(watch.has_changed(), "what was never looked at may have changed");
-        let missing = directory.path().join("missing");
-        watch.set_paths(&[input.clone(), missing]);
-        assert!(watch.has_changed(), "and what is missing may have been there");
+        watch.set_inputs(stamps(&input));
+        std::fs::write(directory.path().join("log"), "a line").unwrap();
+        assert!(tokio::time::timeout(QUIET * 4, watch.edited()).await.is_err());
 
-        std::fs::write(&log, "a line").unwrap();
-        assert!(!watch.has_changed());
         std::fs::write(&input, "newer").unwrap();
         watch.edited().await;
-        assert!(!watch.has_changed(), "an edit is told once");
-
         let replacement = directory.path().join("replacement");
         std::fs::write(&replacement, "newer").unwrap();
         std::fs::rename(&replacement, &input).unwrap();
         watch.edited().await;
         std::fs::remove_file(&input).unwrap();
+        watch.edited().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_edited_between_reading_and_watching_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let input = directory.path().join("thalweg.toml");
+        std::fs::write(&input, "old").unwrap();
+        let as_read = stamps(&input);
+        std::fs::write(&input, "newer").unwrap();
+        let mut watch = Watch::new();
+        watch.set_inputs(as_read);
         watch.edited().await;
     }
 }
