@@ -1,6 +1,7 @@
 //! Behaviour as data: each `tests/answers/NAME.case` is asked of the engine, and of a server over UDP and TCP.
 //!
 //! `UPDATE=1` rewrites what is expected, `CASE=part-of-a-name` runs only these. `tests/support/case.rs` has the format.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -170,7 +171,8 @@ fn rewrite(text: &str, mut rewritten: Vec<((usize, usize), Vec<String>)>) -> Str
 /// One server for all cases: each publishes its snapshot.
 struct Served {
     published: Arc<Published>,
-    address: SocketAddr,
+    udp: SocketAddr,
+    tcp: SocketAddr,
     stop: CancellationToken,
     _workers: udp::Workers,
     _runtime: Runtime,
@@ -180,17 +182,18 @@ impl Served {
     fn start(first: Snapshot) -> Self {
         let published = Arc::new(Published::new(first));
         let counts = Arc::new(Counts::new());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         // One worker: datagrams are answered in the order in which they come.
         let sockets = udp::bind((Ipv4Addr::LOCALHOST, 0).into(), 1).unwrap();
-        let address = sockets[0].local_addr().unwrap();
+        let udp = sockets[0].local_addr().unwrap();
         let sockets = sockets.into_iter().map(|socket| (socket, Arc::clone(&counts))).collect();
         let workers = udp::Workers::start(sockets, &published).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let tcp = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let responder = Responder::new(Arc::clone(&published), counts);
         runtime.spawn(stream::serve(listener, responder, stream::Limits::default(), stop.clone()));
-        Self { published, address, stop, _workers: workers, _runtime: runtime }
+        Self { published, udp, tcp, stop, _workers: workers, _runtime: runtime }
     }
 
     /// Nothing came if the answer to a later query comes first.
@@ -198,7 +201,7 @@ impl Served {
         let later = Query::new("later.invalid.", RecordType::TXT).message();
         let socket = UdpSocket::bind((from, 0)).map_err(|error| format!("{from}: {error}"))?;
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.connect(self.address).unwrap();
+        socket.connect(self.udp).unwrap();
         socket.send(message).unwrap();
         socket.send(&later).unwrap();
         let receive = || -> Result<Vec<u8>, String> {
@@ -219,9 +222,9 @@ impl Served {
     /// Nothing comes if the connection is closed.
     fn ask_tcp(&self, from: IpAddr, message: &[u8]) -> Result<Option<Vec<u8>>, String> {
         let converse = || {
-            let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, Some(Protocol::TCP))?;
+            let socket = Socket::new(Domain::for_address(self.tcp), Type::STREAM, Some(Protocol::TCP))?;
             socket.bind(&SocketAddr::new(from, 0).into())?;
-            socket.connect(&self.address.into())?;
+            socket.connect(&self.tcp.into())?;
             let mut stream = TcpStream::from(socket);
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.write_all(&[&(message.len() as u16).to_be_bytes()[..], message].concat())?;

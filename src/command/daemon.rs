@@ -24,6 +24,9 @@ use crate::snapshot::Published;
 /// How long connections may take to end when the daemon stops.
 const STREAMS_GRACE: Duration = Duration::from_secs(2);
 
+/// How many ports are tried if any will do.
+const PORT_ATTEMPTS: usize = 16;
+
 /// A server that answers until it is dropped.
 pub struct Daemon {
     /// Where it listens.
@@ -162,14 +165,10 @@ fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
     };
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
     for written in &server.dns {
-        let bound = udp::bind(written.value, workers).and_then(|sockets| {
-            // With port 0, TCP gets the port that UDP got.
-            let address = sockets.first().ok_or_else(|| io::Error::other("no workers"))?.local_addr()?;
-            warn_of_small_buffer(&sockets[0], address);
-            Ok((sockets, stream::bind(address)?, address))
-        });
+        let bound = bind_dns(written.value, workers);
         match bound {
             Ok((sockets, listener, address)) => {
+                warn_of_small_buffer(&sockets[0], address);
                 udp.extend(sockets);
                 tcp.push(listener);
                 listening.dns.push(address);
@@ -208,6 +207,20 @@ fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
             Err(StartError { diagnostics })
         }
     }
+}
+
+/// UDP sockets and a TCP listener on the same address and port.
+fn bind_dns(address: SocketAddr, workers: usize) -> io::Result<(Vec<UdpSocket>, TcpListener, SocketAddr)> {
+    let attempt = || {
+        let sockets = udp::bind(address, workers)?;
+        let bound = sockets.first().ok_or_else(|| io::Error::other("no workers"))?.local_addr()?;
+        Ok((sockets, stream::bind(bound)?, bound))
+    };
+    // With port 0, TCP wants the port that UDP got. Somebody may have that, and another will do as well.
+    let attempts = if address.port() == 0 { PORT_ATTEMPTS } else { 1 };
+    let is_taken = |outcome: &io::Result<_>| matches!(outcome, Err(error) if error.kind() == io::ErrorKind::AddrInUse);
+    let first_free = (1..attempts).map(|_| attempt()).find(|outcome| !is_taken(outcome));
+    first_free.unwrap_or_else(attempt)
 }
 
 /// Each address of an encrypted transport with its certificate.

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::stamps::Stamps;
 use crate::config::{self, Config, Written};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::geo::{Countries, Database, Geo, Position, read_networks, read_rtt};
@@ -37,8 +38,8 @@ pub struct Loaded {
     pub inputs: Option<Inputs>,
     /// All that is wrong. A zone with errors is not among the inputs, or in its old form.
     pub diagnostics: Vec<Diagnostic>,
-    /// Files and directories whose changes matter, missing ones too.
-    pub watched: Vec<PathBuf>,
+    /// Files and directories whose changes matter, missing ones too, as they were before they were read.
+    pub watched: Stamps,
 }
 
 /// Reads everything that the configuration file names, and the file itself.
@@ -54,7 +55,7 @@ struct Loader {
     /// Relative paths start here.
     directory: PathBuf,
     diagnostics: Vec<Diagnostic>,
-    watched: Vec<PathBuf>,
+    watched: Stamps,
     hasher: DefaultHasher,
     /// Something is wrong that is not inside a zone: then no input is taken.
     is_blocked: bool,
@@ -71,13 +72,9 @@ struct ZoneText {
 impl Loader {
     fn new(file: &Path) -> Self {
         let directory = file.parent().unwrap_or(Path::new("")).to_owned();
-        Self {
-            directory,
-            diagnostics: Vec::new(),
-            watched: vec![file.to_owned()],
-            hasher: DefaultHasher::new(),
-            is_blocked: false,
-        }
+        let mut watched = Stamps::default();
+        watched.take(file);
+        Self { directory, diagnostics: Vec::new(), watched, hasher: DefaultHasher::new(), is_blocked: false }
     }
 
     fn load(&mut self, file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Option<Inputs> {
@@ -119,7 +116,7 @@ impl Loader {
     fn read_zones(&mut self, config: &Config) -> Vec<ZoneText> {
         let mut files: BTreeMap<Name, PathBuf> = BTreeMap::new();
         let directory = self.directory.join(&config.zones.directory.value);
-        self.watched.push(directory.clone());
+        self.watched.take(&directory);
         match std::fs::read_dir(&directory) {
             Ok(entries) => {
                 for entry in entries {
@@ -170,7 +167,7 @@ impl Loader {
                 self.diagnostics.push(written.error(message));
                 files.remove(&origin);
                 missing.push(ZoneText { origin, source: Source::new(shown(&path), ""), records: None });
-                self.watched.push(path);
+                self.watched.take(&path);
                 continue;
             }
             files.insert(origin, path);
@@ -189,7 +186,7 @@ impl Loader {
     }
 
     fn read_zone(&mut self, origin: Name, path: &Path) -> ZoneText {
-        self.watched.push(path.to_owned());
+        self.watched.take(path);
         let Some(source) = self.read_text(path) else {
             let source = Source::new(shown(path), "");
             return ZoneText { origin, source, records: None };
@@ -270,7 +267,7 @@ impl Loader {
         let mut databases = Vec::new();
         for written in &config.geoip.databases {
             let path = self.directory.join(&written.value);
-            self.watched.push(path.clone());
+            self.watched.take(&path);
             match std::fs::read(&path) {
                 Ok(bytes) => {
                     (&path, &bytes).hash(&mut self.hasher);
@@ -352,7 +349,7 @@ impl Loader {
     /// A table that the configuration names.
     fn read_table(&mut self, written: &Written<PathBuf>) -> Option<Source> {
         let path = self.directory.join(&written.value);
-        self.watched.push(path.clone());
+        self.watched.take(&path);
         if let Err(error) = std::fs::metadata(&path) {
             self.diagnostics.push(written.error(format!("{} cannot be read: {error}", shown(&path))));
             return None;

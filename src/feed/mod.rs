@@ -5,6 +5,8 @@ pub mod scrape;
 
 mod changes;
 mod run;
+mod stamps;
 mod watch;
 
 pub use run::{Feed, Options, StartError};
+pub use stamps::Stamps;

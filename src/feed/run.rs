@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
 use super::scrape::{Scraped, Scraper, Target};
+use super::stamps::Stamps;
 use super::watch::Watch;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::Event;
@@ -54,7 +55,8 @@ impl StartError {
 pub struct Feed {
     options: Options,
     inputs: Arc<Inputs>,
-    watched: Vec<PathBuf>,
+    /// What was read, as it was.
+    watched: Stamps,
     published: Arc<Published>,
     controller: Controller,
     histories: HashMap<(NodeId, String), History>,
@@ -75,8 +77,8 @@ type Waiting = Vec<oneshot::Sender<Result<String, String>>>;
 struct Reload {
     loading: tokio::task::JoinHandle<Loaded>,
     waiting: Waiting,
-    /// Another was wanted meanwhile, for a file perhaps that this one had read by then.
-    next: Option<Waiting>,
+    /// Whoever has asked since it began: it may have read what was there before.
+    later: Option<Waiting>,
 }
 
 impl Feed {
@@ -133,7 +135,7 @@ impl Feed {
             .ok();
         self.set_targets();
         let mut watch = Watch::new();
-        watch.set_paths(&self.watched);
+        watch.set_inputs(self.watched.clone());
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut reload: Option<Reload> = None;
@@ -146,13 +148,13 @@ impl Feed {
                 () = watch.edited() => self.begin_reload(&mut reload, None),
                 loaded = finished(&mut reload) => {
                     let outcome = self.finish_reload(loaded);
-                    watch.set_paths(&self.watched);
-                    let Some(Reload { waiting, next, .. }) = reload.take() else { continue };
-                    for waiting in waiting {
+                    watch.set_inputs(self.watched.clone());
+                    let Some(ended) = reload.take() else { continue };
+                    for waiting in ended.waiting {
                         // Who asked may have gone away meanwhile.
                         let _gone = waiting.send(outcome.clone());
                     }
-                    reload = next.map(|waiting| self.start_reload(waiting));
+                    reload = ended.later.map(|waiting| self.start_reload(waiting));
                 }
             }
         }
@@ -230,7 +232,7 @@ impl Feed {
 
     fn begin_reload(&self, reload: &mut Option<Reload>, waiting: Option<oneshot::Sender<Result<String, String>>>) {
         match reload {
-            Some(reload) => reload.next.get_or_insert_default().extend(waiting),
+            Some(running) => running.later.get_or_insert_default().extend(waiting),
             None => *reload = Some(self.start_reload(waiting.into_iter().collect())),
         }
     }
@@ -240,7 +242,7 @@ impl Feed {
         // Large zones take a while; ticks go on meanwhile.
         let loading =
             tokio::task::spawn_blocking(move || inputs::load(&options.file, &options.environment, Some(&previous)));
-        Reload { loading, waiting, next: None }
+        Reload { loading, waiting, later: None }
     }
 
     /// Takes new inputs if they can be served, and says what changed, or why nothing did.
@@ -258,7 +260,14 @@ impl Feed {
             return Err(refusal(&diagnostics));
         };
         if inputs.fingerprint == self.inputs.fingerprint {
-            if had_errors && !has_errors {
+            if has_errors {
+                return Err(format!(
+                    "generation {}: nothing has changed; but {}",
+                    self.generation,
+                    refusal(&diagnostics)
+                ));
+            }
+            if had_errors {
                 tracing::info!(generation = self.generation, "the inputs are sound again, and as they are served");
             }
             return Ok(format!("generation {}: nothing has changed", self.generation));

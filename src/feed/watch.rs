@@ -1,7 +1,6 @@
 //! News of edited files: one message once files have been left alone for a moment.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +8,8 @@ use std::time::Duration;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use super::stamps::Stamps;
 
 /// Editors and git write in several steps; only what has been left alone for so long is read.
 const QUIET: Duration = Duration::from_millis(300);
@@ -20,11 +21,10 @@ pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
     /// Device and inode of each: behind the same path there may be another directory later.
     directories: BTreeMap<PathBuf, (u64, u64)>,
-    paths: Vec<PathBuf>,
-    /// How the inputs looked when they were last said to be edited.
-    stamp: u64,
+    /// The inputs as they were when they were read, or last looked at.
+    stamps: Stamps,
     news: watch::Receiver<()>,
-    /// When what was edited will have been left alone for long enough, and when it is read at the latest.
+    /// When what was edited will have been left alone for long enough, and when it is looked at the latest.
     due: Option<(Instant, Instant)>,
 }
 
@@ -40,18 +40,14 @@ impl Watch {
         let watcher = watcher
             .inspect_err(|error| tracing::warn!(%error, "edited files are not noticed; reload with SIGHUP"))
             .ok();
-        Self { watcher, directories: BTreeMap::new(), paths: Vec::new(), stamp: 0, news, due: None }
+        Self { watcher, directories: BTreeMap::new(), stamps: Stamps::default(), news, due: None }
     }
 
-    /// Watches where these files and directories are, and no others: files are often replaced, so
-    /// their directories are watched.
-    pub(super) fn set_paths(&mut self, paths: &[PathBuf]) {
-        if self.paths.is_empty() {
-            self.stamp = stamp(paths);
-        }
-        self.paths = paths.to_vec();
+    /// Watches these files and directories, and no others. Files are often replaced, so it is their
+    /// directories that are watched, and other files in them change too: our own log for one.
+    pub(super) fn set_inputs(&mut self, inputs: Stamps) {
         let Some(watcher) = &mut self.watcher else { return };
-        let wanted: BTreeMap<PathBuf, (u64, u64)> = paths.iter().filter_map(directory).collect();
+        let wanted: BTreeMap<PathBuf, (u64, u64)> = inputs.paths().filter_map(directory).collect();
         let is_same =
             |other: &BTreeMap<_, _>, (path, identity): &(&PathBuf, &(u64, u64))| other.get(*path) == Some(*identity);
         for (gone, _) in self.directories.iter().filter(|entry| !is_same(&wanted, entry)) {
@@ -64,6 +60,9 @@ impl Watch {
             }
         }
         self.directories = wanted;
+        self.stamps = inputs;
+        // Of what was edited after it was read, and before it was watched, there will be no news.
+        self.note();
     }
 
     /// Returns once an input was edited and then left alone; nothing is lost if it is not awaited to its end.
@@ -76,87 +75,93 @@ impl Watch {
                 None => Ok(changed.await),
             };
             match news {
-                Ok(Ok(())) => {
-                    let now = Instant::now();
-                    let latest = due.map_or(now + LONGEST, |(_, latest)| latest);
-                    self.due = Some(((now + QUIET).min(latest), latest));
-                }
+                Ok(Ok(())) => self.note(),
                 // Without a watcher there is no news, ever.
                 Ok(Err(_)) => std::future::pending().await,
                 Err(_left_alone) => {
                     self.due = None;
-                    // Other files change beside the inputs: our own log, if it stands there, with each reload.
-                    let stamp = stamp(&self.paths);
-                    if self.stamp != stamp {
-                        self.stamp = stamp;
+                    if self.stamps.have_changed() {
                         return;
                     }
                 }
             }
         }
     }
+
+    /// Something may have been edited: it is looked at when it is left alone.
+    fn note(&mut self) {
+        let now = Instant::now();
+        let latest = self.due.map_or(now + LONGEST, |(_, latest)| latest);
+        self.due = Some(((now + QUIET).min(latest), latest));
+    }
 }
 
 /// The directory to watch for a path, and which one that is; none if it is not there.
-fn directory(path: &PathBuf) -> Option<(PathBuf, (u64, u64))> {
+fn directory(path: &Path) -> Option<(PathBuf, (u64, u64))> {
     let directory = if path.is_dir() { path } else { path.parent()? };
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let metadata = std::fs::metadata(directory).ok()?;
     Some((directory.to_owned(), (metadata.dev(), metadata.ino())))
 }
 
-/// What an edit of any of these would change; links are followed, because files are replaced behind them.
-fn stamp(paths: &[PathBuf]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for path in paths {
-        let metadata = std::fs::metadata(path).ok();
-        let seen = metadata.map(|seen| (seen.dev(), seen.ino(), seen.size(), seen.ctime(), seen.ctime_nsec()));
-        (path, seen).hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// An edit that is not noticed for so long never will be.
-    const LONG: Duration = Duration::from_secs(10);
-
-    fn installation() -> (tempfile::TempDir, PathBuf, PathBuf) {
-        let directory = tempfile::tempdir().unwrap();
-        let (file, zones) = (directory.path().join("thalweg.toml"), directory.path().join("zones"));
-        std::fs::write(&file, "1").unwrap();
-        std::fs::create_dir(&zones).unwrap();
-        (directory, file, zones)
+    fn stamps(paths: &[&Path]) -> Stamps {
+        let mut stamps = Stamps::default();
+        for path in paths {
+            stamps.take(path);
+        }
+        stamps
     }
 
     #[tokio::test]
-    async fn what_is_written_beside_the_inputs_is_no_edit_of_them() {
-        let (directory, file, _) = installation();
+    async fn edits_of_inputs_are_noticed_and_other_files_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let input = directory.path().join("thalweg.toml");
+        std::fs::write(&input, "old").unwrap();
         let mut watch = Watch::new();
-        watch.set_paths(std::slice::from_ref(&file));
-        let log = directory.path().join("thalweg.log");
-        std::fs::write(&log, "an error").unwrap();
-        assert!(tokio::time::timeout(QUIET * 3, watch.edited()).await.is_err(), "the log is no input");
-        std::fs::write(&file, "2").unwrap();
-        tokio::time::timeout(LONG, watch.edited()).await.unwrap();
+        watch.set_inputs(stamps(&[&input]));
+        std::fs::write(directory.path().join("log"), "a line").unwrap();
+        assert!(tokio::time::timeout(QUIET * 4, watch.edited()).await.is_err());
+
+        std::fs::write(&input, "newer").unwrap();
+        watch.edited().await;
+        let replacement = directory.path().join("replacement");
+        std::fs::write(&replacement, "newer").unwrap();
+        std::fs::rename(&replacement, &input).unwrap();
+        watch.edited().await;
+        std::fs::remove_file(&input).unwrap();
+        watch.edited().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_edited_between_reading_and_watching_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let input = directory.path().join("thalweg.toml");
+        std::fs::write(&input, "old").unwrap();
+        let as_read = stamps(&[&input]);
+        std::fs::write(&input, "newer").unwrap();
+        let mut watch = Watch::new();
+        watch.set_inputs(as_read);
+        watch.edited().await;
     }
 
     #[tokio::test]
     async fn a_directory_that_was_replaced_is_watched_as_the_old_one_was() {
-        let (directory, file, zones) = installation();
-        let zone = zones.join("live.example.zone");
-        let mut watch = Watch::new();
-        let paths = [file, zones.clone(), zone.clone()];
-        watch.set_paths(&paths);
-        let next = directory.path().join("next");
+        let directory = tempfile::tempdir().unwrap();
+        let (zones, next) = (directory.path().join("zones"), directory.path().join("next"));
+        let (zone, file) = (zones.join("live.example.zone"), directory.path().join("thalweg.toml"));
+        std::fs::create_dir(&zones).unwrap();
         std::fs::create_dir(&next).unwrap();
+        let mut watch = Watch::new();
+        watch.set_inputs(stamps(&[&file, &zones, &zone]));
         std::fs::rename(&zones, directory.path().join("before")).unwrap();
         std::fs::rename(&next, &zones).unwrap();
-        tokio::time::timeout(LONG, watch.edited()).await.unwrap();
-        watch.set_paths(&paths);
+        watch.edited().await;
+        watch.set_inputs(stamps(&[&file, &zones, &zone]));
         std::fs::write(&zone, "edited").unwrap();
-        tokio::time::timeout(LONG, watch.edited()).await.unwrap();
+        watch.edited().await;
     }
 }

@@ -96,7 +96,7 @@ impl<'m> Subnet<'m> {
             return Err(BadOpt);
         }
         let network = match u16::from_be_bytes([*family_high, *family_low]) {
-            // What `dig +subnet=0` sends.
+            // Not even the family is told; `dig +subnet=0` tells that of IPv4.
             0 if *source == 0 => return Ok(Self { data, network: None }),
             1 if *source <= 32 => {
                 let mut octets = [0; 4];

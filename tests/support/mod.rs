@@ -3,6 +3,8 @@
 
 pub(crate) mod bodies;
 pub(crate) mod case;
+pub(crate) mod client;
+pub(crate) mod daemon;
 pub(crate) mod installation;
 pub(crate) mod query;
 pub(crate) mod reply;
