@@ -5,6 +5,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use arrayvec::ArrayVec;
+
 /// Octets of the longest name in wire form, the root's zero octet included (RFC 1035 §2.3.4).
 pub const MAX_NAME: usize = 255;
 /// Octets of the longest label (RFC 1035 §2.3.4).
@@ -266,28 +268,28 @@ pub fn starts_label(wire: &[u8], at: usize) -> bool {
 
 /// Canonical order of RFC 4034 §6.1: by labels from the right, each as lower-case octets.
 pub fn canonical_order(a: &[u8], b: &[u8]) -> Ordering {
-    let (left, right) = (Labels::of(a), Labels::of(b));
-    let mut pairs = left.towards_leaf(a).zip(right.towards_leaf(b));
+    let (left, right) = (label_starts(a), label_starts(b));
+    let mut pairs = towards_leaf(a, &left).zip(towards_leaf(b, &right));
     pairs
         .find_map(|(x, y)| {
             let order = x.iter().map(u8::to_ascii_lowercase).cmp(y.iter().map(u8::to_ascii_lowercase));
             order.is_ne().then_some(order)
         })
-        .unwrap_or_else(|| left.count.cmp(&right.count))
+        .unwrap_or_else(|| left.len().cmp(&right.len()))
 }
 
 /// A name as look-ups want it: lower-case wire form with the place of each label, on the stack.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct LookupName {
-    wire: [u8; MAX_NAME],
-    length: u8,
-    labels: Labels,
+    wire: ArrayVec<u8, MAX_NAME>,
+    starts: ArrayVec<u8, MAX_LABELS>,
 }
 
 impl LookupName {
-    /// The root; `push` and `finish` make any other name of it.
+    /// A name without labels and without its root; `push` and `finish` make a whole name of it.
+    #[inline]
     pub fn new() -> Self {
-        Self { wire: [0; MAX_NAME], length: 0, labels: Labels { starts: [0; MAX_LABELS], count: 0 } }
+        Self::default()
     }
 
     /// Lower-case copy of an uncompressed name that is known to be well formed.
@@ -305,77 +307,67 @@ impl LookupName {
     #[inline]
     #[must_use]
     pub fn push(&mut self, label: &[u8]) -> bool {
-        let at = usize::from(self.length);
-        let end = at + 1 + label.len();
+        let at = self.wire.len();
         // The root's octet has to fit behind it.
-        if end >= MAX_NAME || label.len() > MAX_LABEL {
+        if at + 1 + label.len() >= MAX_NAME || label.len() > MAX_LABEL {
             return false;
         }
-        self.wire[at] = label.len() as u8;
-        for (to, from) in self.wire[at + 1..end].iter_mut().zip(label) {
-            *to = from.to_ascii_lowercase();
-        }
-        self.labels.starts[usize::from(self.labels.count)] = self.length;
-        self.labels.count += 1;
-        self.length = end as u8;
-        true
+        self.starts.push(at as u8);
+        self.wire.push(label.len() as u8);
+        let fits = self.wire.try_extend_from_slice(label).is_ok();
+        self.wire[at + 1..].make_ascii_lowercase();
+        fits
     }
 
     /// Adds the root: the name is whole.
     #[inline]
     pub fn finish(&mut self) {
-        self.wire[usize::from(self.length)] = 0;
-        self.length += 1;
+        self.wire.push(0);
     }
 
     /// The whole name, in lower case.
     #[inline]
     pub fn wire(&self) -> &[u8] {
-        &self.wire[..usize::from(self.length)]
+        &self.wire
     }
 
     /// How many labels there are, the root not counted.
     #[inline]
     pub fn label_count(&self) -> usize {
-        usize::from(self.labels.count)
+        self.starts.len()
     }
 
     /// Where the suffix of so many labels starts in the wire form.
     #[inline]
     pub fn suffix_start(&self, label_count: usize) -> usize {
         match self.label_count().checked_sub(label_count) {
-            Some(skipped) if label_count > 0 => usize::from(self.labels.starts[skipped]),
-            _ => usize::from(self.length) - 1,
+            Some(skipped) if label_count > 0 => usize::from(self.starts[skipped]),
+            _ => self.wire.len() - 1,
         }
     }
 
     /// The suffix of so many labels, in wire form; the root for 0.
     #[inline]
     pub fn suffix(&self, label_count: usize) -> &[u8] {
-        &self.wire[self.suffix_start(label_count)..usize::from(self.length)]
+        &self.wire[self.suffix_start(label_count)..]
     }
 
     /// Hash of each suffix: `[n]` is that of the rightmost `n` labels, `[0]` the root's.
     #[inline]
     pub fn suffix_hashes(&self) -> SuffixHashes {
-        let mut hashes = [ROOT_HASH; MAX_LABELS + 1];
+        let mut hashes = SuffixHashes::new();
         let mut hash = ROOT_HASH;
-        for (index, label) in self.labels.towards_leaf(self.wire()).enumerate() {
+        hashes.push(hash);
+        for label in towards_leaf(&self.wire, &self.starts) {
             hash = extend_hash(hash, label);
-            hashes[index + 1] = hash;
+            hashes.push(hash);
         }
         hashes
     }
 }
 
-impl Default for LookupName {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// Hashes of the suffixes of a name, by their number of labels.
-pub type SuffixHashes = [u32; MAX_LABELS + 1];
+pub type SuffixHashes = ArrayVec<u32, { MAX_LABELS + 1 }>;
 
 /// The hash of the root.
 pub const ROOT_HASH: u32 = 0x9e37_79b9;
@@ -399,35 +391,27 @@ pub fn extend_hash(parent: u32, label: &[u8]) -> u32 {
 
 /// The hash of a whole name in lower-case wire form.
 pub fn hash_wire(wire: &[u8]) -> u32 {
-    Labels::of(wire).towards_leaf(wire).fold(ROOT_HASH, extend_hash)
+    towards_leaf(wire, &label_starts(wire)).fold(ROOT_HASH, extend_hash)
 }
 
 /// Where each label of a name starts.
-#[derive(Clone, Copy)]
-struct Labels {
-    starts: [u8; MAX_LABELS],
-    count: u8,
+fn label_starts(wire: &[u8]) -> ArrayVec<u8, MAX_LABELS> {
+    let mut at = 0;
+    let starts = labels(wire).take(MAX_LABELS).map(|label| {
+        let start = at;
+        at += 1 + label.len();
+        start as u8
+    });
+    starts.collect()
 }
 
-impl Labels {
-    fn of(wire: &[u8]) -> Self {
-        let mut found = Self { starts: [0; MAX_LABELS], count: 0 };
-        let mut at = 0;
-        for label in labels(wire).take(MAX_LABELS) {
-            found.starts[usize::from(found.count)] = at as u8;
-            found.count += 1;
-            at += 1 + label.len();
-        }
-        found
-    }
-
-    #[inline]
-    fn towards_leaf<'a>(&self, wire: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.starts[..usize::from(self.count)].iter().rev().map(|&start| {
-            let at = usize::from(start);
-            &wire[at + 1..at + 1 + usize::from(wire[at])]
-        })
-    }
+/// Labels from the rightmost on.
+#[inline]
+fn towards_leaf<'a>(wire: &'a [u8], starts: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    starts.iter().rev().map(|&start| {
+        let at = usize::from(start);
+        &wire[at + 1..at + 1 + usize::from(wire[at])]
+    })
 }
 
 /// Writes the length of the label that began at `label_at` and opens the next one.

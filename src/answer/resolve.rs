@@ -1,5 +1,7 @@
 //! From a query to a typed reply: the look-up through zones (RFC 1034 §4.3.2), and the decision at steered names.
 
+use std::ptr;
+
 use super::{Context, LocatedReason, Observation, Reasons};
 use crate::geo::Prefix;
 use crate::name::{LookupName, MAX_LABELS, Printed, SuffixHashes, is_at_or_below};
@@ -9,7 +11,7 @@ use crate::steer::{Key, SteeringReasons, pick, slot};
 use crate::wire::{CLASS_IN, ExtendedError, Item, Owner, Query, Rcode, RecordType, Records, Reply};
 use crate::zone::{Found, Rrset, Zone};
 
-/// CNAMEs that are followed; loops end there, with the chain so far (RFC 1034 §3.6.2 asks for a bound).
+/// CNAMEs that are followed; longer chains end there, with the chain so far (RFC 1034 §3.6.2 asks for a bound).
 const MAX_CHAIN: usize = 16;
 
 /// Finds what a query without problems gets.
@@ -70,6 +72,12 @@ impl<'s> Resolution<'s, '_> {
                 Found::Steered { service, family } => return Some(self.steer(service, family, owner)),
                 Found::Cname { record, target } => {
                     self.note(|| format!("{} is an alias of {}", Printed(name.wire()), Printed(target)));
+                    let is_this = |item: &Item<'_>| matches!(item.records, Records::Ready { bytes, .. } if ptr::eq(bytes, record.bytes));
+                    if self.reply.answer.iter().any(is_this) {
+                        // RFC 2181 §5: a record is there once; more of a loop would only truncate the reply.
+                        self.note(|| "the aliases are a loop".to_owned());
+                        return None;
+                    }
                     self.reply.answer.push(Item::required(owner, ready(record)));
                     if self.reply.answer.len() >= MAX_CHAIN {
                         return None;

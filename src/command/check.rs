@@ -9,7 +9,7 @@ use crate::feed::inputs::{Inputs, Loaded, load};
 /// Reads all inputs as `run` would, and says what it thinks of them.
 pub fn check(file: &Path, is_strict: bool) -> u8 {
     let environment: Vec<(String, String)> = std::env::vars().collect();
-    let Loaded { inputs, mut diagnostics } = load(file, &environment, None);
+    let Loaded { inputs, mut diagnostics, .. } = load(file, &environment, None);
     if is_strict {
         diagnostics.iter_mut().for_each(|diagnostic| diagnostic.severity = Severity::Error);
     }

@@ -166,7 +166,7 @@ fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
             // With port 0, TCP gets the port that UDP got.
             let address = sockets.first().ok_or_else(|| io::Error::other("no workers"))?.local_addr()?;
             warn_of_small_buffer(&sockets[0], address);
-            Ok((sockets, TcpListener::bind(address)?, address))
+            Ok((sockets, stream::bind(address)?, address))
         });
         match bound {
             Ok((sockets, listener, address)) => {
@@ -179,7 +179,7 @@ fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
     }
     let (mut tls, mut quic) = (Vec::new(), Vec::new());
     for (written, certificate) in secured(server.tls.as_ref(), directory, &mut diagnostics) {
-        match TcpListener::bind(written.value).and_then(|listener| Ok((listener.local_addr()?, listener))) {
+        match stream::bind(written.value).and_then(|listener| Ok((listener.local_addr()?, listener))) {
             Ok((address, listener)) => {
                 listening.tls.push(address);
                 tls.push((listener, certificate));
@@ -188,7 +188,7 @@ fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
         }
     }
     for (written, certificate) in secured(server.quic.as_ref(), directory, &mut diagnostics) {
-        match UdpSocket::bind(written.value).and_then(|socket| Ok((socket.local_addr()?, socket))) {
+        match udp::bind_alone(written.value).and_then(|socket| Ok((socket.local_addr()?, socket))) {
             Ok((address, socket)) => {
                 listening.quic.push(address);
                 quic.push((socket, certificate));

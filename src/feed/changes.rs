@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::inputs::Inputs;
 
-/// Says what differs: `+1 node, ~2 zones`; `nothing that is served` if nothing does.
+/// Says what differs: `+1 node, ~2 zones`; words for that if nothing does.
 pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
     let mut parts = Vec::new();
     let nodes = |inputs: &Inputs| -> Vec<(String, String)> {
@@ -27,7 +27,7 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
         regions.map(|region| (region.name.clone(), format!("{region:?}"))).collect()
     };
     compare(&mut parts, "region", &regions(old), &regions(new));
-    if parts.is_empty() { "nothing that is served".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() { "nothing that is served has changed".to_owned() } else { parts.join(", ") }
 }
 
 /// Keys of listeners that differ: they are read at the start only.

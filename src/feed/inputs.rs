@@ -26,18 +26,18 @@ pub struct Inputs {
     pub zones: Arc<Zones>,
     /// Where each node without a configured place was guessed to stand: country and its position.
     pub guesses: BTreeMap<String, (String, Position)>,
-    /// Files and directories whose changes matter.
-    pub watched: Vec<PathBuf>,
     /// A hash of all that was read.
     pub fingerprint: u64,
 }
 
 /// The outcome of reading all inputs.
 pub struct Loaded {
-    /// What can be served; none if the configuration or the geography is broken.
+    /// What can be served; none if anything but the inside of a zone is broken.
     pub inputs: Option<Inputs>,
     /// All that is wrong. A zone with errors is not among the inputs, or in its old form.
     pub diagnostics: Vec<Diagnostic>,
+    /// Files and directories whose changes matter, missing ones too.
+    pub watched: Vec<PathBuf>,
 }
 
 /// Reads everything that the configuration file names, and the file itself.
@@ -46,7 +46,7 @@ pub struct Loaded {
 pub fn load(file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Loaded {
     let mut loader = Loader::new(file);
     let inputs = loader.load(file, environment, previous);
-    Loaded { inputs, diagnostics: loader.diagnostics }
+    Loaded { inputs, diagnostics: loader.diagnostics, watched: loader.watched }
 }
 
 struct Loader {
@@ -55,6 +55,8 @@ struct Loader {
     diagnostics: Vec<Diagnostic>,
     watched: Vec<PathBuf>,
     hasher: DefaultHasher,
+    /// Something is wrong that is not inside a zone: then no input is taken.
+    is_blocked: bool,
 }
 
 /// A zone as it was read.
@@ -68,7 +70,13 @@ struct ZoneText {
 impl Loader {
     fn new(file: &Path) -> Self {
         let directory = file.parent().unwrap_or(Path::new("")).to_owned();
-        Self { directory, diagnostics: Vec::new(), watched: vec![file.to_owned()], hasher: DefaultHasher::new() }
+        Self {
+            directory,
+            diagnostics: Vec::new(),
+            watched: vec![file.to_owned()],
+            hasher: DefaultHasher::new(),
+            is_blocked: false,
+        }
     }
 
     fn load(&mut self, file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Option<Inputs> {
@@ -93,14 +101,16 @@ impl Loader {
             },
             previous.map(|inputs| &*inputs.fleet),
         );
-        let zones = self.build_zones(&config, &zone_texts, &fleet, previous.map(|inputs| &*inputs.zones));
+        let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
+        if self.is_blocked {
+            return None;
+        }
         Some(Inputs {
             config,
             geo: Arc::new(geo),
             fleet: Arc::new(fleet),
             zones: Arc::new(zones),
             guesses,
-            watched: std::mem::take(&mut self.watched),
             fingerprint: self.hasher.finish(),
         })
     }
@@ -108,10 +118,14 @@ impl Loader {
     fn read_zones(&mut self, config: &Config) -> Vec<ZoneText> {
         let mut files: BTreeMap<Name, PathBuf> = BTreeMap::new();
         let directory = self.directory.join(&config.zones.directory.value);
+        self.watched.push(directory.clone());
         match std::fs::read_dir(&directory) {
             Ok(entries) => {
-                self.watched.push(directory.clone());
-                for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+                for entry in entries {
+                    let Ok(path) = entry.map(|entry| entry.path()).map_err(|error| self.unlisted(config, &error))
+                    else {
+                        continue;
+                    };
                     let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".zone")) else {
                         continue;
                     };
@@ -128,13 +142,7 @@ impl Loader {
             }
             // Without a directory of zones, each zone may be named on its own.
             Err(_) if !config.zones.files.is_empty() && config.zones.directory.place.is_none() => {}
-            Err(error) => self.diagnostics.push(
-                config
-                    .zones
-                    .directory
-                    .error(format!("the directory of zones, {}, cannot be read: {error}", shown(&directory)))
-                    .help("make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`"),
-            ),
+            Err(error) => self.unlisted(config, &error),
         }
         for written in &config.zones.files {
             let path = self.directory.join(&written.value.path);
@@ -145,6 +153,15 @@ impl Loader {
             files.insert(written.value.name.clone(), path);
         }
         files.into_iter().filter_map(|(origin, path)| self.read_zone(origin, &path)).collect()
+    }
+
+    /// A directory that cannot be listed (it is being replaced, or files are out) is not one without zones.
+    fn unlisted(&mut self, config: &Config, error: &std::io::Error) {
+        let directory = &config.zones.directory;
+        let path = shown(&self.directory.join(&directory.value));
+        self.block(directory.error(format!("the directory of zones, {path}, cannot be read: {error}")).help(
+            "make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`",
+        ));
     }
 
     fn read_zone(&mut self, origin: Name, path: &Path) -> Option<ZoneText> {
@@ -160,7 +177,9 @@ impl Loader {
     }
 
     /// Binds services to the zones that hold their names, and builds the zones.
-    fn build_zones(&mut self, config: &Config, texts: &[ZoneText], fleet: &Fleet, previous: Option<&Zones>) -> Zones {
+    fn build_zones(&mut self, config: &Config, texts: &[ZoneText], fleet: &Fleet, previous: Option<&Inputs>) -> Zones {
+        // A directory of zones that cannot be read has been reported; services need not be, one by one.
+        let are_zones_missing = self.is_blocked;
         let mut steered: BTreeMap<&Name, Vec<Steered>> = BTreeMap::new();
         for (index, service) in fleet.services.iter().enumerate() {
             let name = &service.service.name;
@@ -170,14 +189,18 @@ impl Loader {
                 .filter(|origin| name.is_at_or_below(origin))
                 .max_by_key(|origin| origin.label_count());
             let Some(holder) = holder else {
-                let written = config.services.iter().find(|written| written.value.name == *name);
-                self.diagnostics.extend(written.map(|written| {
-                    let known: Vec<String> = texts.iter().map(|text| text.origin.to_string()).collect();
-                    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                    written
-                        .error(format!("the service {name} is in no zone that is served here"))
-                        .help(format!("add the zone file of its domain; zones there are: {known}"))
-                }));
+                if are_zones_missing {
+                    continue;
+                }
+                let known: Vec<String> = texts.iter().map(|text| text.origin.to_string()).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                if let Some(written) = config.services.iter().find(|written| written.value.name == *name) {
+                    self.block(
+                        written
+                            .error(format!("the service {name} is in no zone that is served here"))
+                            .help(format!("add the zone file of its domain; zones there are: {known}")),
+                    );
+                }
                 continue;
             };
             steered.entry(holder).or_default().push(Steered {
@@ -195,7 +218,19 @@ impl Loader {
                 self.diagnostics.extend(diagnostics);
                 zone
             });
-            let old = || previous.and_then(|zones| zones.iter().find(|zone| *zone.apex() == text.origin)).cloned();
+            let old = || {
+                let previous = previous?;
+                let zone = previous.zones.iter().find(|zone| *zone.apex() == text.origin)?;
+                if !keeps_services(&text.origin, &previous.fleet, fleet) {
+                    let message = format!(
+                        "the zone {} is broken, and its services have changed: its old form cannot serve them",
+                        text.origin
+                    );
+                    let help = "mend the zone first; until then all goes on as before";
+                    self.block(Diagnostic::error(message).in_file(text.source.name.clone()).help(help));
+                }
+                Some(Arc::clone(zone))
+            };
             match built.map(Arc::new).or_else(old) {
                 Some(zone) => zones.push(zone),
                 None => {
@@ -211,10 +246,10 @@ impl Loader {
         let mut databases = Vec::new();
         for written in &config.geoip.databases {
             let path = self.directory.join(&written.value);
+            self.watched.push(path.clone());
             match std::fs::read(&path) {
                 Ok(bytes) => {
-                    self.watched.push(path.clone());
-                    bytes.hash(&mut self.hasher);
+                    (&path, &bytes).hash(&mut self.hasher);
                     match Database::open(&shown(&path), &bytes) {
                         Ok(database) => databases.push(database),
                         Err(diagnostic) => self.diagnostics.push(diagnostic),
@@ -284,14 +319,20 @@ impl Loader {
         guesses
     }
 
+    /// Reports an error that keeps all inputs from being taken.
+    fn block(&mut self, error: Diagnostic) {
+        self.diagnostics.push(error);
+        self.is_blocked = true;
+    }
+
     /// A table that the configuration names.
     fn read_table(&mut self, written: &Written<PathBuf>) -> Option<Source> {
         let path = self.directory.join(&written.value);
+        self.watched.push(path.clone());
         if let Err(error) = std::fs::metadata(&path) {
             self.diagnostics.push(written.error(format!("{} cannot be read: {error}", shown(&path))));
             return None;
         }
-        self.watched.push(path.clone());
         self.read_text(&path)
     }
 
@@ -303,7 +344,8 @@ impl Loader {
                 return None;
             }
         };
-        bytes.hash(&mut self.hasher);
+        // The path too: the name of a file is that of its zone.
+        (path, &bytes).hash(&mut self.hasher);
         match String::from_utf8(bytes) {
             Ok(text) => Some(Source::new(shown(path), text)),
             Err(error) => {
@@ -318,6 +360,18 @@ impl Loader {
             }
         }
     }
+}
+
+/// Whether a zone that was built for the services of `old` is right with those of `new`: it holds
+/// their numbers and the families that they have.
+fn keeps_services(origin: &Name, old: &Fleet, new: &Fleet) -> bool {
+    let bound = |fleet: &Fleet, index: usize| {
+        let service = fleet.services.get(index)?;
+        let has = [Family::V4, Family::V6].map(|family| fleet.has_family(service.pool, family));
+        Some((service.service.name.clone(), has))
+    };
+    let mine = old.services.iter().enumerate().filter(|(_, service)| service.service.name.is_at_or_below(origin));
+    mine.into_iter().all(|(index, _)| bound(old, index) == bound(new, index))
 }
 
 fn positions(config: &Config) -> Vec<(String, Option<Position>)> {

@@ -54,6 +54,7 @@ impl StartError {
 pub struct Feed {
     options: Options,
     inputs: Arc<Inputs>,
+    watched: Vec<PathBuf>,
     published: Arc<Published>,
     controller: Controller,
     histories: HashMap<(NodeId, String), History>,
@@ -67,16 +68,21 @@ pub struct Feed {
     scraper: Option<Scraper>,
 }
 
+/// Those who want to hear what came of a reload.
+type Waiting = Vec<oneshot::Sender<Result<String, String>>>;
+
 /// A reload that runs beside the ticks, and who waits for what comes of it.
 struct Reload {
     loading: tokio::task::JoinHandle<Loaded>,
-    waiting: Vec<oneshot::Sender<Result<String, String>>>,
+    waiting: Waiting,
+    /// Another was wanted meanwhile, for a file perhaps that this one had read by then.
+    next: Option<Waiting>,
 }
 
 impl Feed {
     /// Reads all inputs and publishes a first snapshot, in which no load is known yet.
     pub fn new(options: Options) -> Result<Self, StartError> {
-        let Loaded { inputs, diagnostics } = inputs::load(&options.file, &options.environment, None);
+        let Loaded { inputs, diagnostics, watched } = inputs::load(&options.file, &options.environment, None);
         let is_refused = options.is_strict && has_errors(&diagnostics);
         let Some(inputs) = inputs.filter(|_| !is_refused) else { return Err(StartError { diagnostics }) };
         log(&diagnostics);
@@ -96,6 +102,7 @@ impl Feed {
         Ok(Self {
             options,
             inputs: Arc::new(inputs),
+            watched,
             published: Arc::new(Published::new(first)),
             controller,
             histories: HashMap::new(),
@@ -126,7 +133,7 @@ impl Feed {
             .ok();
         self.set_targets();
         let mut watch = Watch::new();
-        watch.set_paths(&self.inputs.watched);
+        watch.set_paths(&self.watched);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut reload: Option<Reload> = None;
@@ -139,11 +146,13 @@ impl Feed {
                 () = watch.edited() => self.begin_reload(&mut reload, None),
                 loaded = finished(&mut reload) => {
                     let outcome = self.finish_reload(loaded);
-                    watch.set_paths(&self.inputs.watched);
-                    for waiting in reload.take().into_iter().flat_map(|reload| reload.waiting) {
+                    watch.set_paths(&self.watched);
+                    let Some(Reload { waiting, next, .. }) = reload.take() else { continue };
+                    for waiting in waiting {
                         // Who asked may have gone away meanwhile.
                         let _gone = waiting.send(outcome.clone());
                     }
+                    reload = next.map(|waiting| self.start_reload(waiting));
                 }
             }
         }
@@ -220,23 +229,28 @@ impl Feed {
     }
 
     fn begin_reload(&self, reload: &mut Option<Reload>, waiting: Option<oneshot::Sender<Result<String, String>>>) {
-        let reload = reload.get_or_insert_with(|| {
-            let (options, previous) = (self.options.clone(), Arc::clone(&self.inputs));
-            // Large zones take a while; ticks go on meanwhile.
-            let loading =
-                tokio::task::spawn_blocking(move || inputs::load(&options.file, &options.environment, Some(&previous)));
-            Reload { loading, waiting: Vec::new() }
-        });
-        reload.waiting.extend(waiting);
+        match reload {
+            Some(reload) => reload.next.get_or_insert_default().extend(waiting),
+            None => *reload = Some(self.start_reload(waiting.into_iter().collect())),
+        }
+    }
+
+    fn start_reload(&self, waiting: Waiting) -> Reload {
+        let (options, previous) = (self.options.clone(), Arc::clone(&self.inputs));
+        // Large zones take a while; ticks go on meanwhile.
+        let loading =
+            tokio::task::spawn_blocking(move || inputs::load(&options.file, &options.environment, Some(&previous)));
+        Reload { loading, waiting, next: None }
     }
 
     /// Takes new inputs if they can be served, and says what changed, or why nothing did.
     fn finish_reload(&mut self, loaded: Option<Loaded>) -> Result<String, String> {
-        let Some(Loaded { inputs, diagnostics }) = loaded else {
+        let Some(Loaded { inputs, diagnostics, watched }) = loaded else {
             return Err("reading the inputs ended in a panic; nothing has changed".to_owned());
         };
+        self.watched = watched;
         let has_errors = has_errors(&diagnostics);
-        self.status.has_errors = has_errors;
+        let had_errors = std::mem::replace(&mut self.status.has_errors, has_errors);
         let Some(inputs) = inputs else {
             log(&diagnostics);
             self.status.failures += 1;
@@ -244,7 +258,9 @@ impl Feed {
             return Err(refusal(&diagnostics));
         };
         if inputs.fingerprint == self.inputs.fingerprint {
-            tracing::debug!("no input has changed");
+            if had_errors && !has_errors {
+                tracing::info!(generation = self.generation, "the inputs are sound again, and as they are served");
+            }
             return Ok(format!("generation {}: nothing has changed", self.generation));
         }
         log(&diagnostics);

@@ -24,10 +24,9 @@ const STOP_CHECK: Duration = Duration::from_millis(200);
 ///
 /// Fails if anybody else has the address, also with SO_REUSEPORT, which would share queries with us.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
-    let alone = socket(address)?;
-    alone.bind(&address.into())?;
+    let alone = bind_alone(address)?;
     // With port 0 the workers share the port that the first socket got.
-    let address = SocketAddr::new(address.ip(), local(&alone)?.port());
+    let address = alone.local_addr()?;
     drop(alone);
     (0..workers)
         .map(|_| {
@@ -43,6 +42,13 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
             Ok(socket)
         })
         .collect()
+}
+
+/// A socket that has the address to itself; IPv4 has sockets of its own.
+pub fn bind_alone(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket(address)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 /// Octets of receive buffer that the kernel granted, of those we asked for; less if it gave less.
@@ -133,8 +139,4 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     Ok(socket)
-}
-
-fn local(socket: &Socket) -> io::Result<SocketAddr> {
-    socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("a UDP socket without an address"))
 }

@@ -53,13 +53,17 @@ impl ExtendedError {
 pub(super) struct BadOpt;
 
 impl<'m> Edns<'m> {
+    /// What the class and TTL of an OPT record say.
+    pub(super) fn without_options(class: u16, ttl: [u8; 4]) -> Self {
+        let [_extended_rcode, version, flags, _] = ttl;
+        Self { payload: usize::from(class).max(MIN_UDP), version, dnssec_ok: flags & DNSSEC_OK != 0, subnet: None }
+    }
+
     /// Reads an OPT record from its class, TTL and data.
     pub(super) fn read(class: u16, ttl: [u8; 4], data: &'m [u8]) -> Result<Self, BadOpt> {
-        let [_extended_rcode, version, flags, _] = ttl;
-        let mut edns =
-            Self { payload: usize::from(class).max(MIN_UDP), version, dnssec_ok: flags & DNSSEC_OK != 0, subnet: None };
+        let mut edns = Self::without_options(class, ttl);
         // RFC 6891 §6.1.3: what another version's options mean is not known here.
-        if version != 0 {
+        if edns.version != 0 {
             return Ok(edns);
         }
         let mut rest = data;

@@ -118,6 +118,8 @@ impl<'m> Query<'m> {
                     return Err(Problem::Malformed);
                 }
                 TYPE_OPT => {
+                    // RFC 6891 §7: an error without OPT would say that EDNS is not known here.
+                    self.edns = Some(Edns::without_options(record.class, record.ttl));
                     let edns = Edns::read(record.class, record.ttl, record.data);
                     self.edns = Some(edns.map_err(|BadOpt| Problem::Malformed)?);
                 }

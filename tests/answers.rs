@@ -1,0 +1,259 @@
+//! Behaviour as data: each `tests/answers/NAME.case` is asked of the engine, and of a server over UDP and TCP.
+//!
+//! `UPDATE=1` rewrites what is expected, `CASE=part-of-a-name` runs only these. `tests/support/case.rs` has the format.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use support::case::{Case, Expected, Wrong};
+use support::installation::{Installation, Load, inputs, snapshot};
+use support::query::Query;
+use support::reply::Reply;
+use thalweg::answer::{Context, Estimate, Outcome, Reasons, Transport, answer, read};
+use thalweg::intake::Counts;
+use thalweg::serve::{Responder, stream, udp};
+use thalweg::snapshot::{Published, Snapshot};
+use thalweg::wire::RecordType;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+mod support;
+
+/// Milliseconds since 1970 at which the engine is asked.
+const NOW: u64 = 1_800_000_000_000;
+/// A query that gets an answer soon if the server is well: what came before it got none, then.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[test]
+fn every_case_gets_its_answer_from_the_engine_and_over_udp_and_tcp() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/answers");
+    let wanted = std::env::var("CASE").unwrap_or_default();
+    let mut paths: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "case"));
+    paths.retain(|path| path.to_string_lossy().contains(&wanted));
+    paths.sort();
+    assert!(!paths.is_empty(), "no case");
+    let mut served = None;
+    let problems: Vec<String> = paths.iter().flat_map(|path| run(path, &mut served)).collect();
+    let count = problems.len();
+    assert!(
+        problems.is_empty(),
+        "{}\n\n{count} differences; UPDATE=1 rewrites what is expected",
+        problems.join("\n\n")
+    );
+}
+
+/// Runs a case, and says what is wrong.
+fn run(path: &Path, served: &mut Option<Served>) -> Vec<String> {
+    let shown = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(path).display();
+    let text = fs::read_to_string(path).unwrap();
+    let case = match Case::read(&text) {
+        Ok(case) => case,
+        Err(Wrong { line, message }) => return vec![format!("{shown}:{line}: {message}")],
+    };
+    let installation = Installation::new(case.files.iter().map(|(path, text)| (path.as_str(), text.as_str())));
+    if !case.files.contains_key("thalweg.toml") {
+        installation.write("thalweg.toml", "");
+    }
+    let inputs = match inputs(&installation.config()) {
+        Ok(inputs) => inputs,
+        Err(errors) => return vec![format!("{shown}: {errors}")],
+    };
+    if let Some(node) = case.loads.keys().find(|node| inputs.fleet.find_node(node).is_none()) {
+        return vec![format!("{shown}: `== load` has `{node}`, which is no node of the configuration")];
+    }
+    let snapshot = || snapshot(&inputs, |node| case.loads.get(node).copied().unwrap_or(Load::Silent));
+    let served = served.get_or_insert_with(|| Served::start(snapshot()));
+    served.published.publish(snapshot());
+    let snapshot = snapshot();
+
+    let is_updating = std::env::var_os("UPDATE").is_some();
+    let mut problems = Vec::new();
+    let mut rewritten: Vec<((usize, usize), Vec<String>)> = Vec::new();
+    for exchange in &case.exchanges {
+        let over_tcp = exchange.answer_over_tcp.as_ref().unwrap_or(&exchange.answer);
+        let client = SocketAddr::new(exchange.from, 5300);
+        let mut compare = |way: &str, expected: &Expected, found: Result<Option<Vec<u8>>, String>| {
+            let found = found.and_then(|reply| in_words(reply.as_deref(), &exchange.message));
+            if found.as_ref().is_ok_and(|found| matches(&expected.text, found)) {
+                return;
+            }
+            match found {
+                Ok(found) if is_updating => rewritten.push((expected.lines, found)),
+                found => problems.push(format!(
+                    "{shown}:{}: {way}\n-- expected\n{}\n-- found\n{}\n-- {}",
+                    exchange.line,
+                    expected.text.join("\n"),
+                    found.unwrap_or_else(|error| vec![error]).join("\n"),
+                    case.because,
+                )),
+            }
+        };
+        compare("engine, UDP", &exchange.answer, ask_engine(&snapshot, &exchange.message, client, Transport::Udp));
+        compare("engine, TCP", over_tcp, ask_engine(&snapshot, &exchange.message, client, Transport::Tcp));
+        compare("UDP", &exchange.answer, served.ask_udp(exchange.from, &exchange.message));
+        compare("TCP", over_tcp, served.ask_tcp(exchange.from, &exchange.message));
+    }
+    if !rewritten.is_empty() {
+        fs::write(path, rewrite(&text, rewritten)).unwrap();
+    }
+    problems
+}
+
+/// Asks the engine, with the sink for reasons and without it: the octets must be the same.
+fn ask_engine(
+    snapshot: &Snapshot,
+    message: &[u8],
+    client: SocketAddr,
+    transport: Transport,
+) -> Result<Option<Vec<u8>>, String> {
+    let context = Context { client, local: None, transport, now: NOW, estimate: Estimate::default() };
+    let ask = |reasons: Option<&mut Reasons>| {
+        let mut out = vec![0; 65_535];
+        let (outcome, _) = answer(snapshot, &read(message)?, &context, &mut out, reasons);
+        match outcome {
+            Outcome::Reply { length, .. } => {
+                out.truncate(length);
+                Some(out)
+            }
+            Outcome::Silence => None,
+        }
+    };
+    let (plain, with_reasons) = (ask(None), ask(Some(&mut Reasons::default())));
+    let longest = if transport == Transport::Udp { 1232 } else { 65_535 };
+    if plain != with_reasons {
+        return Err(format!("the sink for reasons changes the reply:\n{plain:02x?}\n{with_reasons:02x?}"));
+    }
+    match plain {
+        Some(reply) if reply.len() > longest => Err(format!("a reply of {} octets", reply.len())),
+        plain => Ok(plain),
+    }
+}
+
+fn in_words(reply: Option<&[u8]>, message: &[u8]) -> Result<Vec<String>, String> {
+    let Some(reply) = reply else { return Ok(vec!["silence".to_owned()]) };
+    let read = Reply::read(reply).map_err(|error| format!("{error}\n{reply:02x?}"))?;
+    let asked = message.first_chunk().map(|id| u16::from_be_bytes(*id));
+    if asked == Some(read.id) { Ok(read.lines) } else { Err(format!("the id is {:#06x}", read.id)) }
+}
+
+/// Whether each line is what is expected; `{a b}` is a or b, and no two lines are the same.
+fn matches(expected: &[String], found: &[String]) -> bool {
+    let is_one_of = |expected: &String, found: &String| match expected.split_once('{') {
+        None => expected == found,
+        Some((before, choices)) => {
+            let chosen = found.strip_prefix(before);
+            chosen.is_some_and(|chosen| choices.trim_end_matches('}').split_whitespace().any(|choice| choice == chosen))
+        }
+    };
+    let is_repeated = (1..found.len()).any(|at| found[..at].contains(&found[at]));
+    expected.len() == found.len() && !is_repeated && expected.iter().zip(found).all(|(a, b)| is_one_of(a, b))
+}
+
+/// The case with other answers; where several ways differ from one section, the first counts.
+fn rewrite(text: &str, mut rewritten: Vec<((usize, usize), Vec<String>)>) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    rewritten.sort_by_key(|((heading, _), _)| *heading);
+    rewritten.dedup_by_key(|((heading, _), _)| *heading);
+    for ((heading, end), found) in rewritten.into_iter().rev() {
+        let blank = if end < lines.len() { vec![String::new()] } else { Vec::new() };
+        lines.splice(heading + 1..end, found.into_iter().chain(blank));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// One server for all cases: each publishes its snapshot.
+struct Served {
+    published: Arc<Published>,
+    address: SocketAddr,
+    stop: CancellationToken,
+    _workers: udp::Workers,
+    _runtime: Runtime,
+}
+
+impl Served {
+    fn start(first: Snapshot) -> Self {
+        let published = Arc::new(Published::new(first));
+        let counts = Arc::new(Counts::new());
+        // One worker: datagrams are answered in the order in which they come.
+        let sockets = udp::bind((Ipv4Addr::LOCALHOST, 0).into(), 1).unwrap();
+        let address = sockets[0].local_addr().unwrap();
+        let sockets = sockets.into_iter().map(|socket| (socket, Arc::clone(&counts))).collect();
+        let workers = udp::Workers::start(sockets, &published).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).unwrap();
+        let stop = CancellationToken::new();
+        let responder = Responder::new(Arc::clone(&published), counts);
+        runtime.spawn(stream::serve(listener, responder, stream::Limits::default(), stop.clone()));
+        Self { published, address, stop, _workers: workers, _runtime: runtime }
+    }
+
+    /// Nothing came if the answer to a later query comes first.
+    fn ask_udp(&self, from: IpAddr, message: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        let later = Query::new("later.invalid.", RecordType::TXT).message();
+        let socket = UdpSocket::bind((from, 0)).map_err(|error| format!("{from}: {error}"))?;
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.connect(self.address).unwrap();
+        socket.send(message).unwrap();
+        socket.send(&later).unwrap();
+        let receive = || -> Result<Vec<u8>, String> {
+            let mut reply = vec![0; 65_535];
+            let length = socket.recv(&mut reply).map_err(|error| error.to_string())?;
+            reply.truncate(length);
+            Ok(reply)
+        };
+        let first = receive()?;
+        let is_later = |reply: &[u8]| reply.get(12..).is_some_and(|question| question == &later[12..]);
+        if is_later(&first) {
+            return Ok(None);
+        }
+        let second = receive()?;
+        if is_later(&second) { Ok(Some(first)) } else { Err(format!("two replies:\n{first:02x?}\n{second:02x?}")) }
+    }
+
+    /// Nothing comes if the connection is closed.
+    fn ask_tcp(&self, from: IpAddr, message: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        let converse = || {
+            let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, Some(Protocol::TCP))?;
+            socket.bind(&SocketAddr::new(from, 0).into())?;
+            socket.connect(&self.address.into())?;
+            let mut stream = TcpStream::from(socket);
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(&[&(message.len() as u16).to_be_bytes()[..], message].concat())?;
+            let mut length = [0; 2];
+            if stream.read(&mut length[..1])? == 0 {
+                return Ok(None);
+            }
+            stream.read_exact(&mut length[1..])?;
+            let mut reply = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut reply)?;
+            Ok(Some(reply))
+        };
+        converse().map_err(|error: std::io::Error| error.to_string())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Such a datagram comes from nobody; no socket can send one, so only the engine is asked.
+#[test]
+fn a_datagram_from_port_0_gets_no_answer() {
+    let installation = Installation::new([
+        ("thalweg.toml", ""),
+        ("zones/live.example.zone", "@ 60 SOA ns1 host 1 1h 1h 1h 1h\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n"),
+    ]);
+    let snapshot = snapshot(&inputs(&installation.config()).unwrap(), |_| Load::Silent);
+    let message = Query::new("ns1.live.example.", RecordType::A).message();
+    let ask = |client: &str, transport| ask_engine(&snapshot, &message, client.parse().unwrap(), transport).unwrap();
+    assert_eq!(ask("192.0.2.1:0", Transport::Udp), None);
+    assert!(ask("192.0.2.1:1", Transport::Udp).is_some() && ask("192.0.2.1:0", Transport::Tcp).is_some());
+}

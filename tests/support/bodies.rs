@@ -1,0 +1,106 @@
+//! What the fuzz targets do with their bytes; `tests/properties.rs` does the same with the corpus.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use thalweg::answer::{Context, Estimate, Outcome, Reasons, Transport, answer, read};
+use thalweg::diagnostic::{Source, has_errors};
+use thalweg::feed::{Feed, Options};
+use thalweg::load::exposition;
+use thalweg::load::history::{History, Reading};
+use thalweg::load::node_exporter::{Counters, WANTED};
+use thalweg::name::{LookupName, Name};
+use thalweg::pool::{Capacity, Limits, ServiceId};
+use thalweg::snapshot::Snapshot;
+use thalweg::wire::{MAX_STREAM, RecordType, udp_limit};
+use thalweg::zone::{self, Found, Steered, Zone};
+
+use super::reply::Reply;
+
+/// A message of any octets: it is dropped, or gets a reply that is within its limit and that hickory-proto reads.
+pub(crate) fn query(message: &[u8]) {
+    static SNAPSHOT: OnceLock<Arc<Snapshot>> = OnceLock::new();
+    let snapshot = SNAPSHOT.get_or_init(shipped);
+    let Some(query) = read(message) else {
+        assert!(message.len() < 12 || message[2] & 0x80 != 0, "a query was dropped");
+        return;
+    };
+    let client = SocketAddr::from(([84, 128, 0, 1], 5300));
+    for (transport, limit) in [(Transport::Udp, udp_limit(&query)), (Transport::Tcp, MAX_STREAM)] {
+        let context = Context { client, local: None, transport, now: 1_800_000_000_000, estimate: Estimate::default() };
+        let (mut plain, mut explained) = (vec![0; MAX_STREAM], vec![0; MAX_STREAM]);
+        let (outcome, observation) = answer(snapshot, &query, &context, &mut plain, None);
+        let with_reasons = answer(snapshot, &query, &context, &mut explained, Some(&mut Reasons::default()));
+        assert_eq!((outcome, observation, &plain), (with_reasons.0, with_reasons.1, &explained));
+        let Outcome::Reply { length, .. } = outcome else { panic!("a query got no reply") };
+        assert!(length <= limit, "{length} octets where {limit} are allowed");
+        let reply = Reply::read(&plain[..length]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(reply.id.to_be_bytes(), query.id());
+        assert_eq!(plain[2] & 0x80, 0x80, "the reply is no response");
+    }
+}
+
+/// What `thalweg run` makes of the shipped example.
+fn shipped() -> Arc<Snapshot> {
+    let directory = TempDir::new().expect("a temporary directory");
+    let file = directory.path().join("thalweg.toml");
+    let zone = directory.path().join("zones/live.example.zone");
+    fs::create_dir(directory.path().join("zones")).expect("a new directory");
+    fs::write(&file, include_str!("../../thalweg.toml")).expect("a new file");
+    fs::write(zone, include_str!("../../zones/live.example.zone")).expect("a new file");
+    let feed =
+        Feed::new(Options { file, environment: Vec::new(), is_strict: true }).expect("the example has no errors");
+    feed.published().snapshot()
+}
+
+/// A zone file of any text: it is refused with a reason, or all its owners are found.
+pub(crate) fn zone(octets: &[u8]) {
+    let Ok(text) = std::str::from_utf8(octets) else { return };
+    let origin = Name::parse("live.example.", None).expect("a name");
+    let (records, mut diagnostics) = zone::read(&Source::new("fuzz.zone", text), &origin);
+    let steered = ["play.live.example.", "*.room.live.example."].map(|owner| Steered {
+        owner: Name::parse(owner, None).expect("a name"),
+        service: ServiceId(0),
+        has_v4: true,
+        has_v6: false,
+    });
+    let (built, findings) = Zone::build(&records, &steered);
+    diagnostics.extend(findings);
+    assert_eq!(built.is_none(), has_errors(&diagnostics), "{diagnostics:?}");
+    for diagnostic in &diagnostics {
+        assert!(!diagnostic.to_string().is_empty());
+    }
+    if let Some(first) = diagnostics.first() {
+        assert!(!first.render(false).is_empty());
+    }
+    let Some(zone) = built else { return };
+    for record in records.iter() {
+        let owner = LookupName::from_wire(record.owner);
+        let hashes = owner.suffix_hashes();
+        for qtype in [record.rtype, RecordType::ANY, RecordType::DS] {
+            let found = zone.lookup(&owner, &hashes, qtype).found;
+            assert!(found != Found::NxDomain, "{qtype} of a name that the file has");
+        }
+    }
+}
+
+/// Two answers of an exporter, parted by a line `---`: no counters, or a pressure that is a number.
+pub(crate) fn exposition(octets: &[u8]) {
+    let parting = b"\n---\n";
+    let at = octets.windows(parting.len()).position(|window| window == parting);
+    let (first, second) = at.map_or((octets, octets), |at| (&octets[..=at], &octets[at + parting.len()..]));
+    let mut history = History::new(Capacity::default(), Limits::default(), Duration::from_secs(5));
+    for (body, now) in [(first, 100.0), (second, 105.0)] {
+        let Ok(samples) = exposition::read(body, WANTED) else { continue };
+        assert!(samples.samples.iter().all(|sample| sample.value.is_finite()));
+        let Ok(counters) = Counters::from_samples(&samples) else { continue };
+        // Why there is no load is part of the reading.
+        let _trouble = history.observe(now, counters);
+        if let Reading::Fresh(load) | Reading::Stale { last: load, .. } = history.load(now) {
+            assert!(load.pressure.is_finite() && load.pressure >= 0.0, "{load:?}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Replies in words, much as `dig` prints them, read by hickory-proto; the OPT record is read here, octet by octet.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use hickory_proto::op::Message;
+use hickory_proto::rr::{RData, Record};
+use thalweg::wire::{Rcode, RecordType};
+
+/// A reply that has been read.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// The id.
+    pub(crate) id: u16,
+    /// Response code, flags, then a line for the question, each record and the OPT record.
+    pub(crate) lines: Vec<String>,
+}
+
+impl Reply {
+    /// Reads a reply; an error says what no client should have to bear.
+    pub(crate) fn read(octets: &[u8]) -> Result<Self, String> {
+        let opt = find_opt(octets)?;
+        let mut readable = octets.to_vec();
+        if let Some(at) = opt.as_ref().and_then(|opt| opt.unreadable) {
+            // An option of which nobody knows anything, for local use (RFC 6891 §9).
+            readable[at..at + 2].copy_from_slice(&65_001_u16.to_be_bytes());
+        }
+        let message = Message::from_vec(&readable).map_err(|error| format!("hickory-proto: {error}"))?;
+        let Some(&[_, _, high, low, ..]) = octets.first_chunk::<12>() else { return Err("no header".to_owned()) };
+        if high & 0x78 == 0 && u16::from(message.metadata.response_code) & 0x0f != u16::from(low & 0x0f) {
+            return Err("hickory-proto reads another response code".to_owned());
+        }
+        let rcode = u16::from(low & 0x0f) | opt.as_ref().map_or(0, |opt| u16::from(opt.extended_rcode) << 4);
+        let names = [(high, 0x80, "qr"), (high, 4, "aa"), (high, 2, "tc"), (high, 1, "rd")];
+        let more = [(low, 0x80, "ra"), (low, 0x40, "z"), (low, 0x20, "ad"), (low, 0x10, "cd")];
+        let flags = names.into_iter().chain(more).filter(|(octet, bit, _)| octet & bit != 0).map(|(_, _, name)| name);
+        let mut first: Vec<&str> = vec![Rcode(rcode).mnemonic()];
+        let opcode = format!("opcode-{}", high >> 3 & 0x0f);
+        if opcode != "opcode-0" {
+            first.push(&opcode);
+        }
+        first.extend(flags);
+        let mut lines = vec![first.join(" ")];
+        for query in &message.queries {
+            let qtype = RecordType(query.query_type().into());
+            lines.push(format!("question: {} {} {qtype}", query.name(), query.query_class()));
+        }
+        let sections =
+            [("answer", &message.answers), ("authority", &message.authorities), ("additional", &message.additionals)];
+        for (section, records) in sections {
+            lines.extend(records.iter().map(|record| format!("{section}: {}", printed(record))));
+        }
+        lines.extend(opt.map(|opt| format!("edns: {}", opt.words)));
+        Ok(Self { id: u16::from_be_bytes([octets[0], octets[1]]), lines })
+    }
+}
+
+fn printed(record: &Record) -> String {
+    let data = match &record.data {
+        // RFC 3597 §5: hickory-proto would print base64.
+        RData::Unknown { rdata, .. } => {
+            let hex: String = rdata.anything.iter().map(|octet| format!("{octet:02x}")).collect();
+            format!("\\# {} {hex}", rdata.anything.len())
+        }
+        // It would print the strings in one.
+        RData::TXT(text) => {
+            let strings = text.txt_data.iter().map(|string| format!("\"{}\"", string.escape_ascii()));
+            strings.collect::<Vec<_>>().join(" ")
+        }
+        data => data.to_string(),
+    };
+    let rtype = RecordType(record.record_type().into());
+    format!("{} {} {} {rtype} {data}", record.name, record.ttl, record.dns_class)
+}
+
+struct Opt {
+    extended_rcode: u8,
+    words: String,
+    /// Where the code of an option stands that hickory-proto cannot read: a client subnet of no family (RFC 7871 §7.1.2).
+    unreadable: Option<usize>,
+}
+
+/// Walks the whole message: nothing may be left over, and OPT may be there once.
+fn find_opt(octets: &[u8]) -> Result<Option<Opt>, String> {
+    let mut rest = Rest(octets);
+    let header = rest.take(12)?;
+    let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
+    for _ in 0..count(4) {
+        rest.skip_name()?;
+        rest.take(4)?;
+    }
+    let mut found = None;
+    for _ in 0..count(6) + count(8) + count(10) {
+        rest.skip_name()?;
+        let fixed: [u8; 10] = rest.take(10)?.try_into().map_err(|_| "a short record")?;
+        let [type_high, type_low, class_high, class_low, extended_rcode, version, flags, zero, high, low] = fixed;
+        let data = rest.take(usize::from(u16::from_be_bytes([high, low])))?;
+        if (type_high, type_low) != (0, 41) {
+            continue;
+        }
+        let mut words = vec![format!("payload {}", u16::from_be_bytes([class_high, class_low]))];
+        if version != 0 {
+            words.push(format!("version {version}"));
+        }
+        if flags & 0x80 != 0 {
+            words.push("do".to_owned());
+        }
+        if flags & 0x7f != 0 || zero != 0 {
+            words.push("unknown flags".to_owned());
+        }
+        let mut options = Rest(data);
+        let mut unreadable = None;
+        while !options.0.is_empty() {
+            let at = octets.len() - rest.0.len() - options.0.len();
+            let fixed = options.take(4)?;
+            let data = options.take(usize::from(u16::from_be_bytes([fixed[2], fixed[3]])))?;
+            if fixed[..2] == [0, 8] && data.starts_with(&[0, 0]) {
+                unreadable = Some(at);
+            }
+            words.push(option(u16::from_be_bytes([fixed[0], fixed[1]]), data));
+        }
+        if found.replace(Opt { extended_rcode, words: words.join(", "), unreadable }).is_some() {
+            return Err("two OPT records".to_owned());
+        }
+    }
+    if rest.0.is_empty() { Ok(found) } else { Err(format!("{} octets behind the last record", rest.0.len())) }
+}
+
+fn option(code: u16, data: &[u8]) -> String {
+    match (code, data) {
+        (8, [0, family @ 0..=2, source, scope, address @ ..]) => {
+            let mut octets = [0; 16];
+            octets[..address.len()].copy_from_slice(address);
+            let [a, b, c, d, ..] = octets;
+            let address = match family {
+                0 => "0".to_owned(),
+                1 => Ipv4Addr::from([a, b, c, d]).to_string(),
+                _ => Ipv6Addr::from(octets).to_string(),
+            };
+            format!("subnet {address}/{source} scope {scope}")
+        }
+        (15, [high, low, text @ ..]) => {
+            let text = String::from_utf8_lossy(text);
+            format!("error {} {text}", u16::from_be_bytes([*high, *low])).trim_end().to_owned()
+        }
+        _ => format!("option {code} {data:02x?}"),
+    }
+}
+
+struct Rest<'m>(&'m [u8]);
+
+impl<'m> Rest<'m> {
+    fn take(&mut self, octets: usize) -> Result<&'m [u8], String> {
+        let (taken, rest) = self.0.split_at_checked(octets).ok_or("the message is cut")?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn skip_name(&mut self) -> Result<(), String> {
+        loop {
+            match self.take(1)?[0] {
+                0 => return Ok(()),
+                length @ 1..=63 => self.take(usize::from(length))?,
+                _ => return self.take(1).map(|_| ()),
+            };
+        }
+    }
+}
