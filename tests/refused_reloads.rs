@@ -83,6 +83,26 @@ fn zones_stay_while_their_directory_cannot_be_listed() {
 }
 
 #[test]
+fn a_zone_file_that_is_missing_is_told_once_where_it_is_named() {
+    let Installation { file, directory: _directory, .. } = installation();
+    fs::write(&file, "[zone.\"zz.example\"]\nfile = \"missing\"\n").unwrap();
+    let loaded = load(&file, &[], None);
+    assert_eq!(loaded.diagnostics.len(), 1, "{}", messages(&loaded));
+    assert!(messages(&loaded).contains("thalweg.toml:2:"), "{}", messages(&loaded));
+}
+
+#[test]
+fn two_files_of_one_zone_are_an_error_and_what_editors_leave_is_not() {
+    let Installation { file, zone, directory: _directory } = installation();
+    fs::write(zone.with_file_name(".#live.example.zone"), "").unwrap();
+    assert_eq!(load(&file, &[], None).diagnostics.iter().filter(|found| found.is_error()).count(), 0);
+    fs::copy(&zone, zone.with_file_name("LIVE.example.zone")).unwrap();
+    let loaded = load(&file, &[], None);
+    // Which of the two is read first is up to the file system.
+    assert!(messages(&loaded).to_lowercase().contains("is of the zone live.example. too"), "{}", messages(&loaded));
+}
+
+#[test]
 fn another_name_of_a_zone_file_is_a_change() {
     let Installation { file, zone, directory: _directory } = installation();
     fs::write(&file, "").unwrap();

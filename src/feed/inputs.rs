@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -122,16 +123,29 @@ impl Loader {
         match std::fs::read_dir(&directory) {
             Ok(entries) => {
                 for entry in entries {
-                    let Ok(path) = entry.map(|entry| entry.path()).map_err(|error| self.unlisted(config, &error))
-                    else {
-                        continue;
+                    let path = match entry {
+                        Ok(entry) => entry.path(),
+                        Err(error) => {
+                            self.unlisted(config, &error);
+                            continue;
+                        }
                     };
                     let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".zone")) else {
                         continue;
                     };
+                    // Editors leave such files beside the one that is being written.
+                    if stem.starts_with('.') {
+                        continue;
+                    }
                     match Name::parse(stem, None) {
                         Ok(origin) => {
-                            files.insert(origin, path.clone());
+                            if let Some(twin) = files.insert(origin.clone(), path.clone()) {
+                                self.diagnostics.push(
+                                    Diagnostic::error(format!("{} is of the zone {origin} too", shown(&twin)))
+                                        .in_file(shown(&path))
+                                        .help("one of the two files has to go"),
+                                );
+                            }
                         }
                         Err(error) => self.diagnostics.push(
                             Diagnostic::error(format!("the file's name must be that of its zone: {error}"))
@@ -141,22 +155,32 @@ impl Loader {
                 }
             }
             // Without a directory of zones, each zone may be named on its own.
-            Err(_) if !config.zones.files.is_empty() && config.zones.directory.place.is_none() => {}
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && !config.zones.files.is_empty()
+                    && config.zones.directory.place.is_none() => {}
             Err(error) => self.unlisted(config, &error),
         }
+        let mut missing = Vec::new();
         for written in &config.zones.files {
             let path = self.directory.join(&written.value.path);
+            let origin = written.value.name.clone();
             if let Err(error) = std::fs::metadata(&path) {
                 let message = format!("the zone file {} cannot be read: {error}", shown(&path));
                 self.diagnostics.push(written.error(message));
+                files.remove(&origin);
+                missing.push(ZoneText { origin, source: Source::new(shown(&path), ""), records: None });
+                self.watched.push(path);
+                continue;
             }
-            files.insert(written.value.name.clone(), path);
+            files.insert(origin, path);
         }
-        files.into_iter().filter_map(|(origin, path)| self.read_zone(origin, &path)).collect()
+        let read = files.into_iter().map(|(origin, path)| self.read_zone(origin, &path));
+        read.chain(missing).collect()
     }
 
-    /// A directory that cannot be listed (it is being replaced, or files are out) is not one without zones.
-    fn unlisted(&mut self, config: &Config, error: &std::io::Error) {
+    /// A directory that cannot be listed, because files are out or it is being replaced, is not one without zones.
+    fn unlisted(&mut self, config: &Config, error: &io::Error) {
         let directory = &config.zones.directory;
         let path = shown(&self.directory.join(&directory.value));
         self.block(directory.error(format!("the directory of zones, {path}, cannot be read: {error}")).help(
@@ -164,16 +188,16 @@ impl Loader {
         ));
     }
 
-    fn read_zone(&mut self, origin: Name, path: &Path) -> Option<ZoneText> {
+    fn read_zone(&mut self, origin: Name, path: &Path) -> ZoneText {
         self.watched.push(path.to_owned());
         let Some(source) = self.read_text(path) else {
             let source = Source::new(shown(path), "");
-            return Some(ZoneText { origin, source, records: None });
+            return ZoneText { origin, source, records: None };
         };
         let (records, diagnostics) = zone::read(&source, &origin);
         let is_sound = !crate::diagnostic::has_errors(&diagnostics);
         self.diagnostics.extend(diagnostics);
-        Some(ZoneText { origin, source, records: is_sound.then_some(records) })
+        ZoneText { origin, source, records: is_sound.then_some(records) }
     }
 
     /// Binds services to the zones that hold their names, and builds the zones.
@@ -370,8 +394,8 @@ fn keeps_services(origin: &Name, old: &Fleet, new: &Fleet) -> bool {
         let has = [Family::V4, Family::V6].map(|family| fleet.has_family(service.pool, family));
         Some((service.service.name.clone(), has))
     };
-    let mine = old.services.iter().enumerate().filter(|(_, service)| service.service.name.is_at_or_below(origin));
-    mine.into_iter().all(|(index, _)| bound(old, index) == bound(new, index))
+    let mut mine = old.services.iter().enumerate().filter(|(_, service)| service.service.name.is_at_or_below(origin));
+    mine.all(|(index, _)| bound(old, index) == bound(new, index))
 }
 
 fn positions(config: &Config) -> Vec<(String, Option<Position>)> {

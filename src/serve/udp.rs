@@ -72,7 +72,7 @@ impl Workers {
             let (published, should_stop) = (Arc::clone(published), Arc::clone(&workers.should_stop));
             let thread = std::thread::Builder::new()
                 .name(format!("udp-{index}"))
-                .spawn(move || work(&socket, &published, &counts, &should_stop))?;
+                .spawn(move || keep_working(&socket, &published, &counts, &should_stop))?;
             workers.threads.push(thread);
         }
         Ok(workers)
@@ -87,6 +87,15 @@ impl Drop for Workers {
                 tracing::error!("a UDP worker had panicked");
             }
         }
+    }
+}
+
+/// A worker that panics starts anew: its socket would else take its share of the queries, and answer none.
+fn keep_working(socket: &UdpSocket, published: &Published, counts: &Counts, should_stop: &AtomicBool) {
+    // Nothing that is lent here is half changed by a panic: the counts are atomic, the snapshot does not change.
+    let attempt = || work(socket, published, counts, should_stop);
+    while std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt)).is_err() {
+        tracing::error!("a UDP worker panicked, which is a defect; it goes on with the next queries");
     }
 }
 
