@@ -179,7 +179,7 @@ impl<'s> Resolution<'s, '_> {
         }
     }
 
-    /// Glue: addresses of the child's nameservers. Those below the cut must be there (RFC 9471 §2.1);
+    /// Glue: addresses of the child's nameservers. Those below the cut must be there (RFC 9471 §3.1);
     /// others of this zone are welcome.
     fn add_glue(&mut self, zone: &'s Zone, cut: &[u8], ns: Rrset<'s>) {
         // Those that are required go first: what follows may be left out.
@@ -197,7 +197,8 @@ impl<'s> Resolution<'s, '_> {
         for rrset in [v4, v6].into_iter().flatten() {
             let item = Item { is_required, ..Item::required(Owner::Name(host), ready(rrset)) };
             if self.reply.additional.try_push(item).is_err() {
-                // More hosts than an answer needs; resolvers ask for the others.
+                // More hosts than an answer needs; but glue that is left out is told (RFC 9471 §3.1).
+                self.reply.lacks_required |= is_required;
                 return;
             }
         }

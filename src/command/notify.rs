@@ -16,11 +16,12 @@ pub(super) enum State {
 pub(super) fn notify(state: State) {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let words = match state {
-        State::Ready => "READY=1".to_owned(),
-        State::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_microseconds()),
-        State::Stopping => "STOPPING=1".to_owned(),
+        State::Ready => "READY=1",
+        // Type=notify-reload would want a time with it; the unit is Type=notify, which older systemd has too.
+        State::Reloading => "RELOADING=1",
+        State::Stopping => "STOPPING=1",
     };
-    if let Err(error) = send(path.as_encoded_bytes(), &words) {
+    if let Err(error) = send(path.as_encoded_bytes(), words) {
         tracing::warn!(%error, "systemd cannot be told that the service is {state:?}");
     }
 }
@@ -31,11 +32,4 @@ fn send(path: &[u8], words: &str) -> io::Result<()> {
         None => SocketAddr::from_pathname(std::str::from_utf8(path).map_err(io::Error::other)?)?,
     };
     UnixDatagram::unbound()?.send_to_addr(words.as_bytes(), &address).map(|_| ())
-}
-
-/// CLOCK_MONOTONIC as /proc shows it, which is near enough: systemd only orders reloads by it.
-fn monotonic_microseconds() -> u64 {
-    let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let seconds: f64 = uptime.split(' ').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0.0);
-    (seconds * 1e6) as u64
 }

@@ -109,7 +109,9 @@ impl Batch {
             let is_whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
             slot.query_length = if is_whole { (header.msg_len as usize).min(MAX_QUERY) } else { 0 };
             slot.peer_length = header.msg_hdr.msg_namelen;
-            slot.control_length = header.msg_hdr.msg_controllen.min(CONTROL);
+            // Its type differs between C libraries.
+            let control_length: usize = header.msg_hdr.msg_controllen as _;
+            slot.control_length = control_length.min(CONTROL);
             slot.reply_length = 0;
         }
         self.received = count;

@@ -17,8 +17,10 @@ const LIMITS: [f64; 4] = [FULL, 1.0, 1.25, 1.6];
 const NEGLIGIBLE: f64 = 0.01;
 /// What a node is trusted with while its load is not known.
 const CONFIDENCE_UNKNOWN: f64 = 0.7;
-/// The pressure that counts, at most, in a site's mean: one broken node must not hide the room of the others.
-const MAX_PRESSURE: f64 = 1.5;
+/// The pressure that counts, at most, in a site's mean: a node beyond its limit gets nobody, and how far
+/// beyond it is says nothing of the room of the others (counted to 1.5, one broken node of two closed a
+/// site whose other node was half empty).
+const MAX_PRESSURE: f64 = 1.0;
 /// What a node is taken to send when nobody said.
 const ASSUMED_EGRESS: Bitrate = Bitrate(1e9);
 /// The part of its capacity that a site beyond all limits still counts with.

@@ -30,6 +30,8 @@ pub struct Reply<'s> {
     pub authority: Option<Item<'s>>,
     /// The additional section.
     pub additional: ArrayVec<Item<'s>, MAX_ADDITIONAL_ITEMS>,
+    /// What must be in the additional section is not: the reply is truncated whatever room there is.
+    pub lacks_required: bool,
     /// Scope prefix length of the client subnet; 0 for what is the same for every client.
     pub scope: u8,
     /// An extended error, sent if the query has EDNS.
@@ -111,7 +113,7 @@ impl Reply<'_> {
             Writer { at: HEADER + question.len(), limit: limit.min(out.len()) - opt_length, out, target: 0 };
         writer.out[HEADER..writer.at].copy_from_slice(question);
 
-        let mut is_truncated = false;
+        let mut is_truncated = self.lacks_required;
         let mut counts = [0; 3];
         let sections = [&self.answer[..], self.authority.as_slice(), &self.additional[..]];
         'sections: for (count, items) in counts.iter_mut().zip(sections) {
