@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{FAILURE, SUCCESS, count, draw};
+use super::{FAILURE, SUCCESS, count, draw, plural};
 use crate::diagnostic::{Severity, has_errors};
 use crate::feed::inputs::{Inputs, Loaded, load};
 
@@ -29,17 +29,23 @@ pub fn check(file: &Path, is_strict: bool) -> u8 {
 fn summary(inputs: &Inputs) -> String {
     let mut text = String::new();
     for zone in inputs.zones.iter() {
-        text.push_str(&format!("zone     {} serial {}, {} names\n", zone.apex(), zone.serial(), zone.node_count()));
+        text.push_str(&format!(
+            "zone     {} serial {}, {}\n",
+            zone.apex(),
+            zone.serial(),
+            plural(zone.node_count(), "name")
+        ));
     }
     for service in &inputs.fleet.services {
         let pool = inputs.fleet.pool(service.pool);
         let nodes: usize = pool.sites.iter().map(|site| site.nodes.len()).sum();
         let ttl = service.service.ttl;
         text.push_str(&format!(
-            "service  {} pool {} ({nodes} nodes at {} places), TTL {} to {} s\n",
+            "service  {} pool {} ({} at {}), TTL {} to {} s\n",
             service.service.name,
             pool.name,
-            pool.sites.len(),
+            plural(nodes, "node"),
+            plural(pool.sites.len(), "place"),
             ttl.min,
             ttl.max,
         ));
