@@ -138,7 +138,7 @@ impl<'s> Resolution<'s, '_> {
         let records = Records::Addresses { family, nodes: decision.nodes, book: &snapshot.fleet.book };
         self.reply.answer.push(Item { ttl: Some(decision.ttl), ..Item::required(owner, records) });
         // RFC 7871 §7.2.1: the answer depends on the key's network, and on nothing if the client's is not known.
-        self.reply.scope = if network.is_some() { key.network.length() } else { 0 };
+        self.reply.scope = network.map_or(0, |network| key.scope(network));
 
         if let Some(reasons) = &mut self.reasons {
             let region = snapshot.geo.region(located.region);

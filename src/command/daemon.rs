@@ -178,7 +178,7 @@ fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
     }
     let (mut tls, mut quic) = (Vec::new(), Vec::new());
     for (written, certificate) in secured(server.tls.as_ref(), directory, &mut diagnostics) {
-        match TcpListener::bind(written.value).and_then(|listener| Ok((listener.local_addr()?, listener))) {
+        match stream::bind(written.value).and_then(|listener| Ok((listener.local_addr()?, listener))) {
             Ok((address, listener)) => {
                 listening.tls.push(address);
                 tls.push((listener, certificate));
@@ -187,7 +187,7 @@ fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
         }
     }
     for (written, certificate) in secured(server.quic.as_ref(), directory, &mut diagnostics) {
-        match UdpSocket::bind(written.value).and_then(|socket| Ok((socket.local_addr()?, socket))) {
+        match udp::bind_alone(written.value).and_then(|socket| Ok((socket.local_addr()?, socket))) {
             Ok((address, socket)) => {
                 listening.quic.push(address);
                 quic.push((socket, certificate));
@@ -214,7 +214,7 @@ fn bind_dns(address: SocketAddr, workers: usize) -> io::Result<(Vec<UdpSocket>, 
     let attempt = || {
         let sockets = udp::bind(address, workers)?;
         let bound = sockets.first().ok_or_else(|| io::Error::other("no workers"))?.local_addr()?;
-        Ok((sockets, TcpListener::bind(bound)?, bound))
+        Ok((sockets, stream::bind(bound)?, bound))
     };
     // With port 0, TCP wants the port that UDP got. Somebody may have that, and another will do as well.
     let attempts = if address.port() == 0 { PORT_ATTEMPTS } else { 1 };

@@ -1,8 +1,9 @@
 //! `thalweg run`: serve in the foreground; SIGHUP reloads, SIGTERM and SIGINT end.
 
+use std::io;
 use std::path::PathBuf;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::daemon::Daemon;
 use super::notify::{State, notify};
@@ -11,6 +12,21 @@ use crate::feed::{Options, StartError};
 
 /// Serves until a signal ends it.
 pub fn run(file: PathBuf, is_strict: bool) -> u8 {
+    // First of all: a SIGHUP that comes while large zones are read would else end the program.
+    let prepared = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+        let signals = {
+            let _entered = runtime.enter();
+            Signals::new()?
+        };
+        Ok((runtime, signals))
+    });
+    let (runtime, signals) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            eprintln!("thalweg: not started: signals cannot be received: {error}");
+            return FAILURE;
+        }
+    };
     let options = Options { file, environment: std::env::vars().collect(), is_strict };
     let daemon = match Daemon::start(options) {
         Ok(daemon) => daemon,
@@ -30,40 +46,45 @@ pub fn run(file: PathBuf, is_strict: bool) -> u8 {
         admin = %listening.admin,
         "thalweg {} answers", env!("CARGO_PKG_VERSION"),
     );
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("thalweg: not started: {error}");
-            return FAILURE;
-        }
-    };
-    let outcome = runtime.block_on(until_stopped(&daemon));
+    runtime.block_on(signals.until_stopped(&daemon));
     notify(State::Stopping);
     drop(daemon);
-    match outcome {
-        Ok(()) => SUCCESS,
-        Err(error) => {
-            eprintln!("thalweg: signals cannot be received: {error}");
-            FAILURE
-        }
-    }
+    SUCCESS
 }
 
-async fn until_stopped(daemon: &Daemon) -> std::io::Result<()> {
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    notify(State::Ready);
-    loop {
-        tokio::select! {
-            _ = hang_up.recv() => {
+/// The signals that are obeyed, received from now on.
+struct Signals {
+    hang_up: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hang_up: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Reloads when told so, and returns when told to end, also in the middle of a reload.
+    async fn until_stopped(self, daemon: &Daemon) {
+        let Self { mut hang_up, mut terminate, mut interrupt } = self;
+        let reloads = async {
+            while hang_up.recv().await.is_some() {
                 notify(State::Reloading);
                 // The feed has logged what came of it.
                 let _logged = daemon.reload().await;
                 notify(State::Ready);
             }
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            std::future::pending::<()>().await;
+        };
+        notify(State::Ready);
+        tokio::select! {
+            () = reloads => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -98,7 +99,7 @@ impl Loader {
             },
             previous.map(|inputs| &*inputs.fleet),
         );
-        let zones = self.build_zones(&config, &zone_texts, &fleet, previous.map(|inputs| &*inputs.zones));
+        let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
         if self.is_blocked {
             return None;
         }
@@ -118,13 +119,30 @@ impl Loader {
         self.watched.take(&directory);
         match std::fs::read_dir(&directory) {
             Ok(entries) => {
-                for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+                for entry in entries {
+                    let path = match entry {
+                        Ok(entry) => entry.path(),
+                        Err(error) => {
+                            self.unlisted(config, &error);
+                            continue;
+                        }
+                    };
                     let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".zone")) else {
                         continue;
                     };
+                    // Editors leave such files beside the one that is being written.
+                    if stem.starts_with('.') {
+                        continue;
+                    }
                     match Name::parse(stem, None) {
                         Ok(origin) => {
-                            files.insert(origin, path.clone());
+                            if let Some(twin) = files.insert(origin.clone(), path.clone()) {
+                                self.diagnostics.push(
+                                    Diagnostic::error(format!("{} is of the zone {origin} too", shown(&twin)))
+                                        .in_file(shown(&path))
+                                        .help("one of the two files has to go"),
+                                );
+                            }
                         }
                         Err(error) => self.diagnostics.push(
                             Diagnostic::error(format!("the file's name must be that of its zone: {error}"))
@@ -134,40 +152,53 @@ impl Loader {
                 }
             }
             // Without a directory of zones, each zone may be named on its own.
-            Err(_) if !config.zones.files.is_empty() && config.zones.directory.place.is_none() => {}
-            Err(error) => self.block(
-                config
-                    .zones
-                    .directory
-                    .error(format!("the directory of zones, {}, cannot be read: {error}", shown(&directory)))
-                    .help("make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`"),
-            ),
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && !config.zones.files.is_empty()
+                    && config.zones.directory.place.is_none() => {}
+            Err(error) => self.unlisted(config, &error),
         }
+        let mut missing = Vec::new();
         for written in &config.zones.files {
             let path = self.directory.join(&written.value.path);
+            let origin = written.value.name.clone();
             if let Err(error) = std::fs::metadata(&path) {
                 let message = format!("the zone file {} cannot be read: {error}", shown(&path));
                 self.diagnostics.push(written.error(message));
+                files.remove(&origin);
+                missing.push(ZoneText { origin, source: Source::new(shown(&path), ""), records: None });
+                self.watched.take(&path);
+                continue;
             }
-            files.insert(written.value.name.clone(), path);
+            files.insert(origin, path);
         }
-        files.into_iter().filter_map(|(origin, path)| self.read_zone(origin, &path)).collect()
+        let read = files.into_iter().map(|(origin, path)| self.read_zone(origin, &path));
+        read.chain(missing).collect()
     }
 
-    fn read_zone(&mut self, origin: Name, path: &Path) -> Option<ZoneText> {
+    /// A directory that cannot be listed, because files are out or it is being replaced, is not one without zones.
+    fn unlisted(&mut self, config: &Config, error: &io::Error) {
+        let directory = &config.zones.directory;
+        let path = shown(&self.directory.join(&directory.value));
+        self.block(directory.error(format!("the directory of zones, {path}, cannot be read: {error}")).help(
+            "make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`",
+        ));
+    }
+
+    fn read_zone(&mut self, origin: Name, path: &Path) -> ZoneText {
         self.watched.take(path);
         let Some(source) = self.read_text(path) else {
             let source = Source::new(shown(path), "");
-            return Some(ZoneText { origin, source, records: None });
+            return ZoneText { origin, source, records: None };
         };
         let (records, diagnostics) = zone::read(&source, &origin);
         let is_sound = !crate::diagnostic::has_errors(&diagnostics);
         self.diagnostics.extend(diagnostics);
-        Some(ZoneText { origin, source, records: is_sound.then_some(records) })
+        ZoneText { origin, source, records: is_sound.then_some(records) }
     }
 
     /// Binds services to the zones that hold their names, and builds the zones.
-    fn build_zones(&mut self, config: &Config, texts: &[ZoneText], fleet: &Fleet, previous: Option<&Zones>) -> Zones {
+    fn build_zones(&mut self, config: &Config, texts: &[ZoneText], fleet: &Fleet, previous: Option<&Inputs>) -> Zones {
         // A directory of zones that cannot be read has been reported; services need not be, one by one.
         let are_zones_missing = self.is_blocked;
         let mut steered: BTreeMap<&Name, Vec<Steered>> = BTreeMap::new();
@@ -208,7 +239,19 @@ impl Loader {
                 self.diagnostics.extend(diagnostics);
                 zone
             });
-            let old = || previous.and_then(|zones| zones.iter().find(|zone| *zone.apex() == text.origin)).cloned();
+            let old = || {
+                let previous = previous?;
+                let zone = previous.zones.iter().find(|zone| *zone.apex() == text.origin)?;
+                if !keeps_services(&text.origin, &previous.fleet, fleet) {
+                    let message = format!(
+                        "the zone {} is broken, and its services have changed: its old form cannot serve them",
+                        text.origin
+                    );
+                    let help = "mend the zone first; until then all goes on as before";
+                    self.block(Diagnostic::error(message).in_file(text.source.name.clone()).help(help));
+                }
+                Some(Arc::clone(zone))
+            };
             match built.map(Arc::new).or_else(old) {
                 Some(zone) => zones.push(zone),
                 None => {
@@ -227,7 +270,7 @@ impl Loader {
             self.watched.take(&path);
             match std::fs::read(&path) {
                 Ok(bytes) => {
-                    bytes.hash(&mut self.hasher);
+                    (&path, &bytes).hash(&mut self.hasher);
                     match Database::open(&shown(&path), &bytes) {
                         Ok(database) => databases.push(database),
                         Err(diagnostic) => self.diagnostics.push(diagnostic),
@@ -322,7 +365,8 @@ impl Loader {
                 return None;
             }
         };
-        bytes.hash(&mut self.hasher);
+        // The path too: the name of a file is that of its zone.
+        (path, &bytes).hash(&mut self.hasher);
         match String::from_utf8(bytes) {
             Ok(text) => Some(Source::new(shown(path), text)),
             Err(error) => {
@@ -337,6 +381,18 @@ impl Loader {
             }
         }
     }
+}
+
+/// Whether a zone that was built for the services of `old` is right with those of `new`: it holds
+/// their numbers and the families that they have.
+fn keeps_services(origin: &Name, old: &Fleet, new: &Fleet) -> bool {
+    let bound = |fleet: &Fleet, index: usize| {
+        let service = fleet.services.get(index)?;
+        let has = [Family::V4, Family::V6].map(|family| fleet.has_family(service.pool, family));
+        Some((service.service.name.clone(), has))
+    };
+    let mut mine = old.services.iter().enumerate().filter(|(_, service)| service.service.name.is_at_or_below(origin));
+    mine.all(|(index, _)| bound(old, index) == bound(new, index))
 }
 
 fn positions(config: &Config) -> Vec<(String, Option<Position>)> {

@@ -70,6 +70,9 @@ pub struct Feed {
     scraper: Option<Scraper>,
 }
 
+/// Those who want to hear what came of a reload.
+type Waiting = Vec<oneshot::Sender<Result<String, String>>>;
+
 /// A reload that runs beside the ticks, and who waits for what comes of it.
 struct Reload {
     loading: tokio::task::JoinHandle<Loaded>,
@@ -77,8 +80,6 @@ struct Reload {
     /// Whoever has asked since it began: it may have read what was there before.
     later: Option<Waiting>,
 }
-
-type Waiting = Vec<oneshot::Sender<Result<String, String>>>;
 
 impl Feed {
     /// Reads all inputs and publishes a first snapshot, in which no load is known yet.

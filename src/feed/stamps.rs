@@ -14,7 +14,7 @@ pub struct Stamps {
 enum Stamp {
     /// It is not there, or cannot be seen.
     Missing,
-    /// Device, inode, length, seconds and nanoseconds of the last change; of a directory, of its entries.
+    /// Device, inode, length, seconds and nanoseconds of the last change, its times and rights included.
     Seen(u64, u64, u64, i64, i64),
 }
 
@@ -45,7 +45,7 @@ impl Stamps {
 impl Stamp {
     fn of(path: &Path) -> Self {
         std::fs::metadata(path).map_or(Self::Missing, |file| {
-            Self::Seen(file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
+            Self::Seen(file.dev(), file.ino(), file.len(), file.ctime(), file.ctime_nsec())
         })
     }
 }

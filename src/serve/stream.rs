@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -56,6 +57,23 @@ impl Default for Limits {
 
 /// Pause after an error of `accept` that will come again at once, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that may wait to be accepted; the kernel has a limit too (net.core.somaxconn).
+const BACKLOG: i32 = 1024;
+
+/// A listener on an address. On IPv6 ones it is for IPv6 only: a socket on `[::]` would else take
+/// those of IPv4 too, and could not stand beside one on `0.0.0.0` with the same port.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of the last run that wait for their end must not be in the way of the next.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
 
 /// Serves the listener until `stop`; returns when the last connection is closed, which then takes
 /// at most `limits.write`.
@@ -285,5 +303,17 @@ fn discard(stream: &TcpStream) {
         if !matches!(scratch::borrow(|scratch| stream.try_read(&mut scratch[..READ])), Ok(1..)) {
             break;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_ipv4_and_all_of_ipv6_are_two_listeners_on_one_port() {
+        let v4 = bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let port = v4.local_addr().unwrap().port();
+        bind(SocketAddr::new("::".parse().unwrap(), port)).unwrap();
     }
 }

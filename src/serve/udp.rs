@@ -24,10 +24,9 @@ const STOP_CHECK: Duration = Duration::from_millis(200);
 ///
 /// Fails if anybody else has the address, also with SO_REUSEPORT, which would share queries with us.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
-    let alone = socket(address)?;
-    alone.bind(&address.into())?;
+    let alone = bind_alone(address)?;
     // With port 0 the workers share the port that the first socket got.
-    let address = SocketAddr::new(address.ip(), local(&alone)?.port());
+    let address = alone.local_addr()?;
     drop(alone);
     (0..workers)
         .map(|_| {
@@ -43,6 +42,13 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
             Ok(socket)
         })
         .collect()
+}
+
+/// A socket that has the address to itself; IPv4 has sockets of its own.
+pub fn bind_alone(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket(address)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 /// Octets of receive buffer that the kernel granted, of those we asked for; less if it gave less.
@@ -66,7 +72,7 @@ impl Workers {
             let (published, should_stop) = (Arc::clone(published), Arc::clone(&workers.should_stop));
             let thread = std::thread::Builder::new()
                 .name(format!("udp-{index}"))
-                .spawn(move || work(&socket, &published, &counts, &should_stop))?;
+                .spawn(move || keep_working(&socket, &published, &counts, &should_stop))?;
             workers.threads.push(thread);
         }
         Ok(workers)
@@ -81,6 +87,15 @@ impl Drop for Workers {
                 tracing::error!("a UDP worker had panicked");
             }
         }
+    }
+}
+
+/// A worker that panics starts anew: its socket would else take its share of the queries, and answer none.
+fn keep_working(socket: &UdpSocket, published: &Published, counts: &Counts, should_stop: &AtomicBool) {
+    // Nothing that is lent here is half changed by a panic: the counts are atomic, the snapshot does not change.
+    let attempt = || work(socket, published, counts, should_stop);
+    while std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt)).is_err() {
+        tracing::error!("a UDP worker panicked, which is a defect; it goes on with the next queries");
     }
 }
 
@@ -133,8 +148,4 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     Ok(socket)
-}
-
-fn local(socket: &Socket) -> io::Result<SocketAddr> {
-    socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("a UDP socket without an address"))
 }

@@ -8,6 +8,9 @@ use crate::geo::Prefix;
 const V4_KEY: u8 = 24;
 const V6_KEY: u8 = 48;
 
+/// Bits before an IPv4 address that is mapped into IPv6 (RFC 4291 §2.5.5.2).
+const MAPPED: u8 = 96;
+
 /// Who asks: a client's network, cut to /24 or /48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
@@ -25,6 +28,13 @@ impl Key {
         let address = address.to_canonical();
         let length = if address.is_ipv4() { V4_KEY } else { V6_KEY };
         Self { network: Prefix::of(address, length), is_resolver: subnet.is_none() }
+    }
+
+    /// The scope prefix length for a client subnet that gave this key, in the subnet's own family.
+    #[inline]
+    pub fn scope(&self, subnet: Prefix) -> u8 {
+        let is_mapped = subnet.address().is_ipv6() && self.network.address().is_ipv4();
+        self.network.length() + if is_mapped { MAPPED } else { 0 }
     }
 
     /// 64 bits that stand for the key.
@@ -68,5 +78,9 @@ mod tests {
         assert_eq!(Key::of(None, v6).network.to_string(), "2001:db8:1::/48");
         let mapped: IpAddr = "::ffff:198.51.100.9".parse().unwrap();
         assert_eq!(Key::of(None, mapped), Key::of(None, source));
+        for (subnet, scope) in [("192.0.2.0/25", 24), ("2001:db8::/64", 48), ("::ffff:192.0.2.0/120", 120)] {
+            let subnet: Prefix = subnet.parse().unwrap();
+            assert_eq!(Key::of(Some(subnet), source).scope(subnet), scope, "{subnet}");
+        }
     }
 }

@@ -5,6 +5,8 @@ use crate::pool::NodeId;
 
 /// Buckets of a menu; a client key falls into one by its hash.
 pub const BUCKETS: usize = 1024;
+/// How far a node may be named above its share before fewer nodes are named (STEERING §8).
+const TOLERANCE: f64 = 1.15;
 /// Weights that moved by less than this share need no new menu.
 const NOTICED: f64 = 0.01;
 
@@ -16,6 +18,8 @@ const NOTICED: f64 = 0.01;
 pub struct Menu {
     rows: Box<[NodeId]>,
     width: usize,
+    /// How many nodes of a row may be named so that none is named more often than its weight allows.
+    fair_width: usize,
     weights: Box<[(NodeId, f64)]>,
 }
 
@@ -39,7 +43,10 @@ impl Menu {
             scores.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
             rows.extend(scores.iter().map(|(_, node)| *node));
         }
-        Self { rows: rows.into(), width, weights }
+        let (total, largest) =
+            weights.iter().fold((0.0, 0.0), |(total, largest), &(_, weight)| (total + weight, weight.max(largest)));
+        let fair_width = if largest > 0.0 { (TOLERANCE * total / largest) as usize } else { 1 };
+        Self { rows: rows.into(), width, fair_width: fair_width.max(1), weights }
     }
 
     /// Whether these weights and this width would make much the same menu.
@@ -59,6 +66,14 @@ impl Menu {
     #[inline]
     pub fn row(&self, bucket: usize) -> &[NodeId] {
         &self.rows[bucket * self.width..][..self.width]
+    }
+
+    /// The nodes of a bucket that share its viewers by weight. Resolvers and clients rotate addresses, so
+    /// a node that is named second to a larger one gets as much as that, however little room it has.
+    #[inline]
+    pub fn fair_row(&self, bucket: usize) -> &[NodeId] {
+        let row = self.row(bucket);
+        &row[..row.len().min(self.fair_width)]
     }
 
     /// The share of buckets that name each node first.
@@ -99,6 +114,14 @@ mod tests {
             row.sort_unstable();
             assert_eq!(row, [NodeId(0), NodeId(1), NodeId(2)]);
         }
+    }
+
+    #[test]
+    fn a_node_is_not_named_beside_others_more_often_than_its_weight_allows() {
+        assert_eq!(Menu::of(&weights(&[1.0, 1.0, 1.0]), 2, 7).fair_row(0).len(), 2);
+        let menu = Menu::of(&weights(&[236.0, 16.0]), 2, 7);
+        let named = (0..BUCKETS).filter(|&bucket| menu.fair_row(bucket).contains(&NodeId(1))).count();
+        assert!(named < BUCKETS / 10, "6 % of the weight, named in {named} of {BUCKETS} buckets");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::fleet::FleetService;
 use super::hash::{Key, mix};
 use super::menu::BUCKETS;
 use crate::geo::RegionId;
-use crate::pool::{Family, NodeId};
+use crate::pool::{Answers, Family, NodeId};
 
 /// Milliseconds for which a resolver gets the same answer.
 const SLOT: u64 = 250;
@@ -58,7 +58,10 @@ pub fn pick<'s>(
     }) else {
         return Decision { nodes: &[], ttl: service.service.ttl.min, site: 0, bucket, hash };
     };
-    let row = menu.row(bucket);
+    let row = match service.service.answers {
+        Answers::Auto => menu.fair_row(bucket),
+        Answers::Fixed(_) => menu.row(bucket),
+    };
     let bounds = &service.service.ttl;
     let ttl = if state.is_restless { (bounds.max / RESTLESS_PART).max(bounds.min) } else { bounds.max };
     Decision { nodes: &row[..row.len().min(service.answers)], ttl, site, bucket, hash }

@@ -20,6 +20,8 @@ use super::scene::Role;
 
 /// The most viewers that a node takes; more are turned away.
 const MAX_VIEWERS: usize = 300;
+/// How long nobody is taken after somebody could not be.
+const RESPITE: Duration = Duration::from_millis(100);
 /// The longest batch job, in seconds.
 const MAX_SECONDS: f64 = 3600.0;
 /// A batch job of which nothing is said: how long it runs, and what share of all cores it takes.
@@ -85,6 +87,7 @@ impl Node {
             .route("/overload", post(overload))
             .with_state(node.clone());
         let exporter = tokio::net::TcpListener::from_std(exporter)?;
+        // It ends with the runtime only: axum goes on whatever a connection brings.
         tokio::spawn(async move { axum::serve(exporter, router).await });
         Ok(node)
     }
@@ -119,9 +122,12 @@ impl Node {
             tokio::select! {
                 Some(_gone) = viewers.join_next() => {}
                 accepted = listener.accept(), if viewers.len() < MAX_VIEWERS => {
-                    // A viewer that went away before it was taken is no viewer.
-                    if let Ok((connection, _)) = accepted {
-                        viewers.spawn(Visit::begin(&self).last(connection));
+                    match accepted {
+                        Ok((connection, _)) => {
+                            viewers.spawn(Visit::begin(&self).last(connection));
+                        }
+                        // Too many open files, perhaps: asking again at once would only keep the thread busy.
+                        Err(_) => tokio::time::sleep(RESPITE).await,
                     }
                 }
             }
