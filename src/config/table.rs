@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, nearest};
 
 use super::later;
 use super::tree::{Entry, Item, Value};
@@ -45,9 +45,10 @@ impl<'p> Table<'p> {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.key_place)
     }
 
-    /// Reports that a key without a default is missing.
+    /// Reports that a key without a default is missing; if it was only misspelt, that will be said, and is enough.
     pub(super) fn require(&self, key: &str, help: &str) {
-        if !self.has(key) {
+        let is_misspelt = self.entries.iter().any(|entry| nearest(&entry.key, [key]).is_some());
+        if !self.has(key) && !is_misspelt {
             let message = format!("`{key}` is missing in `{}`", self.path);
             self.problems.add(&self.place, Diagnostic::error(message).help(help));
         }

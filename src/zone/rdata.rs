@@ -129,16 +129,22 @@ impl Context<'_> {
     fn ipv4(&self, word: Word) -> Result<Ipv4Addr, Problem> {
         let text = self.text(word);
         text.parse().map_err(|_| {
-            let help = text.parse::<Ipv6Addr>().ok().map(|_| "an IPv6 address needs the type AAAA".to_owned());
-            self.error(word, format!("`{text}` is not an IPv4 address"), help)
+            let help = match text.parse::<Ipv6Addr>() {
+                Ok(_) => "an IPv6 address needs the type AAAA",
+                Err(_) => "write four numbers from 0 to 255: `192.0.2.1`",
+            };
+            self.error(word, format!("`{text}` is not an IPv4 address"), Some(help.to_owned()))
         })
     }
 
     fn ipv6(&self, word: Word) -> Result<Ipv6Addr, Problem> {
         let text = self.text(word);
         text.parse().map_err(|_| {
-            let help = text.parse::<Ipv4Addr>().ok().map(|_| "an IPv4 address needs the type A".to_owned());
-            self.error(word, format!("`{text}` is not an IPv6 address"), help)
+            let help = match text.parse::<Ipv4Addr>() {
+                Ok(_) => "an IPv4 address needs the type A",
+                Err(_) => "write up to eight groups of hex digits: `2001:db8::1`",
+            };
+            self.error(word, format!("`{text}` is not an IPv6 address"), Some(help.to_owned()))
         })
     }
 

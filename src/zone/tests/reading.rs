@@ -84,7 +84,10 @@ fn rdata_becomes_wire_form() {
 fn what_is_wrong_with_a_record_is_said_with_its_place() {
     let long = "x".repeat(256);
     for (text, expected) in [
-        ("A 192.0.2.256", "z:1:7: error: `192.0.2.256` is not an IPv4 address"),
+        (
+            "A 192.0.2.256",
+            "z:1:7: error: `192.0.2.256` is not an IPv4 address (write four numbers from 0 to 255: `192.0.2.1`)",
+        ),
         ("A 2001:db8::1", "z:1:7: error: `2001:db8::1` is not an IPv4 address (an IPv6 address needs the type AAAA)"),
         ("AAAA 192.0.2.1", "z:1:10: error: `192.0.2.1` is not an IPv6 address (an IPv4 address needs the type A)"),
         ("A", "z:1:5: error: the A record lacks its address (A is written with: address)"),
