@@ -1,0 +1,99 @@
+//! The packet path allocates nothing, whatever is asked.
+#![expect(unsafe_code, reason = "an allocator that counts is one that implements GlobalAlloc")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::path::Path;
+
+use support::installation::{Load, Use, inputs, snapshot};
+use support::query::Query;
+use thalweg::answer::{Context, Estimate, Transport, answer, read};
+use thalweg::intake::Counts;
+use thalweg::wire::{MAX_STREAM, RecordType};
+
+/// The system's allocator, with a count for each thread.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: all calls go to the system's allocator as they came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises are those of the system's allocator.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from the system's allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.with(Cell::get);
+    work();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+#[test]
+fn no_query_costs_an_allocation() {
+    assert!(allocations(|| drop(vec![1; 10])) > 0, "the counter counts");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("thalweg.toml");
+    let inputs = inputs(&shipped).expect("the shipped example has no errors");
+    let counts = Counts::new();
+    for pressure in [0.1, 0.85, 1.2] {
+        let snapshot = snapshot(&inputs, |_| Load::Fresh(Use::Pressure(pressure)));
+        let mut queries: Vec<Vec<u8>> = Vec::new();
+        for zone in snapshot.zones.iter() {
+            for label in ["", "www.", "play.", "lobby.room.", "nobody.customers.", "nobody.", "mail.", "a.b.c."] {
+                for qtype in [
+                    RecordType::A,
+                    RecordType::AAAA,
+                    RecordType::MX,
+                    RecordType::NS,
+                    RecordType::SOA,
+                    RecordType::TXT,
+                    RecordType::ANY,
+                    RecordType::DS,
+                ] {
+                    let query = Query::new(&format!("{label}{}", zone.apex()), qtype);
+                    queries.push(query.message());
+                    for subnet in ["88.198.1.0/24", "2001:db8:1::/48", "0.0.0.0/0"] {
+                        queries.push(query.clone().with_subnet(subnet.parse().expect(subnet)).message());
+                    }
+                }
+            }
+        }
+        queries.push(Query::new("elsewhere.example.", RecordType::A).message());
+        queries.push(b"what is no message at all".to_vec());
+        let mut out = vec![0; MAX_STREAM];
+        for query in &queries {
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let context = Context {
+                    client: ([192, 0, 2, 53], 4711).into(),
+                    local: None,
+                    transport,
+                    now: 1_000_000,
+                    estimate: Estimate::default(),
+                };
+                let count = allocations(|| {
+                    let Some(query) = read(query) else { return };
+                    let (_, observation) = answer(&snapshot, &query, &context, &mut out, None);
+                    if let Some(observation) = &observation {
+                        counts.book(observation);
+                    }
+                });
+                assert_eq!(count, 0, "{query:?} over {transport:?}");
+            }
+        }
+    }
+}
