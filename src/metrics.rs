@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::geo::RegionId;
 use crate::intake::{Counts, Tally};
 use crate::load::history::Reading;
 use crate::pool::NodeId;
@@ -53,6 +54,7 @@ impl Collector for Readout {
         let snapshot = self.published.snapshot();
         self.traffic(&mut encoder)?;
         inputs(&mut encoder, &snapshot)?;
+        self.regions(&mut encoder, &snapshot)?;
         self.nodes(&mut encoder, &snapshot)
     }
 }
@@ -76,6 +78,21 @@ impl Readout {
             let value: u64 = totals.iter().map(|total| total.replies[code]).sum();
             if value > 0 {
                 let labels = [("rcode", Rcode(code as u16).mnemonic())];
+                ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn regions(&self, encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+        let help = "Steered answers to clients of the region";
+        let mut family = encoder.encode_descriptor("region_answers", help, None, MetricType::Counter)?;
+        for (index, region) in snapshot.geo.regions().iter().enumerate() {
+            let id = RegionId(index as u16);
+            let value: u64 = self.counts.iter().map(|counts| counts.answers_to(id)).sum();
+            // Of some 250 regions most have no clients; who has none yet is left out.
+            if value > 0 {
+                let labels = [("region", region.name.as_str())];
                 ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
             }
         }
@@ -138,5 +155,51 @@ fn metric(kind: MetricType, value: f64, encoder: MetricEncoder<'_>) -> fmt::Resu
     match kind {
         MetricType::Counter => ConstCounter::new(value).encode(encoder),
         _ => ConstGauge::new(value).encode(encoder),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::Observation;
+    use crate::geo::{Countries, Geo};
+    use crate::pool::PoolId;
+    use crate::snapshot::InputStatus;
+
+    #[test]
+    fn counts_of_all_writers_are_summed_and_named() {
+        let (geo, _) = Geo::compile(&[], Countries::embedded(), &[], &[], None);
+        let snapshot = Snapshot {
+            generation: 7,
+            zones: Arc::default(),
+            geo: Arc::new(geo),
+            fleet: Arc::default(),
+            tables: Arc::default(),
+            seed: 0,
+            inputs: InputStatus { reloads: 6, failures: 2, has_errors: true },
+        };
+        let writers = [Arc::new(Counts::new()), Arc::new(Counts::new())];
+        for writer in &writers {
+            let mut tally = Tally { received: 3, dropped: 1, ..Tally::default() };
+            tally.replied(Rcode::NXDOMAIN);
+            writer.add(&tally);
+            let nodes = [NodeId(0), NodeId(1)];
+            writer.book(&Observation { key: 0, region: RegionId(0), pool: PoolId(0), nodes: &nodes, ttl: 5 });
+        }
+        let text = Metrics::new(Arc::new(Published::new(snapshot)), writers.to_vec()).text().unwrap();
+        for line in [
+            "thalweg_messages_received_total 6",
+            "thalweg_messages_dropped_total 2",
+            "thalweg_replies_total{rcode=\"NXDOMAIN\"} 2",
+            "thalweg_answers_steered_total 2",
+            "thalweg_region_answers_total{region=\"unknown\"} 2",
+            "thalweg_generation 7.0",
+            "thalweg_reload_failures_total 2",
+            "thalweg_inputs_have_errors 1.0",
+        ] {
+            assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+        assert_eq!(writers[0].answers_of(NodeId(1)), 0.5, "an answer is shared by the nodes it names");
     }
 }

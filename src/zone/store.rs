@@ -184,16 +184,6 @@ impl Zone {
         hasher.finish()
     }
 
-    /// Octets on the heap.
-    pub fn memory(&self) -> usize {
-        self.owners.capacity()
-            + self.answers.capacity()
-            + self.nodes.capacity() * size_of::<Node>()
-            + self.rrsets.capacity() * size_of::<RrsetAt>()
-            + self.slots.capacity() * size_of::<Slot>()
-            + self.negative_soa.len()
-    }
-
     /// The node of a name in lower-case wire form.
     #[inline]
     pub(super) fn find(&self, hash: u32, name: &[u8]) -> Option<u32> {
