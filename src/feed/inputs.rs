@@ -12,8 +12,8 @@ use crate::diagnostic::{Diagnostic, Source};
 use crate::geo::{Countries, Database, Geo, Position, read_networks, read_rtt};
 use crate::name::Name;
 use crate::pool::{Family, ServiceId};
-use crate::snapshot::Zones;
-use crate::steer::{Assembly, Fleet};
+use crate::snapshot::{InputStatus, Snapshot, Zones};
+use crate::steer::{Assembly, Fleet, Tables};
 use crate::zone::{self, Steered, Zone};
 
 /// Everything that is read from disk, in the form that is served.
@@ -30,6 +30,21 @@ pub struct Inputs {
     pub guesses: BTreeMap<String, (String, Position)>,
     /// A hash of all that was read.
     pub fingerprint: u64,
+}
+
+impl Inputs {
+    /// Freezes them with the tables that steer what they hold.
+    pub fn snapshot(&self, generation: u64, tables: Tables, seed: u64, status: InputStatus) -> Snapshot {
+        Snapshot {
+            generation,
+            zones: Arc::clone(&self.zones),
+            geo: Arc::clone(&self.geo),
+            fleet: Arc::clone(&self.fleet),
+            tables: Arc::new(tables),
+            seed,
+            inputs: status,
+        }
+    }
 }
 
 /// The outcome of reading all inputs.

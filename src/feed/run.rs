@@ -18,7 +18,7 @@ use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::Event;
 use crate::load::history::{History, Reading};
 use crate::pool::NodeId;
-use crate::snapshot::{InputStatus, Published, Snapshot};
+use crate::snapshot::{InputStatus, Published};
 use crate::steer::{Controller, mix};
 
 /// Time between ticks of the steering (STEERING §3).
@@ -92,15 +92,7 @@ impl Feed {
         let seed = mix(0);
         let tables = controller.tick(0.0, &inputs.fleet, inputs.geo.regions().len(), &unread(&inputs), seed);
         let status = InputStatus { reloads: 0, failures: 0, has_errors: has_errors(&diagnostics) };
-        let first = Snapshot {
-            generation: 1,
-            zones: Arc::clone(&inputs.zones),
-            geo: Arc::clone(&inputs.geo),
-            fleet: Arc::clone(&inputs.fleet),
-            tables: Arc::new(tables),
-            seed,
-            inputs: status,
-        };
+        let first = inputs.snapshot(1, tables, seed, status);
         Ok(Self {
             options,
             inputs: Arc::new(inputs),
@@ -168,15 +160,7 @@ impl Feed {
         self.report_stale(&readings);
         let regions = self.inputs.geo.regions().len();
         let tables = self.controller.tick(now, &self.inputs.fleet, regions, &readings, self.seed);
-        self.published.publish(Snapshot {
-            generation: self.generation,
-            zones: Arc::clone(&self.inputs.zones),
-            geo: Arc::clone(&self.inputs.geo),
-            fleet: Arc::clone(&self.inputs.fleet),
-            tables: Arc::new(tables),
-            seed: self.seed,
-            inputs: self.status,
-        });
+        self.published.publish(self.inputs.snapshot(self.generation, tables, self.seed, self.status));
     }
 
     /// Logs which nodes' load went stale since the last tick, and whose is fresh again.

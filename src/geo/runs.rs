@@ -25,65 +25,32 @@ pub(super) trait Address: Copy + Ord {
     fn common_bits(self, other: Self) -> u8;
 }
 
-impl Address for u32 {
-    const ZERO: Self = 0;
+macro_rules! address {
+    ($($integer:ty),*) => {$(
+        impl Address for $integer {
+            const ZERO: Self = 0;
 
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
+            fn next(self) -> Option<Self> {
+                self.checked_add(1)
+            }
 
-    fn previous(self) -> Option<Self> {
-        self.checked_sub(1)
-    }
+            fn previous(self) -> Option<Self> {
+                self.checked_sub(1)
+            }
 
-    fn last_of(self, length: u8) -> Self {
-        self | Self::MAX.checked_shr(u32::from(length)).unwrap_or(0)
-    }
+            fn last_of(self, length: u8) -> Self {
+                self | Self::MAX.checked_shr(u32::from(length)).unwrap_or(0)
+            }
 
-    fn common_bits(self, other: Self) -> u8 {
-        (self ^ other).leading_zeros() as u8
-    }
+            fn common_bits(self, other: Self) -> u8 {
+                (self ^ other).leading_zeros() as u8
+            }
+        }
+    )*};
 }
 
-impl Address for u64 {
-    const ZERO: Self = 0;
-
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-
-    fn previous(self) -> Option<Self> {
-        self.checked_sub(1)
-    }
-
-    fn last_of(self, length: u8) -> Self {
-        self | Self::MAX.checked_shr(u32::from(length)).unwrap_or(0)
-    }
-
-    fn common_bits(self, other: Self) -> u8 {
-        (self ^ other).leading_zeros() as u8
-    }
-}
-
-impl Address for u128 {
-    const ZERO: Self = 0;
-
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-
-    fn previous(self) -> Option<Self> {
-        self.checked_sub(1)
-    }
-
-    fn last_of(self, length: u8) -> Self {
-        self | Self::MAX.checked_shr(u32::from(length)).unwrap_or(0)
-    }
-
-    fn common_bits(self, other: Self) -> u8 {
-        (self ^ other).leading_zeros() as u8
-    }
-}
+// Integers share no trait in the standard library that a function could ask for.
+address!(u32, u64, u128);
 
 /// Runs by rising start; the first starts at zero, and neighbours differ.
 #[derive(Debug, Clone)]

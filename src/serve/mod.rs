@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::answer::{Context, Estimate, Outcome, Transport, answer, read};
 use crate::intake::{Counts, Tally};
-use crate::snapshot::Published;
+use crate::snapshot::{Published, Snapshot};
 
 /// Answers messages one by one for the streams: takes the newest snapshot, counts, books.
 #[derive(Clone)]
@@ -39,34 +39,41 @@ impl Responder {
         out: &mut [u8],
     ) -> Option<usize> {
         let mut tally = Tally { received: 1, ..Tally::default() };
-        let length = self.answered(message, client, local, transport, out, &mut tally);
-        tally.dropped = u64::from(length.is_none());
+        let context = Context { client, local, transport, now: unix_milliseconds(), estimate: Estimate::default() };
+        let length = respond(&self.published.snapshot(), message, &context, &self.counts, &mut tally, out);
         self.counts.add(&tally);
         length
     }
+}
 
-    fn answered(
-        &self,
-        message: &[u8],
-        client: SocketAddr,
-        local: Option<IpAddr>,
-        transport: Transport,
-        out: &mut [u8],
-        tally: &mut Tally,
-    ) -> Option<usize> {
-        let query = read(message)?;
-        let snapshot = self.published.snapshot();
-        let context = Context { client, local, transport, now: unix_milliseconds(), estimate: Estimate::default() };
-        let (outcome, observation) = answer(&snapshot, &query, &context, out, None);
+/// Answers a message and counts it, whatever it came over: steered answers at once, the rest into `tally`.
+#[inline]
+fn respond(
+    snapshot: &Snapshot,
+    message: &[u8],
+    context: &Context,
+    counts: &Counts,
+    tally: &mut Tally,
+    out: &mut [u8],
+) -> Option<usize> {
+    let replied = read(message).and_then(|query| {
+        let (outcome, observation) = answer(snapshot, &query, context, out, None);
         if let Some(observation) = &observation {
-            self.counts.book(observation);
+            counts.book(observation);
         }
         match outcome {
-            Outcome::Reply { length, rcode } => {
-                tally.replied(rcode);
-                Some(length)
-            }
+            Outcome::Reply { length, rcode } => Some((length, rcode)),
             Outcome::Silence => None,
+        }
+    });
+    match replied {
+        Some((length, rcode)) => {
+            tally.replied(rcode);
+            Some(length)
+        }
+        None => {
+            tally.dropped += 1;
+            None
         }
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::datagram::{Batch, want_local_address};
-use super::unix_milliseconds;
-use crate::answer::{Context, Estimate, Outcome, Transport, answer, read};
+use super::{respond, unix_milliseconds};
+use crate::answer::{Context, Estimate, Transport};
 use crate::intake::{Counts, Tally};
 use crate::snapshot::Published;
 
@@ -110,10 +110,6 @@ fn work(socket: &UdpSocket, published: &Published, counts: &Counts, should_stop:
         let now = unix_milliseconds();
         let mut tally = Tally { received: received as u64, ..Tally::default() };
         batch.answer_each(|incoming, out| {
-            let Some(query) = read(incoming.message) else {
-                tally.dropped += 1;
-                return None;
-            };
             let context = Context {
                 client: incoming.client,
                 local: incoming.local,
@@ -121,20 +117,7 @@ fn work(socket: &UdpSocket, published: &Published, counts: &Counts, should_stop:
                 now,
                 estimate: Estimate::default(),
             };
-            let (outcome, observation) = answer(snapshot, &query, &context, out, None);
-            if let Some(observation) = &observation {
-                counts.book(observation);
-            }
-            match outcome {
-                Outcome::Reply { length, rcode } => {
-                    tally.replied(rcode);
-                    Some(length)
-                }
-                Outcome::Silence => {
-                    tally.dropped += 1;
-                    None
-                }
-            }
+            respond(snapshot, incoming.message, &context, counts, &mut tally, out)
         });
         tally.unsent = batch.send(socket);
         counts.add(&tally);

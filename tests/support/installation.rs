@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tempfile::TempDir;
 use thalweg::feed::inputs::{Inputs, Loaded, load};
@@ -125,13 +124,5 @@ pub(crate) fn snapshot(inputs: &Inputs, load: impl Fn(&str) -> Load) -> Snapshot
         inputs.fleet.nodes.iter().map(|known| load(&known.node.name).reading(&known.node)).collect();
     let (seed, regions) = (mix(0), inputs.geo.regions().len());
     let tables = Controller::default().tick(NOW, &inputs.fleet, regions, &readings, seed);
-    Snapshot {
-        generation: 1,
-        zones: Arc::clone(&inputs.zones),
-        geo: Arc::clone(&inputs.geo),
-        fleet: Arc::clone(&inputs.fleet),
-        tables: Arc::new(tables),
-        seed,
-        inputs: InputStatus::default(),
-    }
+    inputs.snapshot(1, tables, seed, InputStatus::default())
 }
