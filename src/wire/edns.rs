@@ -116,6 +116,8 @@ pub struct ExtendedError {
 impl ExtendedError {
     /// RFC 8914 §4.21.
     pub const NOT_AUTHORITATIVE: Self = Self { code: 20, text: "" };
+    /// No node of a pool has room (RFC 8914 §4.1: a code for what has none of its own).
+    pub const ALL_FULL: Self = Self { code: 0, text: "all nodes full: least loaded answered" };
 }
 
 /// Something of the OPT record, or of TSIG, does not parse: FORMERR.
