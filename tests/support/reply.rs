@@ -26,6 +26,11 @@ impl Reply {
             readable[at..at + 2].copy_from_slice(&65_001_u16.to_be_bytes());
         }
         let message = Message::from_vec(&readable).map_err(|error| format!("hickory-proto: {error}"))?;
+        let written = message.to_vec().map_err(|error| format!("hickory-proto cannot write it again: {error}"))?;
+        let again = Message::from_vec(&written).map_err(|error| format!("hickory-proto, again: {error}"))?;
+        if again != message {
+            return Err(format!("hickory-proto writes another meaning than it has read: {message:?}, then {again:?}"));
+        }
         let Some(&[_, _, high, low, ..]) = octets.first_chunk::<12>() else { return Err("no header".to_owned()) };
         if high & 0x78 == 0 && u16::from(message.metadata.response_code) & 0x0f != u16::from(low & 0x0f) {
             return Err("hickory-proto reads another response code".to_owned());
