@@ -11,6 +11,7 @@ use crate::geo::{Position, Prefix};
 use crate::name::Name;
 use crate::pool::{Bitrate, MAX_ANSWERS};
 
+use super::RateLimitMode;
 use super::address;
 use super::defaults;
 use super::table::Table;
@@ -42,6 +43,16 @@ pub(super) struct ServerTable {
     pub(super) workers: Option<Written<Option<u32>>>,
     pub(super) tcp_connections: Option<Written<u32>>,
     pub(super) tcp_idle: Option<Written<Duration>>,
+    pub(super) rate_limit: RateLimitTable,
+}
+
+/// `server.rate_limit`.
+#[derive(Default)]
+pub(super) struct RateLimitTable {
+    pub(super) mode: Option<Written<RateLimitMode>>,
+    pub(super) per_second: Option<Written<u32>>,
+    pub(super) slip: Option<Written<u32>>,
+    pub(super) exempt: Vec<Written<Prefix>>,
 }
 
 /// `server.tls` and `server.quic`; what is missing has been reported.
@@ -175,11 +186,27 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
         tcp_idle = tcp.value("idle", |item| value::duration(item, &(Duration::from_millis(100)..=HOUR)));
         tcp.finish();
     }
+    let rate_limit = table.table("rate_limit", "server.rate_limit").map(read_rate_limit).unwrap_or_default();
     table.finish();
-    ServerTable { dns, tls, quic, admin, workers, tcp_connections, tcp_idle }
+    ServerTable { dns, tls, quic, admin, workers, tcp_connections, tcp_idle, rate_limit }
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+fn read_rate_limit(mut table: Table<'_>) -> RateLimitTable {
+    let mode = table.word("mode", &["off", "log", "on"]).map(|word| {
+        word.map(|word| match word {
+            "off" => RateLimitMode::Off,
+            "log" => RateLimitMode::Log,
+            _ => RateLimitMode::On,
+        })
+    });
+    let per_second = table.value("per_second", |item| value::whole(item, &(1..=100_000)));
+    let slip = table.value("slip", |item| value::whole(item, &(0..=10)));
+    let exempt = table.list("exempt", value::prefix).map(|list| list.value).unwrap_or_default();
+    table.finish();
+    RateLimitTable { mode, per_second, slip, exempt }
+}
 
 fn read_secure(mut table: Table<'_>) -> SecureTable {
     table.require("listen", "write `listen = [\"0.0.0.0:853\", \"[::]:853\"]`");
