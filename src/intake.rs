@@ -130,14 +130,20 @@ pub enum Beyond {
     Sent,
     /// A truncated reply was sent in its place.
     Truncated,
+    /// A cookie to come back with was sent in its place (RFC 7873 §5.2.3).
+    BadCookie,
     /// Nothing was sent.
     Dropped,
 }
 
 impl Beyond {
     /// All of them, with the words for metrics.
-    pub const ALL: [(Self, &str); 3] =
-        [(Self::Sent, "sent"), (Self::Truncated, "truncated"), (Self::Dropped, "dropped")];
+    pub const ALL: [(Self, &str); 4] = [
+        (Self::Sent, "sent"),
+        (Self::Truncated, "truncated"),
+        (Self::BadCookie, "bad_cookie"),
+        (Self::Dropped, "dropped"),
+    ];
 }
 
 /// What answers are about, with the words for metrics.

@@ -181,6 +181,7 @@ mod tests {
     use crate::geo::{Countries, Geo};
     use crate::pool::PoolId;
     use crate::snapshot::InputStatus;
+    use crate::wire::Secrets;
 
     #[test]
     fn counts_of_all_writers_are_summed_and_named() {
@@ -193,6 +194,8 @@ mod tests {
             tables: Arc::default(),
             rate_limit: Arc::new(RateLimit { mode: RateLimitMode::Off, per_second: 1, slip: 2, exempt: Vec::new() }),
             seed: 0,
+            identity: Arc::default(),
+            cookies: Secrets::default(),
             inputs: InputStatus { reloads: 6, failures: 2, has_errors: true },
         };
         let writers = [Arc::new(Counts::new()), Arc::new(Counts::new())];

@@ -16,7 +16,7 @@ use thalweg::config::{RateLimit, RateLimitMode};
 use thalweg::intake::{Beyond, Counts, SUBJECT_KINDS, Tally};
 use thalweg::serve::rate_limit::Limiter;
 use thalweg::serve::respond;
-use thalweg::wire::{MAX_STREAM, RecordType};
+use thalweg::wire::{MAX_STREAM, RecordType, Secrets};
 
 /// The system's allocator, with a count for each thread.
 struct Counting;
@@ -58,7 +58,6 @@ fn no_query_costs_an_allocation() {
     limiter.prepare();
     for pressure in [0.1, 0.85, 1.2] {
         let mut snapshot = snapshot(&inputs, |_| Load::Fresh(Use::Pressure(pressure)));
-        // Answers within the rate come up here as well as those beyond it.
         let mut queries: Vec<Vec<u8>> = Vec::new();
         for zone in snapshot.zones.iter() {
             for label in ["", "www.", "play.", "lobby.room.", "nobody.customers.", "nobody.", "mail.", "a.b.c."] {
@@ -82,8 +81,13 @@ fn no_query_costs_an_allocation() {
         }
         queries.push(Query::new("elsewhere.example.", RecordType::A).message());
         queries.push(b"what is no message at all".to_vec());
+        let mut with_cookie = Query::new("www.live.example.", RecordType::A);
+        with_cookie.edns().options.push((10, b"a client".to_vec()));
+        queries.extend(vec![with_cookie.message(); 10]);
+        // A rate at which answers within it come up as well as those beyond.
         let limit = RateLimit { mode: RateLimitMode::On, per_second: 2, ..RateLimit::clone(&snapshot.rate_limit) };
         snapshot.rate_limit = Arc::new(limit);
+        snapshot.cookies = Secrets::new([[7; 16]]);
         let mut out = vec![0; MAX_STREAM];
         for query in &queries {
             for transport in [Transport::Udp, Transport::Tcp] {
@@ -92,6 +96,7 @@ fn no_query_costs_an_allocation() {
                     local: None,
                     transport,
                     now: 1_000_000,
+                    idle: None,
                     estimate: Estimate::default(),
                 };
                 let limiter = (transport == Transport::Udp).then_some(&mut limiter);

@@ -58,7 +58,13 @@ struct Flood {
     /// Replies with records, or the errors that were asked for.
     whole: usize,
     truncated: usize,
+    bad_cookies: usize,
+    /// The server's cookie in the last of them.
+    cookie: Vec<u8>,
 }
+
+/// A client's cookie.
+const COOKIE: &[u8] = b"a client";
 
 /// Sends queries from one address, and waits until all are dealt with.
 fn flood(server: SocketAddr, client: Ipv4Addr, queries: impl IntoIterator<Item = Query>) -> Flood {
@@ -86,7 +92,14 @@ fn flood(server: SocketAddr, client: Ipv4Addr, queries: impl IntoIterator<Item =
         let is_truncated = reply.lines[0].split(' ').any(|word| word == "tc");
         let has_records = reply.lines.iter().any(|line| line.starts_with("answer") || line.starts_with("authority"));
         assert!(!(is_truncated && has_records), "{:?}", reply.lines);
-        *(if is_truncated { &mut flood.truncated } else { &mut flood.whole }) += 1;
+        if reply.lines[0].starts_with("BADCOOKIE") {
+            assert!(!has_records, "{:?}", reply.lines);
+            flood.bad_cookies += 1;
+            let at = octets.windows(COOKIE.len()).position(|window| window == COOKIE).expect("the client's is echoed");
+            flood.cookie = octets[at + COOKIE.len()..length].to_vec();
+        } else {
+            *(if is_truncated { &mut flood.truncated } else { &mut flood.whole }) += 1;
+        }
     }
 }
 
@@ -140,6 +153,27 @@ fn tcp_answers(server: SocketAddr, count: usize) -> usize {
         answered += usize::from(reply.lines.iter().any(|line| line.starts_with("answer")));
     }
     answered
+}
+
+#[test]
+fn who_sends_a_cookie_gets_one_to_come_back_with_and_is_not_limited_then() {
+    let (_installation, served) = served("on");
+    let server = served.dns();
+    let with_cookie = |server_cookie: &[u8]| {
+        let mut query = large();
+        query.edns().options.push((10, [COOKIE, server_cookie].concat()));
+        query
+    };
+    let first = flood(server, VICTIM, vec![with_cookie(&[]); FLOOD]);
+    assert_eq!((first.truncated, first.bad_cookies), (0, (FLOOD - first.whole) / 2), "{first:?}");
+    assert_eq!(metric(&served, "answer", "bad_cookie"), first.bad_cookies);
+    assert!(first.replied_octets < first.asked_octets, "{first:?}");
+
+    let known = flood(server, VICTIM, vec![with_cookie(&first.cookie); FLOOD]);
+    assert_eq!(known.whole, FLOOD, "a cookie of this server for this address");
+    // RFC 7873 §5.2.4: another's counts as none.
+    let stolen = flood(server, NEIGHBOUR, vec![with_cookie(&first.cookie); FLOOD]);
+    assert_eq!((stolen.whole, stolen.bad_cookies), (0, FLOOD / 2));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::geo::{Position, Prefix};
 use crate::name::Name;
 use crate::pool::{Bitrate, MAX_ANSWERS};
+use crate::wire::MAX_NSID;
 
 use super::RateLimitMode;
 use super::address;
@@ -44,6 +45,10 @@ pub(super) struct ServerTable {
     pub(super) tcp_connections: Option<Written<u32>>,
     pub(super) tcp_idle: Option<Written<Duration>>,
     pub(super) rate_limit: RateLimitTable,
+    pub(super) identity: Option<Written<String>>,
+    pub(super) version: Option<Written<String>>,
+    pub(super) nsid: Option<Written<String>>,
+    pub(super) cookie_secrets: Option<Written<PathBuf>>,
 }
 
 /// `server.rate_limit`.
@@ -187,10 +192,29 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
         tcp.finish();
     }
     let rate_limit = table.table("rate_limit", "server.rate_limit").map(read_rate_limit).unwrap_or_default();
+    let identity = table.value("identity", |item| value::short_text(item, MAX_STRING));
+    let version = table.value("version", |item| value::short_text(item, MAX_STRING));
+    let nsid = table.value("nsid", |item| value::short_text(item, MAX_NSID));
+    let cookie_secrets = table.value("cookie_secrets", value::path);
     table.finish();
-    ServerTable { dns, tls, quic, admin, workers, tcp_connections, tcp_idle, rate_limit }
+    ServerTable {
+        dns,
+        tls,
+        quic,
+        admin,
+        workers,
+        tcp_connections,
+        tcp_idle,
+        rate_limit,
+        identity,
+        version,
+        nsid,
+        cookie_secrets,
+    }
 }
 
+/// Octets of a string of a TXT record (RFC 1035 §3.3).
+const MAX_STRING: usize = 255;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn read_rate_limit(mut table: Table<'_>) -> RateLimitTable {

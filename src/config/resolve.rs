@@ -42,7 +42,20 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
 }
 
 fn resolve_server(table: ServerTable) -> Server {
-    let ServerTable { dns, tls, quic, admin, workers, tcp_connections, tcp_idle, rate_limit } = table;
+    let ServerTable {
+        dns,
+        tls,
+        quic,
+        admin,
+        workers,
+        tcp_connections,
+        tcp_idle,
+        rate_limit,
+        identity,
+        version,
+        nsid,
+        cookie_secrets,
+    } = table;
     let workers = match workers.map(|workers| workers.value) {
         None => defaults::WORKERS,
         Some(None) => Workers::Auto,
@@ -59,6 +72,10 @@ fn resolve_server(table: ServerTable) -> Server {
             idle: tcp_idle.map_or(defaults::TCP.idle, |idle| idle.value),
         },
         rate_limit: Arc::new(resolve_rate_limit(rate_limit)),
+        identity,
+        version,
+        nsid,
+        cookie_secrets,
     }
 }
 

@@ -9,13 +9,14 @@ pub mod stream;
 mod tls;
 pub mod udp;
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rate_limit::{Limiter, Verdict};
-
-use crate::answer::{Context, Estimate, Outcome, Subject, SubjectKind, Transport, answer, read, truncated};
+use self::rate_limit::{Limiter, Verdict};
+use self::scratch::Path;
+use crate::answer::{
+    Context, Estimate, Outcome, Subject, SubjectKind, answer, bad_cookie, has_valid_cookie, read, truncated,
+};
 use crate::config::RateLimitMode;
 use crate::intake::{Beyond, Counts, Tally};
 use crate::snapshot::{Published, Snapshot};
@@ -35,16 +36,11 @@ impl Responder {
     }
 
     /// Answers a message into `out` and returns the reply's length; none if there is nothing to send.
-    pub fn respond(
-        &self,
-        message: &[u8],
-        client: SocketAddr,
-        local: Option<IpAddr>,
-        transport: Transport,
-        out: &mut [u8],
-    ) -> Option<usize> {
+    fn respond(&self, message: &[u8], path: Path, out: &mut [u8]) -> Option<usize> {
         let mut tally = Tally { received: 1, ..Tally::default() };
-        let context = Context { client, local, transport, now: unix_milliseconds(), estimate: Estimate::default() };
+        let Path { client, local, transport, idle } = path;
+        let now = unix_milliseconds();
+        let context = Context { client, local, transport, now, idle, estimate: Estimate::default() };
         let length = respond(&self.published.snapshot(), message, &context, None, &self.counts, &mut tally, out);
         self.counts.add(&tally);
         length
@@ -104,6 +100,10 @@ fn limit(
     counts: &Counts,
     out: &mut [u8],
 ) -> Sent {
+    // RFC 7873 §5.2.5: who has a cookie of ours is no forger. Its answers are nobody's debt either.
+    if has_valid_cookie(snapshot, query, context) {
+        return Sent::Whole;
+    }
     let (limit, client) = (&*snapshot.rate_limit, context.client.ip());
     let verdict = limiter.judge(limit, subject, client, context.now);
     if verdict == Verdict::Within {
@@ -111,10 +111,15 @@ fn limit(
     }
     let (beyond, sent) = match (limit.mode, verdict) {
         (RateLimitMode::On, Verdict::Drop) => (Beyond::Dropped, Sent::Nothing),
-        // TCP would bring nobody anything but the same error, which is short as it is.
+        // Neither TCP nor a cookie would bring anything but the same error, which is short as it is.
         (RateLimitMode::On, Verdict::Slip) if subject.kind != SubjectKind::Error => {
-            match truncated(query, context, out) {
-                Outcome::Reply { length, rcode, .. } => (Beyond::Truncated, Sent::Short(length, rcode)),
+            // RFC 7873 §5.2.3: who knows of cookies comes back with one, which is cheaper than TCP.
+            let (beyond, outcome) = match bad_cookie(snapshot, query, context, out) {
+                Some(outcome) => (Beyond::BadCookie, outcome),
+                None => (Beyond::Truncated, truncated(snapshot, query, context, out)),
+            };
+            match outcome {
+                Outcome::Reply { length, rcode, .. } => (beyond, Sent::Short(length, rcode)),
                 Outcome::Silence => (Beyond::Dropped, Sent::Nothing),
             }
         }

@@ -142,6 +142,7 @@ fn work(socket: &UdpSocket, published: &Published, counts: &Counts, limiter: &mu
                 local: incoming.local,
                 transport: Transport::Udp,
                 now,
+                idle: None,
                 estimate: Estimate::default(),
             };
             let limiter = is_limiting.then_some(&mut *limiter);
