@@ -271,6 +271,9 @@ impl<'s> Resolution<'s, '_> {
         let decision = pick(&snapshot.tables, service, family, located.region, &key, slot, snapshot.seed);
         let records = Records::Addresses { family, nodes: decision.nodes, book: &snapshot.fleet.book };
         self.reply.answer.push(Item { ttl: Some(decision.ttl), ..Item::required(owner, records) });
+        if decision.is_overfull {
+            self.reply.options.error = Some(ExtendedError::ALL_FULL);
+        }
         // RFC 7871 §7.2.1: the answer depends on the key's network, and on nothing if the client's is not known.
         self.reply.options.scope = network.map_or(0, |network| key.scope(network));
 

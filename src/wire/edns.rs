@@ -6,7 +6,8 @@ use arrayvec::ArrayVec;
 
 use super::cookie::{Cookie, ServerCookie};
 use super::subnet::Subnet;
-use super::{MAX_UDP, MIN_UDP, Rcode};
+use super::{HEADER, MAX_UDP, MIN_UDP, Rcode};
+use crate::name::MAX_NAME;
 
 /// Octets of an OPT record without options: root, type, class, TTL, length.
 const OPT_FIXED: usize = 11;
@@ -36,6 +37,7 @@ const MAX_OPT: usize = OPT_FIXED
     + (4 + 2)
     + (4 + 2 + MAX_ERROR_TEXT)
     + (4 + 6);
+const _: () = assert!(HEADER + MAX_NAME + 4 + MAX_OPT <= MIN_UDP, "the longest question and OPT fit into any reply");
 /// Replies on encrypted transports are padded to multiples of this (RFC 8467 §4.1).
 const PADDED_BLOCK: usize = 468;
 
@@ -114,6 +116,8 @@ pub struct ExtendedError {
 impl ExtendedError {
     /// RFC 8914 §4.21.
     pub const NOT_AUTHORITATIVE: Self = Self { code: 20, text: "" };
+    /// No node of a pool has room (RFC 8914 §4.1: a code for what has none of its own).
+    pub const ALL_FULL: Self = Self { code: 0, text: "all nodes full: least loaded answered" };
 }
 
 /// Something of the OPT record, or of TSIG, does not parse: FORMERR.
@@ -256,9 +260,7 @@ impl Opt {
 
 #[cfg(test)]
 mod tests {
-    use super::super::HEADER;
     use super::*;
-    use crate::name::MAX_NAME;
 
     fn read(data: &[u8]) -> Result<Edns<'_>, Malformed> {
         let mut edns = Edns::without_options(1232, [0; 4]);
@@ -289,8 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn all_options_at_their_longest_fit_with_the_longest_question_into_512_octets() {
-        assert!(HEADER + MAX_NAME + 4 + MAX_OPT <= MIN_UDP, "{MAX_OPT}");
+    fn all_options_at_their_longest_have_room() {
         let subnet = [&[0, 8, 0, 20, 0, 2, 128, 0][..], &[255; 16]].concat();
         let cookie = [&[0, 10, 0, 40][..], &[1; 40]].concat();
         let data = [subnet, cookie].concat();
