@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::config::RateLimit;
 use crate::geo::Geo;
 use crate::name::{LookupName, MAX_LABELS, SuffixHashes, hash_wire};
 use crate::steer::{Fleet, Tables};
@@ -23,6 +24,8 @@ pub struct Snapshot {
     pub fleet: Arc<Fleet>,
     /// How it is steered.
     pub tables: Arc<Tables>,
+    /// The limit of answers over UDP.
+    pub rate_limit: Arc<RateLimit>,
     /// Makes this installation's hashes its own; equal on all its nameservers.
     pub seed: u64,
     /// Who this server says it is.

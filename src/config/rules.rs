@@ -109,6 +109,7 @@ fn check_listeners(server: &ServerTable, problems: &Problems) {
         workers: _,
         tcp_connections: _,
         tcp_idle: _,
+        rate_limit: _,
         identity: _,
         version: _,
         nsid: _,

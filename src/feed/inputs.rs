@@ -54,6 +54,7 @@ impl Inputs {
             geo: Arc::clone(&self.geo),
             fleet: Arc::clone(&self.fleet),
             tables: Arc::new(tables),
+            rate_limit: Arc::clone(&self.config.server.rate_limit),
             seed,
             identity: Arc::clone(&self.identity),
             cookies: self.cookies.clone().unwrap_or(drawn),
