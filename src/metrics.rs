@@ -165,6 +165,7 @@ mod tests {
     use crate::geo::{Countries, Geo};
     use crate::pool::PoolId;
     use crate::snapshot::InputStatus;
+    use crate::wire::Secrets;
 
     #[test]
     fn counts_of_all_writers_are_summed_and_named() {
@@ -176,6 +177,8 @@ mod tests {
             fleet: Arc::default(),
             tables: Arc::default(),
             seed: 0,
+            identity: Arc::default(),
+            cookies: Secrets::default(),
             inputs: InputStatus { reloads: 6, failures: 2, has_errors: true },
         };
         let writers = [Arc::new(Counts::new()), Arc::new(Counts::new())];

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use crate::geo::Geo;
 use crate::name::{LookupName, MAX_LABELS, SuffixHashes, hash_wire};
 use crate::steer::{Fleet, Tables};
+use crate::wire::{Identity, Secrets};
 use crate::zone::Zone;
 
 /// Everything an answer depends on.
@@ -24,6 +25,10 @@ pub struct Snapshot {
     pub tables: Arc<Tables>,
     /// Makes this installation's hashes its own; equal on all its nameservers.
     pub seed: u64,
+    /// Who this server says it is.
+    pub identity: Arc<Identity>,
+    /// What DNS cookies are made by.
+    pub cookies: Secrets,
     /// How the last reading of the inputs went.
     pub inputs: InputStatus,
 }

@@ -83,6 +83,7 @@ fn no_query_costs_an_allocation() {
                     local: None,
                     transport,
                     now: 1_000_000,
+                    idle: None,
                     estimate: Estimate::default(),
                 };
                 let count = allocations(|| {

@@ -113,7 +113,8 @@ fn ask_engine(
     client: SocketAddr,
     transport: Transport,
 ) -> Result<Option<Vec<u8>>, String> {
-    let context = Context { client, local: None, transport, now: NOW, estimate: Estimate::default() };
+    let idle = (transport == Transport::Tcp).then(|| stream::Limits::default().idle);
+    let context = Context { client, local: None, transport, now: NOW, idle, estimate: Estimate::default() };
     let ask = |reasons: Option<&mut Reasons>| {
         let mut out = vec![0; 65_535];
         let (outcome, _) = answer(snapshot, &read(message)?, &context, &mut out, reasons);

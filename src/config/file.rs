@@ -10,6 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::geo::{Position, Prefix};
 use crate::name::Name;
 use crate::pool::{Bitrate, MAX_ANSWERS};
+use crate::wire::MAX_NSID;
 
 use super::address;
 use super::defaults;
@@ -42,6 +43,10 @@ pub(super) struct ServerTable {
     pub(super) workers: Option<Written<Option<u32>>>,
     pub(super) tcp_connections: Option<Written<u32>>,
     pub(super) tcp_idle: Option<Written<Duration>>,
+    pub(super) identity: Option<Written<String>>,
+    pub(super) version: Option<Written<String>>,
+    pub(super) nsid: Option<Written<String>>,
+    pub(super) cookie_secrets: Option<Written<PathBuf>>,
 }
 
 /// `server.tls` and `server.quic`; what is missing has been reported.
@@ -175,10 +180,16 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
         tcp_idle = tcp.value("idle", |item| value::duration(item, &(Duration::from_millis(100)..=HOUR)));
         tcp.finish();
     }
+    let identity = table.value("identity", |item| value::short_text(item, MAX_STRING));
+    let version = table.value("version", |item| value::short_text(item, MAX_STRING));
+    let nsid = table.value("nsid", |item| value::short_text(item, MAX_NSID));
+    let cookie_secrets = table.value("cookie_secrets", value::path);
     table.finish();
-    ServerTable { dns, tls, quic, admin, workers, tcp_connections, tcp_idle }
+    ServerTable { dns, tls, quic, admin, workers, tcp_connections, tcp_idle, identity, version, nsid, cookie_secrets }
 }
 
+/// Octets of a string of a TXT record (RFC 1035 §3.3).
+const MAX_STRING: usize = 255;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn read_secure(mut table: Table<'_>) -> SecureTable {

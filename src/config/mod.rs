@@ -63,6 +63,14 @@ pub struct Server {
     pub workers: Workers,
     /// Limits of TCP.
     pub tcp: TcpLimits,
+    /// What `id.server` and `hostname.bind` are answered with; refused if there is none.
+    pub identity: Option<Written<String>>,
+    /// What `version.bind` and `version.server` are answered with; refused if there is none.
+    pub version: Option<Written<String>>,
+    /// What NSID is answered with (RFC 5001).
+    pub nsid: Option<Written<String>>,
+    /// The file of the secrets of DNS cookies, as written; drawn at random if there is none.
+    pub cookie_secrets: Option<Written<PathBuf>>,
 }
 
 /// Listeners with a certificate.

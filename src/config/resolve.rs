@@ -41,7 +41,19 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
 }
 
 fn resolve_server(table: ServerTable) -> Server {
-    let ServerTable { dns, tls, quic, admin, workers, tcp_connections, tcp_idle } = table;
+    let ServerTable {
+        dns,
+        tls,
+        quic,
+        admin,
+        workers,
+        tcp_connections,
+        tcp_idle,
+        identity,
+        version,
+        nsid,
+        cookie_secrets,
+    } = table;
     let workers = match workers.map(|workers| workers.value) {
         None => defaults::WORKERS,
         Some(None) => Workers::Auto,
@@ -57,6 +69,10 @@ fn resolve_server(table: ServerTable) -> Server {
             connections: tcp_connections.map_or(defaults::TCP.connections, |count| count.value as usize),
             idle: tcp_idle.map_or(defaults::TCP.idle, |idle| idle.value),
         },
+        identity,
+        version,
+        nsid,
+        cookie_secrets,
     }
 }
 

@@ -8,11 +8,11 @@ pub mod stream;
 mod tls;
 pub mod udp;
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::answer::{Context, Estimate, Outcome, Transport, answer, read};
+use self::scratch::Path;
+use crate::answer::{Context, Estimate, Outcome, answer, read};
 use crate::intake::{Counts, Tally};
 use crate::snapshot::{Published, Snapshot};
 
@@ -30,16 +30,11 @@ impl Responder {
     }
 
     /// Answers a message into `out` and returns the reply's length; none if there is nothing to send.
-    pub fn respond(
-        &self,
-        message: &[u8],
-        client: SocketAddr,
-        local: Option<IpAddr>,
-        transport: Transport,
-        out: &mut [u8],
-    ) -> Option<usize> {
+    fn respond(&self, message: &[u8], path: Path, out: &mut [u8]) -> Option<usize> {
         let mut tally = Tally { received: 1, ..Tally::default() };
-        let context = Context { client, local, transport, now: unix_milliseconds(), estimate: Estimate::default() };
+        let Path { client, local, transport, idle } = path;
+        let now = unix_milliseconds();
+        let context = Context { client, local, transport, now, idle, estimate: Estimate::default() };
         let length = respond(&self.published.snapshot(), message, &context, &self.counts, &mut tally, out);
         self.counts.add(&tally);
         length
@@ -62,7 +57,7 @@ fn respond(
             counts.book(observation);
         }
         match outcome {
-            Outcome::Reply { length, rcode } => Some((length, rcode)),
+            Outcome::Reply { length, rcode, .. } => Some((length, rcode)),
             Outcome::Silence => None,
         }
     });

@@ -115,6 +115,7 @@ fn work(socket: &UdpSocket, published: &Published, counts: &Counts, should_stop:
                 local: incoming.local,
                 transport: Transport::Udp,
                 now,
+                idle: None,
                 estimate: Estimate::default(),
             };
             respond(snapshot, incoming.message, &context, counts, &mut tally, out)

@@ -30,7 +30,14 @@ pub(crate) fn query(message: &[u8]) {
     };
     let client = SocketAddr::from(([84, 128, 0, 1], 5300));
     for (transport, limit) in [(Transport::Udp, udp_limit(&query)), (Transport::Tcp, MAX_STREAM)] {
-        let context = Context { client, local: None, transport, now: 1_800_000_000_000, estimate: Estimate::default() };
+        let context = Context {
+            client,
+            local: None,
+            transport,
+            now: 1_800_000_000_000,
+            idle: None,
+            estimate: Estimate::default(),
+        };
         let (mut plain, mut explained) = (vec![0; MAX_STREAM], vec![0; MAX_STREAM]);
         let (outcome, observation) = answer(snapshot, &query, &context, &mut plain, None);
         let with_reasons = answer(snapshot, &query, &context, &mut explained, Some(&mut Reasons::default()));
