@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::include::Includes;
 use super::stamps::Stamps;
 use crate::config::{self, Config, Written};
 use crate::diagnostic::{Diagnostic, Source};
@@ -14,7 +15,7 @@ use crate::name::Name;
 use crate::pool::{Family, ServiceId};
 use crate::snapshot::{InputStatus, Snapshot, Zones};
 use crate::steer::{Assembly, Fleet, Tables};
-use crate::zone::{self, Steered, Zone};
+use crate::zone::{self, Inclusion, Steered, Zone};
 
 /// Everything that is read from disk, in the form that is served.
 pub struct Inputs {
@@ -69,6 +70,8 @@ pub fn load(file: &Path, environment: &[(String, String)], previous: Option<&Inp
 struct Loader {
     /// Relative paths start here.
     directory: PathBuf,
+    /// Zone files include none from outside it.
+    zone_directory: PathBuf,
     diagnostics: Vec<Diagnostic>,
     watched: Stamps,
     hasher: DefaultHasher,
@@ -89,7 +92,14 @@ impl Loader {
         let directory = file.parent().unwrap_or(Path::new("")).to_owned();
         let mut watched = Stamps::default();
         watched.take(file);
-        Self { directory, diagnostics: Vec::new(), watched, hasher: DefaultHasher::new(), is_blocked: false }
+        Self {
+            zone_directory: directory.clone(),
+            directory,
+            diagnostics: Vec::new(),
+            watched,
+            hasher: DefaultHasher::new(),
+            is_blocked: false,
+        }
     }
 
     fn load(&mut self, file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Option<Inputs> {
@@ -132,6 +142,7 @@ impl Loader {
         let mut files: BTreeMap<Name, PathBuf> = BTreeMap::new();
         let directory = self.directory.join(&config.zones.directory.value);
         self.watched.take(&directory);
+        self.zone_directory.clone_from(&directory);
         match std::fs::read_dir(&directory) {
             Ok(entries) => {
                 for entry in entries {
@@ -202,11 +213,14 @@ impl Loader {
 
     fn read_zone(&mut self, origin: Name, path: &Path) -> ZoneText {
         self.watched.take(path);
-        let Some(source) = self.read_text(path) else {
+        let Some(octets) = self.read_octets(path) else {
             let source = Source::new(shown(path), "");
             return ZoneText { origin, source, records: None };
         };
-        let (records, diagnostics) = zone::read(&source, &origin);
+        let source = Source::new(shown(path), zone::text_of(octets));
+        let mut includes = Includes::new(&self.zone_directory, path, &source);
+        let mut open = |inclusion: &Inclusion<'_>| includes.open(inclusion, &mut self.watched, &mut self.hasher);
+        let (records, diagnostics) = zone::read(&source, &origin, &mut open);
         let is_sound = !crate::diagnostic::has_errors(&diagnostics);
         self.diagnostics.extend(diagnostics);
         ZoneText { origin, source, records: is_sound.then_some(records) }
@@ -372,17 +386,18 @@ impl Loader {
         self.read_text(&path)
     }
 
-    fn read_text(&mut self, path: &Path) -> Option<Source> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                self.diagnostics.push(Diagnostic::error(format!("cannot be read: {error}")).in_file(shown(path)));
-                return None;
-            }
-        };
+    fn read_octets(&mut self, path: &Path) -> Option<Vec<u8>> {
+        let octets = std::fs::read(path).map_err(|error| {
+            self.diagnostics.push(Diagnostic::error(format!("cannot be read: {error}")).in_file(shown(path)));
+        });
+        let octets = octets.ok()?;
         // The path too: the name of a file is that of its zone.
-        (path, &bytes).hash(&mut self.hasher);
-        match String::from_utf8(bytes) {
+        (path, &octets).hash(&mut self.hasher);
+        Some(octets)
+    }
+
+    fn read_text(&mut self, path: &Path) -> Option<Source> {
+        match String::from_utf8(self.read_octets(path)?) {
             Ok(text) => Some(Source::new(shown(path), text)),
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
@@ -390,7 +405,7 @@ impl Loader {
                 self.diagnostics.push(
                     Diagnostic::error(format!("is not UTF-8: see octet {valid}, on line {line}"))
                         .in_file(shown(path))
-                        .help("write octets above 127 as \\DDD in zone files, and save other files as UTF-8"),
+                        .help("save it as UTF-8"),
                 );
                 None
             }
@@ -418,6 +433,6 @@ fn values<T: Clone>(written: &[Written<T>]) -> Vec<T> {
     written.iter().map(|each| each.value.clone()).collect()
 }
 
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     path.display().to_string()
 }

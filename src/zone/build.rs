@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use super::Steered;
 use super::check::{self, Findings, Owner, SteeredOwner};
 use super::layout;
-use super::read::Records;
+use super::records::Records;
 use super::store::{self, NONE, Node, RrsetAt, Slot, Steering, Zone};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::name::{self, MAX_LABELS};

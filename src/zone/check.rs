@@ -2,7 +2,8 @@
 
 use super::Steered;
 use super::layout;
-use super::read::{MAX_PROBLEMS, Records};
+use super::read::MAX_PROBLEMS;
+use super::records::Records;
 use super::store::{NONE, Zone};
 use crate::diagnostic::Diagnostic;
 use crate::name::{LookupName, Name, Printed};
@@ -33,7 +34,7 @@ impl<'r> Findings<'r> {
     }
 
     pub(super) fn of_zone(&mut self, diagnostic: Diagnostic) {
-        self.found.push((0, diagnostic.in_file(self.records.source.name.clone())));
+        self.found.push((0, diagnostic.in_file(self.records.texts.first().name.clone())));
     }
 }
 

@@ -76,7 +76,18 @@ impl<'s> Lexer<'s> {
                         return is_whole;
                     }
                 }
-                b' ' | b'\t' | b'\r' => self.at += 1,
+                b' ' | b'\t' => self.at += 1,
+                b'\r' => {
+                    self.at += 1;
+                    // One alone ends a line to some programs and is blank space to others.
+                    if self.peek().is_some_and(|next| next != b'\n') && is_whole {
+                        problems.push(
+                            self.error("a carriage return without a line feed", start..self.at)
+                                .help("end lines with a line feed, or with both"),
+                        );
+                        is_whole = false;
+                    }
+                }
                 b';' => self.skip_line(),
                 b'(' => {
                     opened.push(start);
@@ -97,6 +108,9 @@ impl<'s> Lexer<'s> {
                         );
                         self.go_back(start, words);
                         return false;
+                    }
+                    if self.source.text.as_bytes()[start..self.at].contains(&b'\n') {
+                        problems.push(self.long_string(start));
                     }
                     words.push(Word { start, end: self.at, is_quoted: true });
                 }
@@ -167,6 +181,13 @@ impl<'s> Lexer<'s> {
         self.source.text.as_bytes().get(self.at).copied()
     }
 
+    /// RFC 1035 §5.1 lets a string go over lines, but mostly its quote has been forgotten.
+    fn long_string(&self, start: usize) -> Diagnostic {
+        Diagnostic::warning("a quoted string goes over several lines")
+            .at(self.source, start..start + 1)
+            .help("is its closing quote missing? the ends of lines in it are part of the string")
+    }
+
     fn error(&self, message: &str, span: Range<usize>) -> Diagnostic {
         Diagnostic::error(message).at(self.source, span)
     }
@@ -215,7 +236,6 @@ mod tests {
             ("a(A(1\n)2)3\n", &["a|A|1|2|3"]),
             ("(a\n A) b", &["a|A|b"]),
             ("a TXT \"x y\" \"(;\"\n", &["a|TXT|\"x y\"|\"(;\""]),
-            ("a \"x\ny\" z\nb", &["a|\"x\ny\"|z", "b"]),
             ("a \"\\\"\" \"\"\"b\"\n", &["a|\"\\\"\"|\"\"|\"b\""]),
             ("a\\ b\\;\\(c \\\"\n", &["a\\ b\\;\\(c|\\\""]),
             ("a\\\nb\n", &["a\\", "b"]),
@@ -244,6 +264,17 @@ mod tests {
                 "a \"b\\\"",
                 &["!a"],
                 "z:1:3: error: a quoted string has no end (close it with `\"`; write a quote inside it as `\\\"`)",
+            ),
+            (
+                "a \"x\ny\" z\nb",
+                &["a|\"x\ny\"|z", "b"],
+                "z:1:3: warning: a quoted string goes over several lines \
+                 (is its closing quote missing? the ends of lines in it are part of the string)",
+            ),
+            (
+                "a\rA 1\rb\r\nc\r",
+                &["!a|A|1|b", "c"],
+                "z:1:2: error: a carriage return without a line feed (end lines with a line feed, or with both)",
             ),
         ] {
             let expected = entries.iter().map(ToString::to_string).collect();

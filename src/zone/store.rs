@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::read::name_at;
+use super::records::name_at;
 use crate::name::Name;
 use crate::pool::{Family, ServiceId};
 use crate::wire::RecordType;

@@ -65,7 +65,8 @@ fn hickory_reads_every_ready_record_as_it_was_written() {
 #[test]
 fn the_shipped_zone_has_no_findings() {
     let zone = build(SHIPPED, &[]);
-    let (records, problems) = read(&Source::new("live.example.zone", SHIPPED), &name("live.example."));
+    let (records, problems) =
+        read(&Source::new("live.example.zone", SHIPPED), &name("live.example."), &mut super::no_files);
     let (_, findings) = super::Zone::build(&records, &[super::steered("play.live.example.", 0, true, true)]);
     assert_eq!(lines(&[problems, findings].concat()), [""; 0]);
     assert!(zone.nodes.iter().any(|node| node.cut != NONE) && zone.nodes.iter().any(|node| node.wildcard != NONE));
@@ -112,7 +113,7 @@ fn bind_reads_the_same_records_from_the_shipped_zone() {
         .output()
         .expect("named-compilezone of BIND's utilities is needed for this test");
     assert!(output.status.success(), "{output:?}");
-    let (records, _) = read(&Source::new("live.example.zone", SHIPPED), &name("live.example."));
+    let (records, _) = read(&Source::new("live.example.zone", SHIPPED), &name("live.example."), &mut super::no_files);
     let ours: BTreeSet<Plain> = records
         .iter()
         .map(|record| (record.owner.to_vec(), record.rtype.0, record.ttl, record.rdata.to_vec()))
