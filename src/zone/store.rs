@@ -172,6 +172,12 @@ impl Zone {
         self.nodes.len() - 1
     }
 
+    /// All that the zone file says: owner names in lower-case wire form, in canonical order, with their RRsets.
+    pub fn rrsets(&self) -> impl Iterator<Item = (&[u8], Rrset<'_>)> {
+        (0..self.node_count() as u32)
+            .flat_map(move |node| self.rrset_numbers(node).map(move |number| (self.owner(node), self.rrset_at(number))))
+    }
+
     /// A hash of all that the zone answers, so that changes can be told.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();

@@ -118,7 +118,7 @@ fn a_line_generates_records() {
     let expected = ["q 5 9", "h011.1 60 1", "h013.3 60 3", "h015.5 60 5", "q 5 8", "1.sub 5 99"];
     assert_eq!(shown(&records), expected);
     let text = records.iter().last().map(|record| record.rdata.to_vec());
-    assert_eq!(text.as_deref(), Some(&b"\x04ab 1\x01c"[..]));
+    assert_eq!(text.as_deref(), Some(&b"\x01a\x03b 1\x01c"[..]));
 }
 
 #[test]
