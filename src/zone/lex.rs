@@ -70,24 +70,15 @@ impl<'s> Lexer<'s> {
         while let Some(byte) = self.peek() {
             let start = self.at;
             match byte {
-                b'\n' => {
+                // As BIND does, one of the two ends a line, and both together end one.
+                b'\r' if self.source.text.as_bytes().get(start + 1) == Some(&b'\n') => self.at += 1,
+                b'\n' | b'\r' => {
                     self.at += 1;
                     if opened.is_empty() {
                         return is_whole;
                     }
                 }
                 b' ' | b'\t' => self.at += 1,
-                b'\r' => {
-                    self.at += 1;
-                    // One alone ends a line to some programs and is blank space to others.
-                    if self.peek().is_some_and(|next| next != b'\n') && is_whole {
-                        problems.push(
-                            self.error("a carriage return without a line feed", start..self.at)
-                                .help("end lines with a line feed, or with both"),
-                        );
-                        is_whole = false;
-                    }
-                }
                 b';' => self.skip_line(),
                 b'(' => {
                     opened.push(start);
@@ -113,6 +104,16 @@ impl<'s> Lexer<'s> {
                         problems.push(self.long_string(start));
                     }
                     words.push(Word { start, end: self.at, is_quoted: true });
+                }
+                0 => {
+                    if is_whole {
+                        problems.push(
+                            self.error("an octet of value 0", start..start + 1)
+                                .help("save the file as UTF-8, or without special characters; in names it is written `\\000`"),
+                        );
+                    }
+                    is_whole = false;
+                    self.at += 1;
                 }
                 _ => {
                     self.skip_word();
@@ -165,10 +166,10 @@ impl<'s> Lexer<'s> {
     fn skip_word(&mut self) {
         while let Some(byte) = self.peek() {
             match byte {
-                b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(' | b')' | b'"' => return,
+                0 | b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(' | b')' | b'"' => return,
                 b'\\' => {
                     self.at += 1;
-                    if self.peek().is_some_and(|next| next != b'\n') {
+                    if self.peek().is_some_and(|next| !matches!(next, 0 | b'\r' | b'\n')) {
                         self.at += 1;
                     }
                 }
@@ -230,6 +231,7 @@ mod tests {
             ("", &[][..]),
             ("a A 1", &["a|A|1"]),
             ("a A 1\r\nb\tA 2\r\n", &["a|A|1", "b|A|2"]),
+            ("a A 1\rb\\\r A ( 2\r ; x\r\n ) ; x\ry\nc\r", &["a|A|1", "b\\", ">A|2", "c"]),
             ("\n\n  \n ; all of it\na A ; rest\n", &["a|A"]),
             (" A 1\n", &[">A|1"]),
             ("a ( A\n1 ; one\n) 2\nb", &["a|A|1|2", "b"]),
@@ -272,9 +274,10 @@ mod tests {
                  (is its closing quote missing? the ends of lines in it are part of the string)",
             ),
             (
-                "a\rA 1\rb\r\nc\r",
-                &["!a|A|1|b", "c"],
-                "z:1:2: error: a carriage return without a line feed (end lines with a line feed, or with both)",
+                "a\0 A 1\0\nb",
+                &["!a|A|1", "b"],
+                "z:1:2: error: an octet of value 0 \
+                 (save the file as UTF-8, or without special characters; in names it is written `\\000`)",
             ),
         ] {
             let expected = entries.iter().map(ToString::to_string).collect();
