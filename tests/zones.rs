@@ -16,9 +16,8 @@ use thalweg::zone::{self, Inclusion, Zone};
 
 /// Names of checks that BIND can make beside the rules of zones, which `named-checkzone` only warns of, as we do.
 /// `named-compilezone` refuses by default what breaks them. No query leaves the machine with `-i local`.
-const LENIENT: [&str; 16] = [
-    "-i", "local", "-k", "warn", "-m", "warn", "-n", "warn", "-r", "warn", "-M", "warn", "-S", "warn", "-W", "warn",
-];
+const LENIENT: [&str; 16] =
+    ["-i", "local", "-k", "warn", "-m", "warn", "-n", "warn", "-r", "warn", "-M", "warn", "-S", "warn", "-W", "warn"];
 
 /// Owner in lower case, type, TTL, data.
 type Plain = (Vec<u8>, u16, u32, Vec<u8>);

@@ -78,7 +78,8 @@ impl Includes {
         let octets = std::fs::read(&real).map_err(|error| unreadable(&error))?;
         (&real, &octets).hash(hasher);
         let source = Source::new(shown(&path), zone::text_of(octets));
-        self.paths.insert(Arc::clone(&source.name), path);
+        // It may be reached by several links; what it includes is sought beside itself.
+        self.paths.insert(Arc::clone(&source.name), real.clone());
         self.opened.insert(real, source.clone());
         Ok(source)
     }

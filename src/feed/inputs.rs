@@ -266,11 +266,14 @@ impl Loader {
             let built = text.records.as_ref().and_then(|records| {
                 let (zone, diagnostics) = Zone::build(records, steered);
                 self.diagnostics.extend(diagnostics);
+                let before = old_form(previous, &text.origin);
+                let warning = before.zip(zone.as_ref()).and_then(|(before, zone)| zone.check_serial(before, records));
+                self.diagnostics.extend(warning);
                 zone
             });
             let old = || {
                 let previous = previous?;
-                let zone = previous.zones.iter().find(|zone| *zone.apex() == text.origin)?;
+                let zone = old_form(Some(previous), &text.origin)?;
                 if !keeps_services(&text.origin, &previous.fleet, fleet) {
                     let message = format!(
                         "the zone {} is broken, and its services have changed: its old form cannot serve them",
@@ -411,6 +414,11 @@ impl Loader {
             }
         }
     }
+}
+
+/// The zone of this name as it is served.
+fn old_form<'p>(previous: Option<&'p Inputs>, origin: &Name) -> Option<&'p Arc<Zone>> {
+    previous?.zones.iter().find(|zone| zone.apex() == origin)
 }
 
 /// Whether a zone that was built for the services of `old` is right with those of `new`: it holds

@@ -20,6 +20,11 @@ impl<'r> Findings<'r> {
         Self { records, found: Vec::new() }
     }
 
+    /// The records that they are about.
+    pub(super) fn records(&self) -> &'r Records {
+        self.records
+    }
+
     /// All of them, those about the zone as a whole first, the others in the order of the file.
     pub(super) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|(entry, _)| *entry);
@@ -100,7 +105,7 @@ pub(super) fn check_rrset(owner: &[u8], entries: &[usize], findings: &mut Findin
         return;
     };
     let (rtype, ttl) = (records.entries[*first].rtype, records.entries[*first].ttl);
-    if let ([second, ..], RecordType::CNAME | RecordType::SOA) = (rest, rtype) {
+    if let ([second, ..], RecordType::CNAME | RecordType::DNAME | RecordType::SOA) = (rest, rtype) {
         let error = Diagnostic::error(format!("a second {rtype} record at `{}`", Printed(owner)));
         findings.of_record(*second, error.help("keep one of them"));
     }

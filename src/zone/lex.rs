@@ -107,10 +107,9 @@ impl<'s> Lexer<'s> {
                 }
                 0 => {
                     if is_whole {
-                        problems.push(
-                            self.error("an octet of value 0", start..start + 1)
-                                .help("save the file as UTF-8, or without special characters; in names it is written `\\000`"),
-                        );
+                        problems.push(self.error("an octet of value 0", start..start + 1).help(
+                            "save the file as UTF-8, or without special characters; in names it is written `\\000`",
+                        ));
                     }
                     is_whole = false;
                     self.at += 1;

@@ -6,6 +6,7 @@
 mod build;
 mod check;
 mod generate;
+mod hidden;
 mod include;
 mod layout;
 mod lex;
@@ -14,6 +15,7 @@ mod octets;
 mod rdata;
 mod read;
 mod records;
+mod serial;
 mod store;
 mod ttl;
 

@@ -281,8 +281,11 @@ impl<'s> Reader<'s, '_, '_> {
             return None;
         }
         let Ok(rtype) = text.parse::<RecordType>() else {
-            let similar = || nearest(text, RecordType::mnemonics()).map(|known| format!("did you mean `{known}`?"));
-            let help = self.owner_help(entry, all).map(str::to_owned).or_else(similar);
+            let similar = nearest(text, RecordType::mnemonics()).map(|known| format!("did you mean `{known}`?"));
+            let help = match text.starts_with('$') && entry.is_indented {
+                true => Some("a directive begins in the first column".to_owned()),
+                false => similar.or_else(|| self.owner_help(entry, all).map(str::to_owned)),
+            };
             self.error(word, format!("unknown record type `{text}`"), help.as_deref());
             return None;
         };

@@ -2,6 +2,7 @@
 
 mod answers;
 mod files;
+mod hidden;
 mod model;
 mod peers;
 mod reading;
