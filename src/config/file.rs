@@ -10,7 +10,9 @@ use crate::diagnostic::Diagnostic;
 use crate::geo::{Position, Prefix};
 use crate::name::Name;
 use crate::pool::{Bitrate, MAX_ANSWERS};
+use crate::wire::MAX_NSID;
 
+use super::RateLimitMode;
 use super::address;
 use super::defaults;
 use super::table::Table;
@@ -42,6 +44,20 @@ pub(super) struct ServerTable {
     pub(super) workers: Option<Written<Option<u32>>>,
     pub(super) tcp_connections: Option<Written<u32>>,
     pub(super) tcp_idle: Option<Written<Duration>>,
+    pub(super) rate_limit: RateLimitTable,
+    pub(super) identity: Option<Written<String>>,
+    pub(super) version: Option<Written<String>>,
+    pub(super) nsid: Option<Written<String>>,
+    pub(super) cookie_secrets: Option<Written<PathBuf>>,
+}
+
+/// `server.rate_limit`.
+#[derive(Default)]
+pub(super) struct RateLimitTable {
+    pub(super) mode: Option<Written<RateLimitMode>>,
+    pub(super) per_second: Option<Written<u32>>,
+    pub(super) slip: Option<Written<u32>>,
+    pub(super) exempt: Vec<Written<Prefix>>,
 }
 
 /// `server.tls` and `server.quic`; what is missing has been reported.
@@ -175,11 +191,46 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
         tcp_idle = tcp.value("idle", |item| value::duration(item, &(Duration::from_millis(100)..=HOUR)));
         tcp.finish();
     }
+    let rate_limit = table.table("rate_limit", "server.rate_limit").map(read_rate_limit).unwrap_or_default();
+    let identity = table.value("identity", |item| value::short_text(item, MAX_STRING));
+    let version = table.value("version", |item| value::short_text(item, MAX_STRING));
+    let nsid = table.value("nsid", |item| value::short_text(item, MAX_NSID));
+    let cookie_secrets = table.value("cookie_secrets", value::path);
     table.finish();
-    ServerTable { dns, tls, quic, admin, workers, tcp_connections, tcp_idle }
+    ServerTable {
+        dns,
+        tls,
+        quic,
+        admin,
+        workers,
+        tcp_connections,
+        tcp_idle,
+        rate_limit,
+        identity,
+        version,
+        nsid,
+        cookie_secrets,
+    }
 }
 
+/// Octets of a string of a TXT record (RFC 1035 §3.3).
+const MAX_STRING: usize = 255;
 const HOUR: Duration = Duration::from_secs(3600);
+
+fn read_rate_limit(mut table: Table<'_>) -> RateLimitTable {
+    let mode = table.word("mode", &["off", "log", "on"]).map(|word| {
+        word.map(|word| match word {
+            "off" => RateLimitMode::Off,
+            "log" => RateLimitMode::Log,
+            _ => RateLimitMode::On,
+        })
+    });
+    let per_second = table.value("per_second", |item| value::whole(item, &(1..=100_000)));
+    let slip = table.value("slip", |item| value::whole(item, &(0..=10)));
+    let exempt = table.list("exempt", value::prefix).map(|list| list.value).unwrap_or_default();
+    table.finish();
+    RateLimitTable { mode, per_second, slip, exempt }
+}
 
 fn read_secure(mut table: Table<'_>) -> SecureTable {
     table.require("listen", "write `listen = [\"0.0.0.0:853\", \"[::]:853\"]`");

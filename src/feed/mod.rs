@@ -6,6 +6,7 @@ pub mod scrape;
 mod changes;
 mod include;
 mod run;
+mod secrets;
 mod stamps;
 mod watch;
 

@@ -201,7 +201,7 @@ async fn converse(
     // Replies are written whole, so there is nothing for Nagle's algorithm to gather.
     // If it cannot be had, replies are only slower.
     let _ = stream.set_nodelay(true);
-    let path = Path::new(client, Some(local.ip()), Transport::Tcp);
+    let path = Path { idle: Some(limits.idle), ..Path::new(client, Some(local.ip()), Transport::Tcp) };
     let end = Instant::now() + limits.total;
     let mut idle_end = end.min(Instant::now() + limits.idle);
     let mut queries_left = limits.queries_per_connection;
