@@ -51,7 +51,7 @@ impl Includes {
             let help = format!("the path starts at the directory of {}", inclusion.by.name);
             Box::new(Diagnostic::error(format!("{} cannot be read: {error}", shown(&path))).help(help))
         };
-        let jail = self.jail.as_ref().map_err(|error| unreadable(error))?;
+        let jail = self.jail.as_ref().map_err(&unreadable)?;
         let outside = || {
             let error = Diagnostic::error(format!("{} is outside {}", shown(&path), shown(jail)));
             Box::new(error.help("only files in the directory of zones can be included, also by symbolic links"))
