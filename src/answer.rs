@@ -97,6 +97,27 @@ pub enum SubjectKind {
     Error,
 }
 
+impl SubjectKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Answer, Self::Wildcard, Self::NoData, Self::NxDomain, Self::Referral, Self::Error];
+
+    /// Its word in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Wildcard => "wildcard",
+            Self::NoData => "nodata",
+            Self::NxDomain => "nxdomain",
+            Self::Referral => "referral",
+            Self::Error => "error",
+        }
+    }
+}
+
+// Counts are kept by these numbers.
+const _: () = assert!(SubjectKind::Error as usize + 1 == SubjectKind::ALL.len());
+
 impl Subject {
     /// Of all errors.
     pub const ERROR: Self = Self { kind: SubjectKind::Error, name: 0 };

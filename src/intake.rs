@@ -25,7 +25,7 @@ pub struct Counts {
     nodes: Box<[AtomicU64]>,
     regions: Box<[AtomicU64]>,
     /// Answers beyond the rate, by `Beyond` and by `SubjectKind`.
-    beyond: [[AtomicU64; SUBJECT_KINDS.len()]; Beyond::ALL.len()],
+    beyond: [[AtomicU64; SubjectKind::ALL.len()]; Beyond::ALL.len()],
 }
 
 /// What one whole answer counts for a node: divisible by all usual numbers of nodes.
@@ -145,16 +145,6 @@ impl Beyond {
         (Self::Dropped, "dropped"),
     ];
 }
-
-/// What answers are about, with the words for metrics.
-pub const SUBJECT_KINDS: [(SubjectKind, &str); 6] = [
-    (SubjectKind::Answer, "answer"),
-    (SubjectKind::Wildcard, "wildcard"),
-    (SubjectKind::NoData, "nodata"),
-    (SubjectKind::NxDomain, "nxdomain"),
-    (SubjectKind::Referral, "referral"),
-    (SubjectKind::Error, "error"),
-];
 
 /// What messages came to: of one batch, or of a writer since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

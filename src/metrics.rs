@@ -10,8 +10,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::answer::SubjectKind;
 use crate::geo::RegionId;
-use crate::intake::{Beyond, Counts, SUBJECT_KINDS, Tally};
+use crate::intake::{Beyond, Counts, Tally};
 use crate::load::history::Reading;
 use crate::pool::NodeId;
 use crate::snapshot::{Published, Snapshot};
@@ -88,7 +89,8 @@ impl Readout {
     fn rate_limit(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Answers beyond server.rate_limit, by what they are about and by what was done in their place";
         let mut family = encoder.encode_descriptor("answers_beyond_rate", help, None, MetricType::Counter)?;
-        for (kind, subject) in SUBJECT_KINDS {
+        for kind in SubjectKind::ALL {
+            let subject = kind.word();
             for (beyond, done) in Beyond::ALL {
                 let value: u64 = self.counts.iter().map(|counts| counts.answers_beyond_rate(kind, beyond)).sum();
                 if value > 0 {

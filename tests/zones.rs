@@ -212,11 +212,12 @@ fn bind_reads_the_same_records_from_the_shipped_zone() {
 #[test]
 fn of_every_file_is_said_what_is_written_down() {
     let mut wrong = Vec::new();
-    for group in directories() {
+    // What is said of single types is tested beside their reader.
+    for group in ["good", "bad"] {
         let mut found = String::new();
-        for file in files(&group) {
+        for file in files(group) {
             let shown = format!("{group}/{file}");
-            let (_, diagnostics) = ours("example.", &directory().join(&group).join(&file), &shown);
+            let (_, diagnostics) = ours("example.", &directory().join(group).join(&file), &shown);
             for diagnostic in diagnostics {
                 assert!(!diagnostic.render(false).is_empty());
                 found.push_str(&format!("{diagnostic}\n").replace('\0', "\\0"));

@@ -14,7 +14,7 @@ fn warnings(more: &str) -> Vec<String> {
 #[test]
 fn ordinary_zones_hide_nothing() {
     for more in [
-        "sub NS ns.sub\nns.sub A 192.0.2.1\n AAAA 2001:db8::1\nsub DS 1 13 2 00\nsub NS sub\nsub A 192.0.2.2\n",
+        "sub NS ns.sub\nns.sub A 192.0.2.1\n AAAA 2001:db8::1\nsub DS 1 13 9 00\nsub NS sub\nsub A 192.0.2.2\n",
         "a NS ns.b\nb NS NS.B\nns.b A 192.0.2.1\n",
         "d DNAME e\nd TXT x\nd A 192.0.2.1\ne.f A 192.0.2.2\n",
         // Names hide the wildcard from what is below them: that is what wildcards are used with.
