@@ -6,7 +6,7 @@ use super::read::MAX_PROBLEMS;
 use super::records::Records;
 use super::store::{NONE, Zone};
 use crate::diagnostic::Diagnostic;
-use crate::name::{LookupName, Name, Printed};
+use crate::name::{self, LookupName, Name, Printed};
 use crate::wire::RecordType;
 
 /// What the rules found, by the record it is about.
@@ -73,6 +73,13 @@ impl Owner<'_> {
             let error = Diagnostic::error(format!("an NS record at the wildcard `{name}`"));
             findings.of_record(ns, error.help("delegate each name by itself"));
         }
+        if let Some(nsec3) = self.first_of(records, RecordType::NSEC3)
+            && !name::labels(self.name).next().is_some_and(is_hash)
+        {
+            // RFC 5155 §3: such a name proves nothing.
+            let error = Diagnostic::error(format!("an NSEC3 record at `{name}`, which begins with no hash"));
+            findings.of_record(nsec3, error.help("let the program that signs the zone write these records"));
+        }
         self.check_alias(findings);
     }
 
@@ -96,6 +103,14 @@ impl Owner<'_> {
             findings.of_record(cname, error.help(help));
         }
     }
+}
+
+/// Whether a label in lower case is octets in base 32 with the extended hex alphabet (RFC 4648 §7), without padding.
+fn is_hash(label: &[u8]) -> bool {
+    let values = label.iter().map(|&digit| char::from(digit).to_digit(32));
+    let Some(Some(last)) = values.clone().next_back() else { return false };
+    let surplus = label.len() * 5 % 8;
+    values.flatten().count() == label.len() && surplus < 5 && last.trailing_zeros() as usize >= surplus
 }
 
 /// The rules for one RRset, whose records are given without duplicates.
