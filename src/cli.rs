@@ -30,11 +30,11 @@ enum Command {
         #[arg(long)]
         strict: bool,
     },
-    /// Say all that is wrong with configuration, zones and geography. Exit status: 0 fine, 1 errors, 2 wrong usage.
+    /// Say all that is wrong or doubtful in configuration, zones and geography. Exit status: 0 no errors, 1 errors, 2 wrong usage.
     Check {
         #[command(flatten)]
         config: ConfigArgument,
-        /// Count warnings as errors.
+        /// Count warnings as errors: the exit status is 1 if there is any.
         #[arg(long)]
         strict: bool,
     },

@@ -52,6 +52,7 @@ pub struct Diagnostic {
     pub message: String,
     // In a box: a diagnostic is the error of many results, which carry its size on their good path too.
     place: Option<Box<Place>>,
+    note: Option<Box<str>>,
     help: Option<String>,
 }
 
@@ -69,7 +70,7 @@ enum Place {
 impl Diagnostic {
     /// An error.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), place: None, help: None }
+        Self { severity: Severity::Error, message: message.into(), place: None, note: None, help: None }
     }
 
     /// A warning.
@@ -100,6 +101,13 @@ impl Diagnostic {
         self
     }
 
+    /// Says more about the place: who includes a file, for one.
+    #[must_use]
+    pub fn note(mut self, text: impl Into<Box<str>>) -> Self {
+        self.note = Some(text.into());
+        self
+    }
+
     /// Says what to do.
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
@@ -114,6 +122,11 @@ impl Diagnostic {
             Some(text) => self.help(text),
             None => self,
         }
+    }
+
+    /// Whether `note` was called.
+    pub fn has_note(&self) -> bool {
+        self.note.is_some()
     }
 
     /// Whether it is an error.
@@ -149,6 +162,9 @@ impl Diagnostic {
             }
             None => Group::with_title(title),
         };
+        if let Some(note) = &self.note {
+            group = group.element(Level::NOTE.message(&**note));
+        }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
@@ -156,7 +172,7 @@ impl Diagnostic {
     }
 }
 
-/// One line: `file:line:column: error: message (help)`.
+/// One line: `file:line:column: error: message, note (help)`.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.place.as_deref() {
@@ -172,6 +188,9 @@ impl fmt::Display for Diagnostic {
             Severity::Warning => "warning",
         };
         write!(f, "{severity}: {}", self.message)?;
+        if let Some(note) = &self.note {
+            write!(f, ", {note}")?;
+        }
         match &self.help {
             Some(help) => write!(f, " ({help})"),
             None => Ok(()),
@@ -242,6 +261,16 @@ mod tests {
         {
             assert!(drawn.contains(part), "{part} is missing in\n{drawn}");
         }
+    }
+
+    #[test]
+    fn a_note_stands_before_the_remedy() {
+        let source = Source::new("common.inc", "a A x\n");
+        let diagnostic = Diagnostic::error("wrong").at(&source, 4..5).note("included by z:1").help("mend it");
+        assert_eq!(diagnostic.to_string(), "common.inc:1:5: error: wrong, included by z:1 (mend it)");
+        let drawn = diagnostic.render(false);
+        let (note, help) = (drawn.find("note: included by z:1").unwrap(), drawn.find("help: mend it").unwrap());
+        assert!(note < help, "{drawn}");
     }
 
     #[test]

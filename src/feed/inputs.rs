@@ -1,8 +1,9 @@
 //! Inputs: configuration, zones and geography from disk, checked together; what is wrong, all of it.
 
+mod zones;
+
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,12 +12,10 @@ use super::stamps::Stamps;
 use crate::config::{self, Config, Written};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::geo::{Countries, Database, Geo, Position, read_networks, read_rtt};
-use crate::name::Name;
-use crate::pool::{Family, ServiceId};
+use crate::pool::Family;
 use crate::snapshot::{InputStatus, Snapshot, Zones};
 use crate::steer::{Assembly, Fleet, Tables};
 use crate::wire::{Identity, Secrets};
-use crate::zone::{self, Steered, Zone};
 
 /// Everything that is read from disk, in the form that is served.
 pub struct Inputs {
@@ -85,6 +84,8 @@ pub fn load(file: &Path, environment: &[(String, String)], previous: Option<&Inp
 struct Loader {
     /// Relative paths start here.
     directory: PathBuf,
+    /// Zone files include none from outside it.
+    zone_directory: PathBuf,
     diagnostics: Vec<Diagnostic>,
     watched: Stamps,
     hasher: DefaultHasher,
@@ -92,20 +93,19 @@ struct Loader {
     is_blocked: bool,
 }
 
-/// A zone as it was read.
-struct ZoneText {
-    origin: Name,
-    source: Source,
-    /// None if the file could not be read, or has errors.
-    records: Option<zone::Records>,
-}
-
 impl Loader {
     fn new(file: &Path) -> Self {
         let directory = file.parent().unwrap_or(Path::new("")).to_owned();
         let mut watched = Stamps::default();
         watched.take(file);
-        Self { directory, diagnostics: Vec::new(), watched, hasher: DefaultHasher::new(), is_blocked: false }
+        Self {
+            zone_directory: directory.clone(),
+            directory,
+            diagnostics: Vec::new(),
+            watched,
+            hasher: DefaultHasher::new(),
+            is_blocked: false,
+        }
     }
 
     fn load(&mut self, file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Option<Inputs> {
@@ -148,155 +148,6 @@ impl Loader {
             guesses,
             fingerprint: self.hasher.finish(),
         })
-    }
-
-    fn read_zones(&mut self, config: &Config) -> Vec<ZoneText> {
-        let mut files: BTreeMap<Name, PathBuf> = BTreeMap::new();
-        let directory = self.directory.join(&config.zones.directory.value);
-        self.watched.take(&directory);
-        match std::fs::read_dir(&directory) {
-            Ok(entries) => {
-                for entry in entries {
-                    let path = match entry {
-                        Ok(entry) => entry.path(),
-                        Err(error) => {
-                            self.unlisted(config, &error);
-                            continue;
-                        }
-                    };
-                    let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".zone")) else {
-                        continue;
-                    };
-                    // Editors leave such files beside the one that is being written.
-                    if stem.starts_with('.') {
-                        continue;
-                    }
-                    match Name::parse(stem, None) {
-                        Ok(origin) => {
-                            if let Some(twin) = files.insert(origin.clone(), path.clone()) {
-                                self.diagnostics.push(
-                                    Diagnostic::error(format!("{} is of the zone {origin} too", shown(&twin)))
-                                        .in_file(shown(&path))
-                                        .help("one of the two files has to go"),
-                                );
-                            }
-                        }
-                        Err(error) => self.diagnostics.push(
-                            Diagnostic::error(format!("the file's name must be that of its zone: {error}"))
-                                .in_file(shown(&path)),
-                        ),
-                    }
-                }
-            }
-            // Without a directory of zones, each zone may be named on its own.
-            Err(error)
-                if error.kind() == io::ErrorKind::NotFound
-                    && !config.zones.files.is_empty()
-                    && config.zones.directory.place.is_none() => {}
-            Err(error) => self.unlisted(config, &error),
-        }
-        let mut missing = Vec::new();
-        for written in &config.zones.files {
-            let path = self.directory.join(&written.value.path);
-            let origin = written.value.name.clone();
-            if let Err(error) = std::fs::metadata(&path) {
-                let message = format!("the zone file {} cannot be read: {error}", shown(&path));
-                self.diagnostics.push(written.error(message));
-                files.remove(&origin);
-                missing.push(ZoneText { origin, source: Source::new(shown(&path), ""), records: None });
-                self.watched.take(&path);
-                continue;
-            }
-            files.insert(origin, path);
-        }
-        let read = files.into_iter().map(|(origin, path)| self.read_zone(origin, &path));
-        read.chain(missing).collect()
-    }
-
-    /// A directory that cannot be listed, because files are out or it is being replaced, is not one without zones.
-    fn unlisted(&mut self, config: &Config, error: &io::Error) {
-        let directory = &config.zones.directory;
-        let path = shown(&self.directory.join(&directory.value));
-        self.block(directory.error(format!("the directory of zones, {path}, cannot be read: {error}")).help(
-            "make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`",
-        ));
-    }
-
-    fn read_zone(&mut self, origin: Name, path: &Path) -> ZoneText {
-        self.watched.take(path);
-        let Some(source) = self.read_text(path) else {
-            let source = Source::new(shown(path), "");
-            return ZoneText { origin, source, records: None };
-        };
-        let (records, diagnostics) = zone::read(&source, &origin);
-        let is_sound = !crate::diagnostic::has_errors(&diagnostics);
-        self.diagnostics.extend(diagnostics);
-        ZoneText { origin, source, records: is_sound.then_some(records) }
-    }
-
-    /// Binds services to the zones that hold their names, and builds the zones.
-    fn build_zones(&mut self, config: &Config, texts: &[ZoneText], fleet: &Fleet, previous: Option<&Inputs>) -> Zones {
-        // A directory of zones that cannot be read has been reported; services need not be, one by one.
-        let are_zones_missing = self.is_blocked;
-        let mut steered: BTreeMap<&Name, Vec<Steered>> = BTreeMap::new();
-        for (index, service) in fleet.services.iter().enumerate() {
-            let name = &service.service.name;
-            let holder = texts
-                .iter()
-                .map(|text| &text.origin)
-                .filter(|origin| name.is_at_or_below(origin))
-                .max_by_key(|origin| origin.label_count());
-            let Some(holder) = holder else {
-                if are_zones_missing {
-                    continue;
-                }
-                let known: Vec<String> = texts.iter().map(|text| text.origin.to_string()).collect();
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                if let Some(written) = config.services.iter().find(|written| written.value.name == *name) {
-                    self.block(
-                        written
-                            .error(format!("the service {name} is in no zone that is served here"))
-                            .help(format!("add the zone file of its domain; zones there are: {known}")),
-                    );
-                }
-                continue;
-            };
-            steered.entry(holder).or_default().push(Steered {
-                owner: name.clone(),
-                service: ServiceId(index as u16),
-                has_v4: fleet.has_family(service.pool, Family::V4),
-                has_v6: fleet.has_family(service.pool, Family::V6),
-            });
-        }
-        let mut zones = Vec::new();
-        for text in texts {
-            let steered = steered.get(&text.origin).map_or(&[][..], Vec::as_slice);
-            let built = text.records.as_ref().and_then(|records| {
-                let (zone, diagnostics) = Zone::build(records, steered);
-                self.diagnostics.extend(diagnostics);
-                zone
-            });
-            let old = || {
-                let previous = previous?;
-                let zone = previous.zones.iter().find(|zone| *zone.apex() == text.origin)?;
-                if !keeps_services(&text.origin, &previous.fleet, fleet) {
-                    let message = format!(
-                        "the zone {} is broken, and its services have changed: its old form cannot serve them",
-                        text.origin
-                    );
-                    let help = "mend the zone first; until then all goes on as before";
-                    self.block(Diagnostic::error(message).in_file(text.source.name.clone()).help(help));
-                }
-                Some(Arc::clone(zone))
-            };
-            match built.map(Arc::new).or_else(old) {
-                Some(zone) => zones.push(zone),
-                None => {
-                    tracing::error!(zone = %text.origin, file = %text.source.name, "the zone is broken and not served");
-                }
-            }
-        }
-        Zones::new(zones)
     }
 
     fn read_geography(&mut self, config: &Config, previous: Option<&Geo>) -> Option<(Geo, Vec<Database>)> {
@@ -406,17 +257,18 @@ impl Loader {
         self.read_text(&path)
     }
 
-    fn read_text(&mut self, path: &Path) -> Option<Source> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                self.diagnostics.push(Diagnostic::error(format!("cannot be read: {error}")).in_file(shown(path)));
-                return None;
-            }
-        };
+    fn read_octets(&mut self, path: &Path) -> Option<Vec<u8>> {
+        let octets = std::fs::read(path).map_err(|error| {
+            self.diagnostics.push(Diagnostic::error(format!("cannot be read: {error}")).in_file(shown(path)));
+        });
+        let octets = octets.ok()?;
         // The path too: the name of a file is that of its zone.
-        (path, &bytes).hash(&mut self.hasher);
-        match String::from_utf8(bytes) {
+        (path, &octets).hash(&mut self.hasher);
+        Some(octets)
+    }
+
+    fn read_text(&mut self, path: &Path) -> Option<Source> {
+        match String::from_utf8(self.read_octets(path)?) {
             Ok(text) => Some(Source::new(shown(path), text)),
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
@@ -424,24 +276,12 @@ impl Loader {
                 self.diagnostics.push(
                     Diagnostic::error(format!("is not UTF-8: see octet {valid}, on line {line}"))
                         .in_file(shown(path))
-                        .help("write octets above 127 as \\DDD in zone files, and save other files as UTF-8"),
+                        .help("save it as UTF-8"),
                 );
                 None
             }
         }
     }
-}
-
-/// Whether a zone that was built for the services of `old` is right with those of `new`: it holds
-/// their numbers and the families that they have.
-fn keeps_services(origin: &Name, old: &Fleet, new: &Fleet) -> bool {
-    let bound = |fleet: &Fleet, index: usize| {
-        let service = fleet.services.get(index)?;
-        let has = [Family::V4, Family::V6].map(|family| fleet.has_family(service.pool, family));
-        Some((service.service.name.clone(), has))
-    };
-    let mut mine = old.services.iter().enumerate().filter(|(_, service)| service.service.name.is_at_or_below(origin));
-    mine.all(|(index, _)| bound(old, index) == bound(new, index))
 }
 
 fn positions(config: &Config) -> Vec<(String, Option<Position>)> {
@@ -452,6 +292,6 @@ fn values<T: Clone>(written: &[Written<T>]) -> Vec<T> {
     written.iter().map(|each| each.value.clone()).collect()
 }
 
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     path.display().to_string()
 }

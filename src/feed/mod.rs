@@ -4,6 +4,7 @@ pub mod inputs;
 pub mod scrape;
 
 mod changes;
+mod include;
 mod run;
 mod secrets;
 mod stamps;

@@ -6,8 +6,9 @@ use arrayvec::ArrayVec;
 
 use super::Steered;
 use super::check::{self, Findings, Owner, SteeredOwner};
+use super::hidden;
 use super::layout;
-use super::read::Records;
+use super::records::Records;
 use super::store::{self, NONE, Node, RrsetAt, Slot, Steering, Zone};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::name::{self, MAX_LABELS};
@@ -258,6 +259,7 @@ impl<'r> Builder<'r> {
         let has_apex = nodes > 0 && zone.close_soa();
         if has_apex {
             check::check_targets(&zone, &mut findings);
+            hidden::check_hidden(&zone, &mut findings);
         }
         let diagnostics = findings.into_diagnostics();
         let is_good = has_apex && claimants.records.is_whole && !has_errors(&diagnostics);

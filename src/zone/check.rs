@@ -2,10 +2,11 @@
 
 use super::Steered;
 use super::layout;
-use super::read::{MAX_PROBLEMS, Records};
+use super::read::MAX_PROBLEMS;
+use super::records::Records;
 use super::store::{NONE, Zone};
 use crate::diagnostic::Diagnostic;
-use crate::name::{LookupName, Name, Printed};
+use crate::name::{self, LookupName, Name, Printed};
 use crate::wire::RecordType;
 
 /// What the rules found, by the record it is about.
@@ -17,6 +18,11 @@ pub(super) struct Findings<'r> {
 impl<'r> Findings<'r> {
     pub(super) fn new(records: &'r Records) -> Self {
         Self { records, found: Vec::new() }
+    }
+
+    /// The records that they are about.
+    pub(super) fn records(&self) -> &'r Records {
+        self.records
     }
 
     /// All of them, those about the zone as a whole first, the others in the order of the file.
@@ -33,7 +39,7 @@ impl<'r> Findings<'r> {
     }
 
     pub(super) fn of_zone(&mut self, diagnostic: Diagnostic) {
-        self.found.push((0, diagnostic.in_file(self.records.source.name.clone())));
+        self.found.push((0, diagnostic.in_file(self.records.texts.first().name.clone())));
     }
 }
 
@@ -67,6 +73,13 @@ impl Owner<'_> {
             let error = Diagnostic::error(format!("an NS record at the wildcard `{name}`"));
             findings.of_record(ns, error.help("delegate each name by itself"));
         }
+        if let Some(nsec3) = self.first_of(records, RecordType::NSEC3)
+            && !name::labels(self.name).next().is_some_and(is_hash)
+        {
+            // RFC 5155 §3: such a name proves nothing.
+            let error = Diagnostic::error(format!("an NSEC3 record at `{name}`, which begins with no hash"));
+            findings.of_record(nsec3, error.help("let the program that signs the zone write these records"));
+        }
         self.check_alias(findings);
     }
 
@@ -92,6 +105,14 @@ impl Owner<'_> {
     }
 }
 
+/// Whether a label in lower case is octets in base 32 with the extended hex alphabet (RFC 4648 §7), without padding.
+fn is_hash(label: &[u8]) -> bool {
+    let values = label.iter().map(|&digit| char::from(digit).to_digit(32));
+    let Some(Some(last)) = values.clone().next_back() else { return false };
+    let surplus = label.len() * 5 % 8;
+    values.flatten().count() == label.len() && surplus < 5 && last.trailing_zeros() as usize >= surplus
+}
+
 /// The rules for one RRset, whose records are given without duplicates.
 pub(super) fn check_rrset(owner: &[u8], entries: &[usize], findings: &mut Findings<'_>) {
     let records = findings.records;
@@ -99,7 +120,7 @@ pub(super) fn check_rrset(owner: &[u8], entries: &[usize], findings: &mut Findin
         return;
     };
     let (rtype, ttl) = (records.entries[*first].rtype, records.entries[*first].ttl);
-    if let ([second, ..], RecordType::CNAME | RecordType::SOA) = (rest, rtype) {
+    if let ([second, ..], RecordType::CNAME | RecordType::DNAME | RecordType::SOA) = (rest, rtype) {
         let error = Diagnostic::error(format!("a second {rtype} record at `{}`", Printed(owner)));
         findings.of_record(*second, error.help("keep one of them"));
     }

@@ -70,13 +70,15 @@ impl<'s> Lexer<'s> {
         while let Some(byte) = self.peek() {
             let start = self.at;
             match byte {
-                b'\n' => {
+                // As BIND does, one of the two ends a line, and both together end one.
+                b'\r' if self.source.text.as_bytes().get(start + 1) == Some(&b'\n') => self.at += 1,
+                b'\n' | b'\r' => {
                     self.at += 1;
                     if opened.is_empty() {
                         return is_whole;
                     }
                 }
-                b' ' | b'\t' | b'\r' => self.at += 1,
+                b' ' | b'\t' => self.at += 1,
                 b';' => self.skip_line(),
                 b'(' => {
                     opened.push(start);
@@ -98,7 +100,19 @@ impl<'s> Lexer<'s> {
                         self.go_back(start, words);
                         return false;
                     }
+                    if self.source.text.as_bytes()[start..self.at].contains(&b'\n') {
+                        problems.push(self.long_string(start));
+                    }
                     words.push(Word { start, end: self.at, is_quoted: true });
+                }
+                0 => {
+                    if is_whole {
+                        problems.push(self.error("an octet of value 0", start..start + 1).help(
+                            "save the file as UTF-8, or without special characters; in names it is written `\\000`",
+                        ));
+                    }
+                    is_whole = false;
+                    self.at += 1;
                 }
                 _ => {
                     self.skip_word();
@@ -151,10 +165,10 @@ impl<'s> Lexer<'s> {
     fn skip_word(&mut self) {
         while let Some(byte) = self.peek() {
             match byte {
-                b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(' | b')' | b'"' => return,
+                0 | b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(' | b')' | b'"' => return,
                 b'\\' => {
                     self.at += 1;
-                    if self.peek().is_some_and(|next| next != b'\n') {
+                    if self.peek().is_some_and(|next| !matches!(next, 0 | b'\r' | b'\n')) {
                         self.at += 1;
                     }
                 }
@@ -165,6 +179,13 @@ impl<'s> Lexer<'s> {
 
     fn peek(&self) -> Option<u8> {
         self.source.text.as_bytes().get(self.at).copied()
+    }
+
+    /// RFC 1035 §5.1 lets a string go over lines, but mostly its quote has been forgotten.
+    fn long_string(&self, start: usize) -> Diagnostic {
+        Diagnostic::warning("a quoted string goes over several lines")
+            .at(self.source, start..start + 1)
+            .help("is its closing quote missing? the ends of lines in it are part of the string")
     }
 
     fn error(&self, message: &str, span: Range<usize>) -> Diagnostic {
@@ -209,13 +230,13 @@ mod tests {
             ("", &[][..]),
             ("a A 1", &["a|A|1"]),
             ("a A 1\r\nb\tA 2\r\n", &["a|A|1", "b|A|2"]),
+            ("a A 1\rb\\\r A ( 2\r ; x\r\n ) ; x\ry\nc\r", &["a|A|1", "b\\", ">A|2", "c"]),
             ("\n\n  \n ; all of it\na A ; rest\n", &["a|A"]),
             (" A 1\n", &[">A|1"]),
             ("a ( A\n1 ; one\n) 2\nb", &["a|A|1|2", "b"]),
             ("a(A(1\n)2)3\n", &["a|A|1|2|3"]),
             ("(a\n A) b", &["a|A|b"]),
             ("a TXT \"x y\" \"(;\"\n", &["a|TXT|\"x y\"|\"(;\""]),
-            ("a \"x\ny\" z\nb", &["a|\"x\ny\"|z", "b"]),
             ("a \"\\\"\" \"\"\"b\"\n", &["a|\"\\\"\"|\"\"|\"b\""]),
             ("a\\ b\\;\\(c \\\"\n", &["a\\ b\\;\\(c|\\\""]),
             ("a\\\nb\n", &["a\\", "b"]),
@@ -244,6 +265,18 @@ mod tests {
                 "a \"b\\\"",
                 &["!a"],
                 "z:1:3: error: a quoted string has no end (close it with `\"`; write a quote inside it as `\\\"`)",
+            ),
+            (
+                "a \"x\ny\" z\nb",
+                &["a|\"x\ny\"|z", "b"],
+                "z:1:3: warning: a quoted string goes over several lines \
+                 (is its closing quote missing? the ends of lines in it are part of the string)",
+            ),
+            (
+                "a\0 A 1\0\nb",
+                &["!a|A|1", "b"],
+                "z:1:2: error: an octet of value 0 \
+                 (save the file as UTF-8, or without special characters; in names it is written `\\000`)",
             ),
         ] {
             let expected = entries.iter().map(ToString::to_string).collect();

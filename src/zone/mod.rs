@@ -5,19 +5,28 @@
 
 mod build;
 mod check;
+mod generate;
+mod hidden;
+mod include;
 mod layout;
 mod lex;
 mod lookup;
+mod octets;
 mod rdata;
 mod read;
+mod records;
+mod serial;
 mod store;
 mod ttl;
 
 #[cfg(test)]
 mod tests;
 
+pub use include::{Inclusion, Open};
 pub use lookup::{Found, Lookup};
-pub use read::{Record, Records, read};
+pub use octets::text_of;
+pub use read::read;
+pub use records::{Record, Records};
 pub use store::{Rrset, Zone};
 
 use crate::name::Name;

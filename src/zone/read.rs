@@ -1,7 +1,9 @@
 //! A zone file read into records: directives, owners, TTLs and classes (RFC 1035 §5.1, RFC 2308 §4).
 
-use super::lex::{self, Entry, Lexer, Word};
+use super::include::Open;
+use super::lex::{Entry, Lexer, Word};
 use super::rdata;
+use super::records::{RecordAt, Records, Run};
 use super::ttl::{self, MAX_TTL, TtlError};
 use crate::diagnostic::{Diagnostic, Source, has_errors, nearest};
 use crate::name::{MAX_NAME, Name};
@@ -10,151 +12,64 @@ use crate::wire::RecordType;
 /// After so many problems the rest of a file is not read: it is something else than a zone file.
 pub(super) const MAX_PROBLEMS: usize = 1_000;
 
-/// The records of a zone in the order of its file.
-#[derive(Debug)]
-pub struct Records {
-    pub(super) source: Source,
-    pub(super) origin: Name,
-    /// Owner names in lower-case wire form, one for each run.
-    pub(super) names: Vec<u8>,
-    pub(super) rdata: Vec<u8>,
-    pub(super) runs: Vec<Run>,
-    pub(super) entries: Vec<RecordAt>,
-    /// Nothing was left out because of an error.
-    pub(super) is_whole: bool,
-}
-
-/// Records in a row that have the same owner.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Run {
-    pub(super) name: u32,
-    /// The first of them; the next run's first is the end.
-    pub(super) first: u32,
-}
-
-/// Where a record's data lie.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RecordAt {
-    rdata: u32,
-    length: u16,
-    pub(super) rtype: RecordType,
-    /// Seconds.
-    pub(super) ttl: u32,
-    /// Where the word that names its type stands.
-    at: u32,
-}
-
-/// One record of a zone file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Record<'r> {
-    /// The owner name in lower-case wire form.
-    pub owner: &'r [u8],
-    /// The type.
-    pub rtype: RecordType,
-    /// Seconds, as the file has them.
-    pub ttl: u32,
-    /// The data in uncompressed wire form, names in the case they were written in.
-    pub rdata: &'r [u8],
-}
-
-impl Records {
-    /// The records in the order of the file.
-    pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
-        self.runs.iter().enumerate().flat_map(move |(index, run)| {
-            self.entries_of(index).map(move |entry| Record {
-                owner: self.name(run.name),
-                rtype: self.entries[entry].rtype,
-                ttl: self.entries[entry].ttl,
-                rdata: self.rdata(entry),
-            })
-        })
-    }
-
-    /// How many records there are.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there is no record.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// The name that starts at this octet of `names`.
-    pub(super) fn name(&self, at: u32) -> &[u8] {
-        name_at(&self.names, at)
-    }
-
-    /// The numbers of the records of a run.
-    pub(super) fn entries_of(&self, run: usize) -> std::ops::Range<usize> {
-        let end = self.runs.get(run + 1).map_or(self.entries.len(), |next| next.first as usize);
-        self.runs[run].first as usize..end
-    }
-
-    pub(super) fn rdata(&self, entry: usize) -> &[u8] {
-        let RecordAt { rdata, length, .. } = self.entries[entry];
-        &self.rdata[rdata as usize..rdata as usize + usize::from(length)]
-    }
-
-    /// Points a message at a record.
-    pub(super) fn blame(&self, diagnostic: Diagnostic, entry: usize) -> Diagnostic {
-        let at = self.entries[entry].at as usize;
-        diagnostic.at(&self.source, lex::rest_of_line(&self.source, at))
-    }
-}
-
-/// The name in wire form that starts at an octet of an arena, with its root.
-pub(super) fn name_at(arena: &[u8], at: u32) -> &[u8] {
-    let name = &arena[at as usize..];
-    let mut end = 0;
-    while name[end] != 0 {
-        end += 1 + usize::from(name[end]);
-    }
-    &name[..=end]
-}
-
 /// Reads a zone file; the zone's name is the origin that it starts with.
 ///
+/// `open` is asked for each file that is included; where it refuses, it says why and what to do, not where.
 /// All problems are reported, those of single records; `Zone::build` finds those of the zone as a whole.
-pub fn read(source: &Source, origin: &Name) -> (Records, Vec<Diagnostic>) {
-    let mut reader = Reader {
-        source,
-        origin: origin.clone(),
+pub fn read(source: &Source, origin: &Name, open: &mut Open<'_>) -> (Records, Vec<Diagnostic>) {
+    let mut state = State {
+        open,
         default_ttl: None,
         last_ttl: None,
         owner: Owner::Missing,
+        generated: 0,
+        is_given_up: false,
         problems: Vec::new(),
-        records: Records {
-            source: source.clone(),
-            origin: origin.clone(),
-            names: Vec::new(),
-            rdata: Vec::new(),
-            runs: Vec::new(),
-            entries: Vec::new(),
-            is_whole: true,
-        },
+        records: Records::new(origin.clone()),
     };
-    reader.read();
-    let Reader { mut records, problems, .. } = reader;
+    match state.records.texts.open(source, None) {
+        Some(start) => Reader { source, start, included_at: None, origin: origin.clone(), state: &mut state }.read(),
+        None => {
+            let problem = Diagnostic::error("the zone file is larger than 4 GiB").in_file(source.name.clone());
+            state.problems.push(problem);
+        }
+    }
+    let State { mut records, problems, .. } = state;
     records.is_whole = !has_errors(&problems);
     (records, problems)
 }
 
-struct Reader<'s> {
-    source: &'s Source,
+/// Reads one text of a zone.
+pub(super) struct Reader<'s, 'z, 'o> {
+    pub(super) source: &'s Source,
+    /// The number of the text's first octet among those of all texts.
+    pub(super) start: u32,
+    /// Where the directive stands that includes it.
+    pub(super) included_at: Option<u32>,
     /// What relative names are continued by: the zone's name until `$ORIGIN` says otherwise.
-    origin: Name,
+    pub(super) origin: Name,
+    pub(super) state: &'z mut State<'o>,
+}
+
+/// What goes on from one text of a zone to the next.
+pub(super) struct State<'o> {
+    pub(super) open: &'o mut Open<'o>,
     /// From `$TTL`.
     default_ttl: Option<u32>,
     /// Of the last record that stated one (RFC 1035 §5.1).
     last_ttl: Option<u32>,
     owner: Owner,
-    problems: Vec<Diagnostic>,
-    records: Records,
+    /// Records that `$GENERATE` has made.
+    pub(super) generated: usize,
+    /// The rest of all texts is not read.
+    is_given_up: bool,
+    pub(super) problems: Vec<Diagnostic>,
+    pub(super) records: Records,
 }
 
 /// Whose the next record without an owner is.
-enum Owner {
+#[derive(Clone)]
+pub(super) enum Owner {
     /// There was none yet.
     Missing,
     /// It was reported; its records are read for their own errors only.
@@ -165,15 +80,45 @@ enum Owner {
     New(Name),
 }
 
-impl<'s> Reader<'s> {
-    fn read(&mut self) {
-        if u32::try_from(self.source.text.len()).is_err() {
-            let problem = Diagnostic::error("the zone file is larger than 4 GiB").in_file(self.source.name.clone());
-            return self.problems.push(problem);
+impl State<'_> {
+    /// The owner, by its name even if it is that of the last run: other runs may come before it is put back.
+    pub(super) fn take_owner(&mut self) -> Owner {
+        let owner = std::mem::replace(&mut self.owner, Owner::Missing);
+        match (&owner, self.records.runs.last()) {
+            (Owner::Same, Some(run)) => {
+                let name = Name::from_wire(self.records.name(run.name));
+                Owner::New(name.expect("the names of runs have been checked"))
+            }
+            _ => owner,
         }
+    }
+
+    /// Completes the messages since so many of them: they are of an included file, whose first octet this is.
+    pub(super) fn say_who_includes(&mut self, start: u32, known_problems: usize) {
+        let texts = &self.records.texts;
+        let Some(note) = texts.includers(texts.locate(start).0) else { return };
+        for problem in self.problems[known_problems..].iter_mut().filter(|problem| !problem.has_note()) {
+            *problem = problem.clone().note(note.clone());
+        }
+    }
+
+    pub(super) fn set_owner(&mut self, owner: Owner) {
+        self.owner = owner;
+    }
+
+    /// Whether another record of any size might not be reached by offsets of 32 bits.
+    pub(super) fn is_full(&self) -> bool {
+        // Room for one more record, and for the names of all services that there can be.
+        const LIMIT: usize = u32::MAX as usize - u16::MAX as usize * (MAX_NAME + 2);
+        self.records.names.len() > LIMIT || self.records.rdata.len() > LIMIT
+    }
+}
+
+impl<'s> Reader<'s, '_, '_> {
+    pub(super) fn read(&mut self) {
         let mut lexer = Lexer::new(self.source);
         let mut words = Vec::new();
-        while let Some(entry) = lexer.next_entry(&mut words, &mut self.problems) {
+        while let Some(entry) = lexer.next_entry(&mut words, &mut self.state.problems) {
             match words[..] {
                 [first, ..] if !entry.is_indented && self.text(first).starts_with('$') && !first.is_quoted => {
                     if !entry.is_broken {
@@ -182,50 +127,48 @@ impl<'s> Reader<'s> {
                 }
                 _ => self.entry(entry, &words),
             }
-            if self.problems.len() >= MAX_PROBLEMS {
-                let message = format!("reading stops here, after {MAX_PROBLEMS} problems");
-                return self.error(words[0], message, Some("is this a zone file?"));
+            if self.state.is_given_up {
+                return;
             }
-            if self.is_full() {
-                let message = "the zone is too large: more than 4 GiB of names or of data";
-                return self.error(words[0], message, None);
+            if self.state.problems.len() >= MAX_PROBLEMS {
+                let message = format!("reading stops here, after {MAX_PROBLEMS} problems");
+                self.error(words[0], message, Some("is this a zone file?"));
+                self.state.is_given_up = true;
+                return;
+            }
+            if self.state.is_full() {
+                self.error(words[0], "the zone is too large: more than 4 GiB of names or of data", None);
+                self.state.is_given_up = true;
+                return;
             }
         }
-    }
-
-    /// Whether another record of any size might not be reached by offsets of 32 bits.
-    fn is_full(&self) -> bool {
-        // Room for one more record, and for the names of all services that there can be.
-        const LIMIT: usize = u32::MAX as usize - u16::MAX as usize * (MAX_NAME + 2);
-        self.records.names.len() > LIMIT || self.records.rdata.len() > LIMIT
     }
 
     fn directive(&mut self, word: Word, arguments: &[Word]) {
         let directive = self.text(word).to_ascii_uppercase();
         match (directive.as_str(), arguments) {
             ("$TTL", [ttl]) => match self.ttl(*ttl) {
-                Some(seconds) => self.default_ttl = Some(seconds),
+                Some(seconds) => self.state.default_ttl = Some(seconds),
                 // What follows shall not be reported for want of a TTL.
-                None => self.default_ttl = self.default_ttl.or(Some(0)),
+                None => self.state.default_ttl = self.state.default_ttl.or(Some(0)),
             },
             ("$ORIGIN", [name]) => match Name::parse(self.text(*name), Some(&self.origin)) {
                 Ok(origin) => self.origin = origin,
                 Err(error) => self.error(*name, error.to_string(), None),
             },
-            ("$TTL" | "$ORIGIN", []) => {
+            // When BIND wrote the file; nothing depends on it.
+            ("$DATE", [_]) => {}
+            ("$TTL" | "$ORIGIN" | "$DATE", []) => {
                 self.error(word, format!("`{directive}` lacks its value"), None);
             }
-            ("$TTL" | "$ORIGIN", [_, surplus, ..]) => {
+            ("$TTL" | "$ORIGIN" | "$DATE", [_, surplus, ..]) => {
                 self.error(*surplus, format!("`{directive}` takes one value"), None);
             }
-            ("$INCLUDE", _) => {
-                self.error(word, "`$INCLUDE` is not built yet", Some("copy the file's records to this place"));
-            }
-            ("$GENERATE", _) => {
-                self.error(word, "`$GENERATE` is not built yet", Some("write the records out"));
-            }
+            ("$INCLUDE", arguments) => self.include(word, arguments),
+            ("$GENERATE", arguments) => self.generate(word, arguments),
             _ => {
-                let help = nearest(&directive, ["$TTL", "$ORIGIN"]).map(|known| format!("did you mean `{known}`?"));
+                let help = nearest(&directive, ["$TTL", "$ORIGIN", "$INCLUDE", "$GENERATE"])
+                    .map(|known| format!("did you mean `{known}`?"));
                 self.error(word, format!("unknown directive `{directive}`"), help.as_deref());
             }
         }
@@ -251,8 +194,8 @@ impl<'s> Reader<'s> {
             return;
         };
         let context = rdata::Context { source: self.source, origin: &self.origin, rtype, type_word };
-        let start = self.records.rdata.len();
-        if !rdata::parse(&context, fields, &mut self.records.rdata, &mut self.problems) {
+        let start = self.state.records.rdata.len();
+        if !rdata::parse(&context, fields, &mut self.state.records.rdata, &mut self.state.problems) {
             return;
         }
         let ttl = self.effective_ttl(ttl, rtype, type_word, start);
@@ -261,26 +204,22 @@ impl<'s> Reader<'s> {
 
     fn owner(&mut self, word: Word) {
         let text = self.text(word);
-        if word.is_quoted {
-            self.owner = Owner::Unusable;
-            return self.error(word, "a quoted string where an owner name is expected", Some("leave the quotes out"));
-        }
         match Name::parse(text, Some(&self.origin)) {
-            Ok(name) if name.is_at_or_below(&self.records.origin) => self.owner = Owner::New(name),
+            Ok(name) if name.is_at_or_below(&self.state.records.origin) => self.state.owner = Owner::New(name),
             Ok(name) => {
-                self.owner = Owner::Unusable;
-                let message = format!("`{name}` is outside the zone `{}`", self.records.origin);
+                self.state.owner = Owner::Unusable;
+                let message = format!("`{name}` is outside the zone `{}`", self.state.records.origin);
                 self.error(word, message, Some("put it into the file of its own zone"));
             }
             Err(error) => {
-                self.owner = Owner::Unusable;
+                self.state.owner = Owner::Unusable;
                 self.error(word, error.to_string(), None);
             }
         }
     }
 
     /// What stands before the type: TTL and class, in either order, both optional.
-    fn ttl_and_class<'w>(
+    pub(super) fn ttl_and_class<'w>(
         &mut self,
         words: &'w [Word],
         all: &[Word],
@@ -288,7 +227,10 @@ impl<'s> Reader<'s> {
     ) -> Option<(Option<u32>, &'w [Word])> {
         let (mut ttl, mut has_class) = (None, false);
         let mut rest = words;
-        while let [word, after @ ..] = rest {
+        // The words before the data are never quoted: BIND refuses `a "60" "A" 192.0.2.1`, which is mostly a mistake.
+        while let [word, after @ ..] = rest
+            && !word.is_quoted
+        {
             let text = self.text(*word);
             if ttl.is_none() && text.starts_with(|first: char| first.is_ascii_digit()) {
                 if ttl::seconds(text) == Err(TtlError::NotATime) {
@@ -318,19 +260,32 @@ impl<'s> Reader<'s> {
             Err(TtlError::NotATime) => {
                 self.error(word, format!("`{text}` is not a TTL"), Some("write seconds, or units as in `1h30m`"));
             }
-            // RFC 2181 §8: the top bit is not used.
-            Ok(_) | Err(TtlError::TooLong) => {
+            // RFC 2181 §8: with its top bit set it counts as 0.
+            Ok(seconds) => {
+                let message = format!("the TTL {seconds} is above {MAX_TTL} seconds");
+                let help = "it counts as 0 (RFC 2181); write seconds, or units as in `1h30m`";
+                self.state.problems.push(Diagnostic::warning(message).at(self.source, word.span()).help(help));
+                return Some(0);
+            }
+            Err(TtlError::TooLong) => {
                 self.error(word, format!("`{text}` is out of range: a TTL is 0 to {MAX_TTL} seconds"), None);
             }
         }
         None
     }
 
-    fn rtype(&mut self, word: Word, entry: Entry, all: &[Word]) -> Option<RecordType> {
+    pub(super) fn rtype(&mut self, word: Word, entry: Entry, all: &[Word]) -> Option<RecordType> {
         let text = self.text(word);
+        if word.is_quoted {
+            self.error(word, "a quoted string where the type is expected", Some("leave the quotes out"));
+            return None;
+        }
         let Ok(rtype) = text.parse::<RecordType>() else {
-            let similar = || nearest(text, RecordType::mnemonics()).map(|known| format!("did you mean `{known}`?"));
-            let help = self.owner_help(entry, all).map(str::to_owned).or_else(similar);
+            let similar = nearest(text, RecordType::mnemonics()).map(|known| format!("did you mean `{known}`?"));
+            let help = match text.starts_with('$') && entry.is_indented {
+                true => Some("a directive begins in the first column".to_owned()),
+                false => similar.or_else(|| self.owner_help(entry, all).map(str::to_owned)),
+            };
             self.error(word, format!("unknown record type `{text}`"), help.as_deref());
             return None;
         };
@@ -348,37 +303,44 @@ impl<'s> Reader<'s> {
         is_misplaced.then_some("the first word of a line is its owner; begin with blank space to keep the last owner")
     }
 
-    fn effective_ttl(&mut self, stated: Option<u32>, rtype: RecordType, type_word: Word, start: usize) -> u32 {
+    pub(super) fn effective_ttl(
+        &mut self,
+        stated: Option<u32>,
+        rtype: RecordType,
+        type_word: Word,
+        start: usize,
+    ) -> u32 {
         if let Some(ttl) = stated {
-            self.last_ttl = Some(ttl);
+            self.state.last_ttl = Some(ttl);
             return ttl;
         }
-        if let Some(ttl) = self.default_ttl.or(self.last_ttl) {
+        if let Some(ttl) = self.state.default_ttl.or(self.state.last_ttl) {
             return ttl;
         }
         let help = Some("write `$TTL 1h` at the top of the file");
-        if let (RecordType::SOA, Some(minimum)) = (rtype, self.records.rdata[start..].last_chunk::<4>()) {
+        if let (RecordType::SOA, Some(minimum)) = (rtype, self.state.records.rdata[start..].last_chunk::<4>()) {
             // As BIND does: before RFC 2308, MINIMUM was the zone's default TTL.
             let ttl = u32::from_be_bytes(*minimum).min(MAX_TTL);
-            self.default_ttl = Some(ttl);
+            self.state.default_ttl = Some(ttl);
             let message = format!("no TTL is given: the minimum of the SOA record, {ttl} s, is used");
             let warning = Diagnostic::warning(message).at(self.source, type_word.span());
-            self.problems.push(warning.maybe_help(help.map(str::to_owned)));
+            self.state.problems.push(warning.maybe_help(help.map(str::to_owned)));
             return ttl;
         }
         self.error(type_word, "the record has no TTL, and no record above it has one", help);
         // Once is enough.
-        self.last_ttl = Some(0);
+        self.state.last_ttl = Some(0);
         0
     }
 
     /// Keeps the record whose data are the last in the arena.
-    fn store(&mut self, type_word: Word, rtype: RecordType, ttl: u32, start: usize) {
-        let records = &mut self.records;
-        match &self.owner {
+    pub(super) fn store(&mut self, type_word: Word, rtype: RecordType, ttl: u32, start: usize) {
+        let at = self.start + type_word.span().start as u32;
+        let records = &mut self.state.records;
+        match &self.state.owner {
             Owner::Missing => {
                 let help = "begin the line with an owner name, `@` for the zone itself";
-                self.owner = Owner::Unusable;
+                self.state.owner = Owner::Unusable;
                 return self.error(type_word, "the record has no owner, and there is none above it", Some(help));
             }
             Owner::Unusable => return,
@@ -392,7 +354,7 @@ impl<'s> Reader<'s> {
                     records.names.extend_from_slice(&lower);
                     records.runs.push(run);
                 }
-                self.owner = Owner::Same;
+                self.state.owner = Owner::Same;
             }
         }
         records.entries.push(RecordAt {
@@ -400,18 +362,18 @@ impl<'s> Reader<'s> {
             length: (records.rdata.len() - start) as u16,
             rtype,
             ttl,
-            at: type_word.span().start as u32,
+            at,
         });
     }
 
     /// What was written; it belongs to the source, not to the reader.
-    fn text(&self, word: Word) -> &'s str {
+    pub(super) fn text(&self, word: Word) -> &'s str {
         word.text(&self.source.text)
     }
 
-    fn error(&mut self, word: Word, message: impl Into<String>, help: Option<&str>) {
+    pub(super) fn error(&mut self, word: Word, message: impl Into<String>, help: Option<&str>) {
         let error = Diagnostic::error(message).at(self.source, word.span());
-        self.problems.push(error.maybe_help(help.map(str::to_owned)));
+        self.state.problems.push(error.maybe_help(help.map(str::to_owned)));
     }
 }
 

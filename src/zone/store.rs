@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::layout;
-use super::read::name_at;
+use super::records::name_at;
 use crate::name::Name;
 use crate::pool::{Family, ServiceId};
 use crate::wire::RecordType;
@@ -180,6 +180,12 @@ impl Zone {
     /// How many names exist, empty non-terminals included.
     pub fn node_count(&self) -> usize {
         self.nodes.len() - 1
+    }
+
+    /// All that the zone file says: owner names in lower-case wire form, in canonical order, with their RRsets.
+    pub fn rrsets(&self) -> impl Iterator<Item = (&[u8], Rrset<'_>)> {
+        (0..self.node_count() as u32)
+            .flat_map(move |node| self.rrset_numbers(node).map(move |number| (self.owner(node), self.rrset_at(number))))
     }
 
     /// A hash of all that the zone answers, so that changes can be told.

@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use thalweg::diagnostic::Source;
-
 use super::judge::{Link, Oracle, Replies};
 use super::queries::Question;
 use super::reading::{Record, read};
 use super::rules::{Judge, Rule, Verdict};
-use super::servers::{OURS, Servers};
+use super::servers::{OURS, Servers, read_zone};
 use super::support::reply::Reply;
 use super::zones::Zone;
 
@@ -91,7 +89,7 @@ fn asked(servers: &Servers, questions: &[Question]) -> Vec<Result<Replies, Strin
 fn records(zones: &[Zone]) -> BTreeSet<Record> {
     let mut all = BTreeSet::new();
     for zone in zones {
-        let (records, _) = thalweg::zone::read(&Source::new(zone.title(), zone.text()), &zone.apex);
+        let (records, _) = read_zone(zone);
         all.extend(records.iter().map(|record| Record {
             owner: record.owner.to_vec(),
             rtype: record.rtype,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::thread;
 
-use thalweg::diagnostic::{Source, has_errors};
+use thalweg::diagnostic::{Diagnostic, Source, has_errors};
 
 use super::exchange::{Replies, ask_tcp, ask_udp};
 use super::peers::{PEERS, Peer};
@@ -77,10 +77,15 @@ fn ask(server: SocketAddr, questions: &[Question]) -> Replies {
     replies
 }
 
+/// The zone as our reader has it; there is nothing that it could include.
+pub(crate) fn read_zone(zone: &Zone) -> (thalweg::zone::Records, Vec<Diagnostic>) {
+    let mut nothing = |_: &thalweg::zone::Inclusion<'_>| Err(Box::new(Diagnostic::error("no file can be included")));
+    thalweg::zone::read(&Source::new(zone.title(), zone.text()), &zone.apex, &mut nothing)
+}
+
 /// Why we do not load the zone, if we do not.
 fn problems(zone: &Zone) -> Option<String> {
-    let source = Source::new(zone.title(), zone.text());
-    let (records, mut diagnostics) = thalweg::zone::read(&source, &zone.apex);
+    let (records, mut diagnostics) = read_zone(zone);
     diagnostics.extend(thalweg::zone::Zone::build(&records, &[]).1);
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
     has_errors(&diagnostics).then(|| errors.map(|error| error.render(false)).collect::<Vec<_>>().join("\n"))

@@ -18,7 +18,7 @@ use thalweg::name::{LookupName, Name};
 use thalweg::pool::{Capacity, Limits, ServiceId};
 use thalweg::snapshot::Snapshot;
 use thalweg::wire::{MAX_STREAM, RecordType, udp_limit};
-use thalweg::zone::{self, Found, Steered, Zone};
+use thalweg::zone::{self, Found, Inclusion, Steered, Zone};
 
 use super::reply::Reply;
 
@@ -68,9 +68,11 @@ fn shipped() -> Arc<Snapshot> {
 
 /// A zone file of any text: it is refused with a reason, or all its owners are found.
 pub(crate) fn zone(octets: &[u8]) {
-    let Ok(text) = std::str::from_utf8(octets) else { return };
+    let text = zone::text_of(octets.to_vec());
     let origin = Name::parse("live.example.", None).expect("a name");
-    let (records, mut diagnostics) = zone::read(&Source::new("fuzz.zone", text), &origin);
+    // Each file says what is written as its name.
+    let mut open = |inclusion: &Inclusion<'_>| Ok(Source::new("included", zone::text_of(inclusion.path.to_vec())));
+    let (records, mut diagnostics) = zone::read(&Source::new("fuzz.zone", text), &origin, &mut open);
     let steered = ["play.live.example.", "*.room.live.example."].map(|owner| Steered {
         owner: Name::parse(owner, None).expect("a name"),
         service: ServiceId(0),

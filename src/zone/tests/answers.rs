@@ -275,7 +275,7 @@ fn the_longest_and_deepest_names_are_found() {
 #[test]
 fn a_zone_may_be_the_root() {
     let text = "$TTL 5\n@ SOA . . 1 2 3 4 5\n@ NS a.ns.\na.ns. A 192.0.2.1\ncom NS x.\n";
-    let (records, _) = super::read(&crate::diagnostic::Source::new("z", text), &name("."));
+    let (records, _) = super::read(&crate::diagnostic::Source::new("z", text), &name("."), &mut super::no_files);
     let (zone, findings) = Zone::build(&records, &[]);
     assert_eq!(super::lines(&findings), [""; 0]);
     let zone = zone.expect("no errors");

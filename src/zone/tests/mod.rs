@@ -1,13 +1,15 @@
 //! Tests of zones as a whole: what is read, what is refused, what is found.
 
 mod answers;
+mod files;
+mod hidden;
 mod model;
 mod peers;
 mod reading;
 mod rules;
 mod types;
 
-use super::{Records, Steered, Zone, read};
+use super::{Inclusion, Records, Steered, Zone, read};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::name::Name;
 use crate::pool::ServiceId;
@@ -27,7 +29,12 @@ fn name(text: &str) -> Name {
 }
 
 fn read_text(text: &str) -> (Records, Vec<Diagnostic>) {
-    read(&Source::new("z", text), &name("live.example."))
+    read(&Source::new("z", text), &name("live.example."), &mut no_files)
+}
+
+/// There are no files to include.
+fn no_files(_: &Inclusion<'_>) -> Result<Source, Box<Diagnostic>> {
+    Err(Box::new(Diagnostic::error("there is no such file").help("write it")))
 }
 
 fn steered(owner: &str, service: u16, has_v4: bool, has_v6: bool) -> Steered {

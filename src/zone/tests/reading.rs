@@ -59,7 +59,7 @@ fn rdata_becomes_wire_form() {
         ("TXT a", "0161"),
         ("TXT \"\"", "00"),
         ("TXT a\\;b \\065\\\"", "03613b62 024122"),
-        ("TXT \"\\065B;(\" \"x\ny\"", "0441423b28 03780a79"),
+        ("TXT \"\\065B;(\"", "0441423b28"),
         ("TXT (\"a\"\n\"b\" ; text\n c)", "0161 0162 0163"),
         ("TXT \"ä\"", "02c3a4"),
         ("SPF \"v=spf1\"", "06763d73706631"),
@@ -131,7 +131,6 @@ fn what_is_wrong_with_a_record_is_said_with_its_place() {
         ("CH A 192.0.2.1", "z:1:5: error: class `CH` is not served (only the class IN is)"),
         ("IN", "z:1:5: error: the record ends before its type"),
         ("1h30 A 192.0.2.1", "z:1:5: error: `1h30` is neither a TTL nor a class nor a type"),
-        ("2147483648 A 192.0.2.1", "z:1:5: error: `2147483648` is out of range: a TTL is 0 to 2147483647 seconds"),
         ("99999999999 A 192.0.2.1", "z:1:5: error: `99999999999` is out of range: a TTL is 0 to 2147483647 seconds"),
     ] {
         let ttl = if text.starts_with(|first: char| first.is_ascii_digit()) { "" } else { "5" };
@@ -154,7 +153,12 @@ fn owners_and_directives_are_checked_too() {
             "z:1:3: error: the record has no TTL, and no record above it has one (write `$TTL 1h` at the top of the file)",
         ),
         ("a.. 5 A 192.0.2.1", "z:1:1: error: a label is empty"),
-        ("\"a\" 5 A 192.0.2.1", "z:1:1: error: a quoted string where an owner name is expected (leave the quotes out)"),
+        ("a \"5\" A 192.0.2.1", "z:1:3: error: a quoted string where the type is expected (leave the quotes out)"),
+        ("a 5 \"A\" 192.0.2.1", "z:1:5: error: a quoted string where the type is expected (leave the quotes out)"),
+        (
+            "a 2147483648 A 192.0.2.1",
+            "z:1:3: warning: the TTL 2147483648 is above 2147483647 seconds (it counts as 0 (RFC 2181); write seconds, or units as in `1h30m`)",
+        ),
         (
             "a.example. 5 A 192.0.2.1",
             "z:1:1: error: `a.example.` is outside the zone `live.example.` (put it into the file of its own zone)",
@@ -175,8 +179,6 @@ fn owners_and_directives_are_checked_too() {
         ("$TTL x", "z:1:6: error: `x` is not a TTL (write seconds, or units as in `1h30m`)"),
         ("$TTL 1 2", "z:1:8: error: `$TTL` takes one value"),
         ("$ORIGIN a..", "z:1:9: error: a label is empty"),
-        ("$INCLUDE a", "z:1:1: error: `$INCLUDE` is not built yet (copy the file's records to this place)"),
-        ("$GENERATE 1-2 a$ A 192.0.2.$", "z:1:1: error: `$GENERATE` is not built yet (write the records out)"),
         ("$ORIGN a", "z:1:1: error: unknown directive `$ORIGN` (did you mean `$ORIGIN`?)"),
     ] {
         assert_eq!(lines(&read_text(text).1), [expected], "{text}");

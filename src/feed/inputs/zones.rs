@@ -1,0 +1,205 @@
+//! Zones among the inputs: found, read with what they include, bound to the services in them, built.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Inputs, Loader, shown};
+use crate::config::Config;
+use crate::diagnostic::{Diagnostic, Source};
+use crate::feed::include::Includes;
+use crate::name::Name;
+use crate::pool::{Family, ServiceId};
+use crate::snapshot::Zones;
+use crate::steer::Fleet;
+use crate::zone::{self, Inclusion, Steered, Zone};
+
+/// A zone as it was read.
+pub(super) struct ZoneText {
+    origin: Name,
+    source: Source,
+    /// None if the file could not be read, or has errors.
+    records: Option<zone::Records>,
+}
+
+impl Loader {
+    pub(super) fn read_zones(&mut self, config: &Config) -> Vec<ZoneText> {
+        let mut files: BTreeMap<Name, PathBuf> = BTreeMap::new();
+        let directory = self.directory.join(&config.zones.directory.value);
+        self.watched.take(&directory);
+        self.zone_directory.clone_from(&directory);
+        match std::fs::read_dir(&directory) {
+            Ok(entries) => {
+                for entry in entries {
+                    let path = match entry {
+                        Ok(entry) => entry.path(),
+                        Err(error) => {
+                            self.unlisted(config, &error);
+                            continue;
+                        }
+                    };
+                    let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".zone")) else {
+                        continue;
+                    };
+                    // Editors leave such files beside the one that is being written.
+                    if stem.starts_with('.') {
+                        continue;
+                    }
+                    match Name::parse(stem, None) {
+                        Ok(origin) => {
+                            if let Some(twin) = files.insert(origin.clone(), path.clone()) {
+                                self.diagnostics.push(
+                                    Diagnostic::error(format!("{} is of the zone {origin} too", shown(&twin)))
+                                        .in_file(shown(&path))
+                                        .help("one of the two files has to go"),
+                                );
+                            }
+                        }
+                        Err(error) => self.diagnostics.push(
+                            Diagnostic::error(format!("the file's name must be that of its zone: {error}"))
+                                .in_file(shown(&path)),
+                        ),
+                    }
+                }
+            }
+            // Without a directory of zones, each zone may be named on its own.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && !config.zones.files.is_empty()
+                    && config.zones.directory.place.is_none() => {}
+            Err(error) => self.unlisted(config, &error),
+        }
+        let mut missing = Vec::new();
+        for written in &config.zones.files {
+            let path = self.directory.join(&written.value.path);
+            let origin = written.value.name.clone();
+            if let Err(error) = std::fs::metadata(&path) {
+                let message = format!("the zone file {} cannot be read: {error}", shown(&path));
+                self.diagnostics.push(written.error(message));
+                files.remove(&origin);
+                missing.push(ZoneText { origin, source: Source::new(shown(&path), ""), records: None });
+                self.watched.take(&path);
+                continue;
+            }
+            files.insert(origin, path);
+        }
+        let read = files.into_iter().map(|(origin, path)| self.read_zone(origin, &path));
+        read.chain(missing).collect()
+    }
+
+    /// A directory that cannot be listed, because files are out or it is being replaced, is not one without zones.
+    fn unlisted(&mut self, config: &Config, error: &io::Error) {
+        let directory = &config.zones.directory;
+        let path = shown(&self.directory.join(&directory.value));
+        self.block(directory.error(format!("the directory of zones, {path}, cannot be read: {error}")).help(
+            "make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`",
+        ));
+    }
+
+    fn read_zone(&mut self, origin: Name, path: &Path) -> ZoneText {
+        self.watched.take(path);
+        let Some(octets) = self.read_octets(path) else {
+            let source = Source::new(shown(path), "");
+            return ZoneText { origin, source, records: None };
+        };
+        let source = Source::new(shown(path), zone::text_of(octets));
+        let mut includes = Includes::new(&self.zone_directory, path, &source);
+        let mut open = |inclusion: &Inclusion<'_>| includes.open(inclusion, &mut self.watched, &mut self.hasher);
+        let (records, diagnostics) = zone::read(&source, &origin, &mut open);
+        let is_sound = !crate::diagnostic::has_errors(&diagnostics);
+        self.diagnostics.extend(diagnostics);
+        ZoneText { origin, source, records: is_sound.then_some(records) }
+    }
+
+    /// Binds services to the zones that hold their names, and builds the zones.
+    pub(super) fn build_zones(
+        &mut self,
+        config: &Config,
+        texts: &[ZoneText],
+        fleet: &Fleet,
+        previous: Option<&Inputs>,
+    ) -> Zones {
+        // A directory of zones that cannot be read has been reported; services need not be, one by one.
+        let are_zones_missing = self.is_blocked;
+        let mut steered: BTreeMap<&Name, Vec<Steered>> = BTreeMap::new();
+        for (index, service) in fleet.services.iter().enumerate() {
+            let name = &service.service.name;
+            let holder = texts
+                .iter()
+                .map(|text| &text.origin)
+                .filter(|origin| name.is_at_or_below(origin))
+                .max_by_key(|origin| origin.label_count());
+            let Some(holder) = holder else {
+                if are_zones_missing {
+                    continue;
+                }
+                let known: Vec<String> = texts.iter().map(|text| text.origin.to_string()).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                if let Some(written) = config.services.iter().find(|written| written.value.name == *name) {
+                    self.block(
+                        written
+                            .error(format!("the service {name} is in no zone that is served here"))
+                            .help(format!("add the zone file of its domain; zones there are: {known}")),
+                    );
+                }
+                continue;
+            };
+            steered.entry(holder).or_default().push(Steered {
+                owner: name.clone(),
+                service: ServiceId(index as u16),
+                has_v4: fleet.has_family(service.pool, Family::V4),
+                has_v6: fleet.has_family(service.pool, Family::V6),
+            });
+        }
+        let mut zones = Vec::new();
+        for text in texts {
+            let steered = steered.get(&text.origin).map_or(&[][..], Vec::as_slice);
+            let built = text.records.as_ref().and_then(|records| {
+                let (zone, diagnostics) = Zone::build(records, steered);
+                self.diagnostics.extend(diagnostics);
+                let before = old_form(previous, &text.origin);
+                let warning = before.zip(zone.as_ref()).and_then(|(before, zone)| zone.check_serial(before, records));
+                self.diagnostics.extend(warning);
+                zone
+            });
+            let old = || {
+                let previous = previous?;
+                let zone = old_form(Some(previous), &text.origin)?;
+                if !keeps_services(&text.origin, &previous.fleet, fleet) {
+                    let message = format!(
+                        "the zone {} is broken, and its services have changed: its old form cannot serve them",
+                        text.origin
+                    );
+                    let help = "mend the zone first; until then all goes on as before";
+                    self.block(Diagnostic::error(message).in_file(text.source.name.clone()).help(help));
+                }
+                Some(Arc::clone(zone))
+            };
+            match built.map(Arc::new).or_else(old) {
+                Some(zone) => zones.push(zone),
+                None => {
+                    tracing::error!(zone = %text.origin, file = %text.source.name, "the zone is broken and not served");
+                }
+            }
+        }
+        Zones::new(zones)
+    }
+}
+
+/// The zone of this name as it is served.
+fn old_form<'p>(previous: Option<&'p Inputs>, origin: &Name) -> Option<&'p Arc<Zone>> {
+    previous?.zones.iter().find(|zone| zone.apex() == origin)
+}
+
+/// Whether a zone that was built for the services of `old` is right with those of `new`: it holds
+/// their numbers and the families that they have.
+fn keeps_services(origin: &Name, old: &Fleet, new: &Fleet) -> bool {
+    let bound = |fleet: &Fleet, index: usize| {
+        let service = fleet.services.get(index)?;
+        let has = [Family::V4, Family::V6].map(|family| fleet.has_family(service.pool, family));
+        Some((service.service.name.clone(), has))
+    };
+    let mut mine = old.services.iter().enumerate().filter(|(_, service)| service.service.name.is_at_or_below(origin));
+    mine.all(|(index, _)| bound(old, index) == bound(new, index))
+}
