@@ -16,6 +16,7 @@ use support::installation::{Installation, Load, inputs, snapshot};
 use support::query::Query;
 use support::reply::Reply;
 use thalweg::answer::{Context, Estimate, Outcome, Reasons, Transport, answer, read};
+use thalweg::config::TcpLimits;
 use thalweg::intake::Counts;
 use thalweg::serve::{Responder, stream, udp};
 use thalweg::snapshot::{Published, Snapshot};
@@ -192,7 +193,7 @@ impl Served {
         let tcp = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let responder = Responder::new(Arc::clone(&published), counts);
-        runtime.spawn(stream::serve(listener, responder, stream::Limits::default(), stop.clone()));
+        runtime.spawn(stream::serve(listener, responder, stream::Connections::new(TcpLimits::default()), stop.clone()));
         Self { published, udp, tcp, stop, _workers: workers, _runtime: runtime }
     }
 
