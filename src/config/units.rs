@@ -101,7 +101,7 @@ pub(super) fn size(text: &str) -> Result<u32, Option<String>> {
 
 /// Prints a size as it would be written.
 pub(super) fn print_size(octets: u32) -> String {
-    if octets % (1 << 20) == 0 { format!("{}MiB", octets >> 20) } else { format!("{}KiB", octets >> 10) }
+    if octets.is_multiple_of(1 << 20) { format!("{}MiB", octets >> 20) } else { format!("{}KiB", octets >> 10) }
 }
 
 fn guess_size(number: &str, unit: &str) -> Option<String> {
@@ -113,7 +113,7 @@ fn guess_size(number: &str, unit: &str) -> Option<String> {
         _ => return None,
     };
     let octets = whole.checked_mul(per_unit)?;
-    (octets > 0 && octets % (1 << 10) == 0).then(|| print_size(octets))
+    (octets > 0 && octets.is_multiple_of(1 << 10)).then(|| print_size(octets))
 }
 
 /// Digits, and perhaps a point and digits: no sign, no exponent, no `inf`.
