@@ -61,9 +61,42 @@ pub enum Outcome {
         length: usize,
         /// Its response code.
         rcode: Rcode,
+        /// What it is about.
+        subject: Subject,
     },
     /// Send nothing.
     Silence,
+}
+
+/// What a reply is about: rate limiting counts replies with the same subject together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// What sort of reply it is.
+    pub kind: SubjectKind,
+    /// Hash of the name that all such replies share (`name::extend_hash`).
+    pub name: u32,
+}
+
+/// What sort of reply it is, and whose name its subject bears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SubjectKind {
+    /// Records; the name that was asked for.
+    Answer,
+    /// Anything synthesised from a wildcard or a DNAME; the name whose descendants are.
+    Wildcard,
+    /// No records of the type; the name that was asked for.
+    NoData,
+    /// No such name; the zone's.
+    NxDomain,
+    /// A referral; the name that is delegated.
+    Referral,
+    /// Any error; no name.
+    Error,
+}
+
+impl Subject {
+    /// Of all errors.
+    pub const ERROR: Self = Self { kind: SubjectKind::Error, name: 0 };
 }
 
 /// What a steered answer promised; the caller books it.
@@ -100,14 +133,30 @@ pub fn answer<'s>(
     if context.client.port() == 0 && context.transport == Transport::Udp {
         return (Outcome::Silence, None);
     }
-    let (reply, observation) = match query.problem {
-        Some(problem) => (Reply { rcode: problem.rcode(), ..Reply::default() }, None),
-        None => resolve::resolve(snapshot, query, context, reasons),
+    let mut reply = Reply::default();
+    let (subject, observation) = match query.problem {
+        Some(problem) => {
+            reply.rcode = problem.rcode();
+            (Subject::ERROR, None)
+        }
+        None => resolve::resolve(snapshot, query, context, &mut reply, reasons),
     };
+    (write(&reply, query, context, subject, out), observation)
+}
+
+/// Answers a query with nothing but the advice to ask again over TCP.
+///
+/// It is what rate limiting sends in place of an answer: never longer than the query but for what EDNS adds.
+pub fn truncated(query: &Query<'_>, context: &Context, out: &mut [u8]) -> Outcome {
+    let reply = Reply { lacks_required: true, ..Reply::default() };
+    write(&reply, query, context, Subject::ERROR, out)
+}
+
+fn write(reply: &Reply<'_>, query: &Query<'_>, context: &Context, subject: Subject, out: &mut [u8]) -> Outcome {
     let limit = match context.transport {
         Transport::Udp => udp_limit(query),
         Transport::Tcp | Transport::Tls | Transport::Quic => MAX_STREAM,
     };
     let length = reply.write(query, limit, out);
-    (Outcome::Reply { length, rcode: reply.rcode }, observation)
+    Outcome::Reply { length, rcode: reply.rcode, subject }
 }

@@ -90,7 +90,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question, now: u64) -> Explanatio
     };
     let mut out = vec![0; usize::from(u16::MAX)];
     let (outcome, _) = answer(snapshot, &query, &context, &mut out, Some(&mut explanation.reasons));
-    if let Outcome::Reply { length, rcode } = outcome {
+    if let Outcome::Reply { length, rcode, .. } = outcome {
         explanation.rcode = rcode.mnemonic().to_owned();
         let reply = Message::from_vec(&out[..length]);
         explanation.answer =

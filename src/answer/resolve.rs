@@ -1,29 +1,33 @@
 //! From a query to a typed reply: the look-up through zones (RFC 1034 §4.3.2), and the decision at steered names.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ptr;
 
-use super::{Context, LocatedReason, Observation, Reasons};
+use arrayvec::ArrayVec;
+
+use super::{Context, LocatedReason, Observation, Reasons, Subject, SubjectKind};
 use crate::geo::Prefix;
-use crate::name::{LookupName, MAX_LABELS, Printed, SuffixHashes, is_at_or_below};
+use crate::name::{LookupName, MAX_LABELS, MAX_NAME, Printed, SuffixHashes, is_at_or_below, labels};
 use crate::pool::{Family, ServiceId};
 use crate::snapshot::Snapshot;
 use crate::steer::{Key, SteeringReasons, pick, slot};
 use crate::wire::{CLASS_IN, ExtendedError, Item, Owner, Query, Rcode, RecordType, Records, Reply};
 use crate::zone::{Found, Rrset, Zone};
 
-/// CNAMEs that are followed; longer chains end there, with the chain so far (RFC 1034 §3.6.2 asks for a bound).
+/// Aliases that are followed; longer chains end there, with the chain so far (RFC 1034 §3.6.2 asks for a bound).
 const MAX_CHAIN: usize = 16;
 
-/// Finds what a query without problems gets.
+/// Finds what a query without problems gets, puts it into the reply, and says what that is about.
 pub(super) fn resolve<'s>(
     snapshot: &'s Snapshot,
     query: &Query<'_>,
     context: &Context,
+    reply: &mut Reply<'s>,
     reasons: Option<&mut Reasons>,
-) -> (Reply<'s>, Option<Observation<'s>>) {
-    let mut resolution = Resolution { snapshot, query, context, reply: Reply::default(), reasons };
+) -> (Subject, Option<Observation<'s>>) {
+    let mut resolution = Resolution { snapshot, query, context, reply, reasons, subject: Subject::ERROR };
     let observation = resolution.follow();
-    (resolution.reply, observation)
+    (resolution.subject, observation)
 }
 
 /// A reply in the making.
@@ -31,9 +35,13 @@ struct Resolution<'s, 'q> {
     snapshot: &'s Snapshot,
     query: &'q Query<'q>,
     context: &'q Context,
-    reply: Reply<'s>,
+    reply: &'q mut Reply<'s>,
     reasons: Option<&'q mut Reasons>,
+    subject: Subject,
 }
+
+/// Hashes of the names that a DNAME has led to: none is followed twice.
+type Renamed = ArrayVec<u64, MAX_CHAIN>;
 
 impl<'s> Resolution<'s, '_> {
     /// Looks the name up, and what it is an alias of, to the end of the chain.
@@ -47,11 +55,16 @@ impl<'s> Resolution<'s, '_> {
         let mut aliased: LookupName;
         let mut name = &self.query.name;
         let mut owner = Owner::Question;
+        let mut renamed = Renamed::new();
         loop {
             let hashes = name.suffix_hashes();
+            if owner == Owner::Question {
+                self.subject = Subject { kind: SubjectKind::Answer, name: hashes[name.label_count()] };
+            }
             let Some(zone) = self.zone_of(name, &hashes) else {
                 // Outside our zones a chain just ends; a question does not belong here.
                 if owner == Owner::Question {
+                    self.subject = Subject::ERROR;
                     self.reply.rcode = Rcode::REFUSED;
                     self.reply.error = Some(ExtendedError::NOT_AUTHORITATIVE);
                 }
@@ -62,7 +75,11 @@ impl<'s> Resolution<'s, '_> {
                 reasons.zone = Some(zone.apex().to_string());
             }
             self.reply.is_authoritative = true;
-            match zone.lookup(name, &hashes, qtype).found {
+            let lookup = zone.lookup(name, &hashes, qtype);
+            if let Some(labels) = lookup.wildcard {
+                self.subject = Subject { kind: SubjectKind::Wildcard, name: hashes[usize::from(labels)] };
+            }
+            match lookup.found {
                 Found::Records(rrset) | Found::Any(rrset) => {
                     self.note(|| format!("{} has records of the type", Printed(name.wire())));
                     self.reply.answer.push(Item::required(owner, ready(rrset)));
@@ -86,7 +103,16 @@ impl<'s> Resolution<'s, '_> {
                     aliased = LookupName::from_wire(target);
                     name = &aliased;
                 }
+                Found::Dname { owner: from, record, target } => {
+                    self.note(|| format!("all below {} is below {}", Printed(from), Printed(target)));
+                    let labels = labels(from).count();
+                    self.subject = Subject { kind: SubjectKind::Wildcard, name: hashes[labels] };
+                    aliased = self.rename(name, owner, from, record, target, &mut renamed)?;
+                    owner = Owner::Target;
+                    name = &aliased;
+                }
                 Found::NoData { service } => {
+                    self.subject.kind = SubjectKind::NoData;
                     self.note(|| format!("{} exists without the type", Printed(name.wire())));
                     let longest = service.map(|id| self.snapshot.fleet.service(id).service.ttl.max);
                     self.reply.authority = Some(negative(zone, longest));
@@ -96,10 +122,12 @@ impl<'s> Resolution<'s, '_> {
                     self.note(|| format!("{} does not exist", Printed(name.wire())));
                     // RFC 6604 §3: the response code is that of the last name of a chain.
                     self.reply.rcode = Rcode::NXDOMAIN;
+                    self.subject = Subject { kind: SubjectKind::NxDomain, name: hashes[zone.apex_labels()] };
                     self.reply.authority = Some(negative(zone, None));
                     return None;
                 }
-                Found::Referral { cut, ns, .. } => {
+                Found::Referral { cut, labels, ns } => {
+                    self.subject = Subject { kind: SubjectKind::Referral, name: hashes[usize::from(labels)] };
                     self.note(|| format!("{} is delegated", Printed(cut)));
                     // RFC 1034 §4.3.2 step 3b: a referral is not authoritative; a chain before it is.
                     self.reply.is_authoritative = owner != Owner::Question;
@@ -109,6 +137,49 @@ impl<'s> Resolution<'s, '_> {
                 }
             }
         }
+    }
+
+    /// Answers with a DNAME and the CNAME that follows from it (RFC 6672 §3.1); the name to go on with, if there is one.
+    #[cold]
+    fn rename(
+        &mut self,
+        name: &LookupName,
+        owner: Owner<'s>,
+        from: &'s [u8],
+        record: Rrset<'s>,
+        target: &'s [u8],
+        renamed: &mut Renamed,
+    ) -> Option<LookupName> {
+        let kept = name.wire().len() - from.len();
+        let is_this = |item: &Item<'_>| matches!(item.records, Records::Renamed { dname: Some(dname), .. } if ptr::eq(dname, record.bytes));
+        // RFC 2181 §5: a record is there once.
+        let dname = (!self.reply.answer.iter().any(is_this)).then_some(record.bytes);
+        if kept + target.len() > MAX_NAME {
+            // RFC 6672 §2.2: there is no such name, for want of room.
+            self.note(|| "the name would be too long".to_owned());
+            self.reply.rcode = Rcode::YXDOMAIN;
+            if dname.is_some() {
+                self.reply.answer.push(Item::required(Owner::Name(from), ready(record)));
+            }
+            return None;
+        }
+        self.reply
+            .answer
+            .push(Item::required(owner, Records::Renamed { dname, kept: kept as u8, target, ttl: record.ttl }));
+        // The CNAME that was asked for is there.
+        if self.query.qtype == RecordType::CNAME || self.reply.answer.len() >= MAX_CHAIN {
+            return None;
+        }
+        let new = LookupName::from_parts(&name.wire()[..kept], target);
+        let mut hasher = DefaultHasher::new();
+        new.wire().hash(&mut hasher);
+        let hash = hasher.finish();
+        if renamed.contains(&hash) || new.wire() == self.query.name.wire() {
+            self.note(|| "the aliases are a loop".to_owned());
+            return None;
+        }
+        renamed.push(hash);
+        Some(new)
     }
 
     /// The zone that answers for a name.
@@ -170,12 +241,17 @@ impl<'s> Resolution<'s, '_> {
     fn add_addresses(&mut self, zone: &'s Zone, rrset: Rrset<'s>) {
         let before_name = match rrset.rtype {
             RecordType::NS => 0,
-            RecordType::MX => 2,
+            RecordType::MX | RecordType::SVCB | RecordType::HTTPS => 2,
             RecordType::SRV => 6,
             _ => return,
         };
         for data in rrset.rdata() {
-            self.add_host(zone, &data[before_name..], false);
+            let name = &data[before_name..];
+            let Some(length) = labels(name).map(|label| 1 + label.len()).reduce(|sum, label| sum + label) else {
+                // The root: no host, or in SVCB the owner itself, which the client has just asked about.
+                continue;
+            };
+            self.add_host(zone, &name[..=length], false);
         }
     }
 

@@ -20,8 +20,13 @@ impl LookupName {
 
     /// Lower-case copy of an uncompressed name that is known to be well formed.
     pub fn from_wire(wire: &[u8]) -> Self {
+        Self::from_parts(wire, &[0])
+    }
+
+    /// Lower-case copy of a name whose first labels and whose rest stand apart; together they are well formed.
+    pub fn from_parts(first: &[u8], rest: &[u8]) -> Self {
         let mut name = Self::new();
-        for label in labels(wire) {
+        for label in labels(first).chain(labels(rest)) {
             // A well-formed name has room for each of its labels.
             let _fits = name.push(label);
         }

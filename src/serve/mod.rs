@@ -62,7 +62,7 @@ fn respond(
             counts.book(observation);
         }
         match outcome {
-            Outcome::Reply { length, rcode } => Some((length, rcode)),
+            Outcome::Reply { length, rcode, .. } => Some((length, rcode)),
             Outcome::Silence => None,
         }
     });

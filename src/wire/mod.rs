@@ -39,6 +39,8 @@ impl Rcode {
     pub const NOTIMP: Self = Self(4);
     /// The server does not want to answer.
     pub const REFUSED: Self = Self(5);
+    /// A name would exist that cannot: too long after a DNAME (RFC 6672 §2.2).
+    pub const YXDOMAIN: Self = Self(6);
     /// The server is not authoritative, or the key is not known.
     pub const NOTAUTH: Self = Self(9);
     /// The EDNS version is not known here.
@@ -53,6 +55,7 @@ impl Rcode {
             Self::NXDOMAIN => "NXDOMAIN",
             Self::NOTIMP => "NOTIMP",
             Self::REFUSED => "REFUSED",
+            Self::YXDOMAIN => "YXDOMAIN",
             Self::NOTAUTH => "NOTAUTH",
             Self::BADVERS => "BADVERS",
             _ => "RESERVED",

@@ -60,6 +60,17 @@ pub enum Records<'s> {
         /// One behind the other.
         bytes: &'s [u8],
     },
+    /// A DNAME record, and the CNAME record of the item's owner that follows from it (RFC 6672 §3.1).
+    Renamed {
+        /// The DNAME record, ready-made, unless it is in the reply already.
+        dname: Option<&'s [u8]>,
+        /// Octets of the owner's name that stand before the DNAME's owner: the CNAME's target begins with them.
+        kept: u8,
+        /// The name that the CNAME's target ends with, in uncompressed wire form.
+        target: &'s [u8],
+        /// TTL of the CNAME record.
+        ttl: u32,
+    },
     /// A or AAAA of nodes.
     Addresses {
         /// Which of the two.
@@ -193,6 +204,14 @@ impl Writer<'_> {
                 }
                 put.map(|()| count)
             }
+            Records::Renamed { dname, kept, target, ttl } => {
+                let (start, before) = (self.at, self.target);
+                let put = self.put_renamed(item.owner, dname, usize::from(kept), target, ttl);
+                if put.is_none() {
+                    (self.at, self.target) = (start, before);
+                }
+                put
+            }
             Records::Addresses { family, nodes, book } => {
                 let start = self.at;
                 let put = self.put_addresses(item, family, nodes, book, question);
@@ -229,6 +248,36 @@ impl Writer<'_> {
             self.at = end;
         }
         Some(())
+    }
+
+    #[cold]
+    fn put_renamed(
+        &mut self,
+        owner: Owner<'_>,
+        dname: Option<&[u8]>,
+        kept: usize,
+        target: &[u8],
+        ttl: u32,
+    ) -> Option<u16> {
+        // The owner's name stands somewhere in the reply, whole: a DNAME follows the question or an alias.
+        let name = if owner == Owner::Question { HEADER } else { self.target };
+        if let Some(record) = dname {
+            self.put_owner(Owner::Target, name + kept, &[])?;
+            self.put_bytes(&record[POINTER_TO_QUESTION.len()..])?;
+        }
+        self.put_owner(owner, name, &[])?;
+        let [t1, t2] = RecordType::CNAME.0.to_be_bytes();
+        let [c1, c2] = CLASS_IN.to_be_bytes();
+        let [ttl1, ttl2, ttl3, ttl4] = ttl.to_be_bytes();
+        let [l1, l2] = ((kept + target.len()) as u16).to_be_bytes();
+        self.put_bytes(&[t1, t2, c1, c2, ttl1, ttl2, ttl3, ttl4, l1, l2])?;
+        let data = self.at;
+        self.room(data + kept)?;
+        self.out.copy_within(name..name + kept, data);
+        self.at += kept;
+        self.put_bytes(target)?;
+        self.target = data;
+        Some(1 + u16::from(dname.is_some()))
     }
 
     #[inline]

@@ -49,6 +49,8 @@ impl RecordType {
     pub const NSEC: Self = Self(47);
     /// A key of the zone (RFC 4034).
     pub const DNSKEY: Self = Self(48);
+    /// How to reach a service (RFC 9460).
+    pub const SVCB: Self = Self(64);
     /// How to reach an HTTP service (RFC 9460).
     pub const HTTPS: Self = Self(65);
     /// Sender policy of mail; TXT replaced it (RFC 7208 §3.1).

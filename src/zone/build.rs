@@ -136,9 +136,11 @@ impl<'r> Builder<'r> {
 
         Owner { name: &name, is_apex: node == 0, entries: &entries }.check(&mut self.findings);
         let is_delegated = node != 0 && entries.iter().any(|entry| rtype(entry) == RecordType::NS);
-        if is_delegated && self.zone.nodes[node as usize].cut == NONE {
-            self.zone.nodes[node as usize].cut = node;
+        let added = &mut self.zone.nodes[node as usize];
+        if is_delegated && added.cut == NONE {
+            added.cut = node;
         }
+        added.has_dname = entries.iter().any(|entry| rtype(entry) == RecordType::DNAME);
         for rrset in entries.chunk_by(|a, b| rtype(a) == rtype(b)) {
             self.add_rrset(&name, rrset);
         }
@@ -180,12 +182,23 @@ impl<'r> Builder<'r> {
                     self.zone.nodes[parent as usize].wildcard = number;
                 }
                 let label = &name[1..1 + usize::from(name[0])];
-                (self.zone.nodes[parent as usize].cut, name::extend_hash(self.hashes[parent as usize], label))
+                let Node { cut, has_dname, .. } = self.zone.nodes[parent as usize];
+                (
+                    if has_dname && cut == NONE { parent } else { cut },
+                    name::extend_hash(self.hashes[parent as usize], label),
+                )
             }
             None => (NONE, name::hash_wire(name)),
         };
         let rrsets = self.zone.rrsets.len() as u32;
-        self.zone.nodes.push(Node { owner, rrsets, cut, wildcard: NONE, steering: Steering::default() });
+        self.zone.nodes.push(Node {
+            owner,
+            rrsets,
+            cut,
+            wildcard: NONE,
+            steering: Steering::default(),
+            has_dname: false,
+        });
         self.hashes.push(hash);
         self.path.push(number);
     }
@@ -208,8 +221,9 @@ impl<'r> Builder<'r> {
     fn bind(&mut self, node: u32, steered: &'r Steered, entries: &[usize]) {
         let &Steered { service, has_v4, has_v6, .. } = steered;
         let cut = self.zone.nodes[node as usize].cut;
+        let is_renamed = cut != NONE && self.zone.is_dname(cut);
         let cut = (cut != NONE).then(|| self.zone.owner(cut));
-        SteeredOwner { steered, cut, entries }.check(&mut self.findings);
+        SteeredOwner { steered, cut, is_renamed, entries }.check(&mut self.findings);
         let steering = &mut self.zone.nodes[node as usize].steering;
         if steering.service.is_some() {
             self.findings.of_zone(Diagnostic::error(format!("the service `{}` is given twice", steered.owner)));
@@ -226,7 +240,14 @@ impl<'r> Builder<'r> {
             store::insert_slot(&mut zone.slots, Slot { hash, node: node as u32 });
         }
         let rrsets = zone.rrsets.len() as u32;
-        zone.nodes.push(Node { owner: 0, rrsets, cut: NONE, wildcard: NONE, steering: Steering::default() });
+        zone.nodes.push(Node {
+            owner: 0,
+            rrsets,
+            cut: NONE,
+            wildcard: NONE,
+            steering: Steering::default(),
+            has_dname: false,
+        });
         zone.rrsets.push(RrsetAt { start: zone.answers.len() as u32, rtype: RecordType(0), count: 0 });
         zone.owners.shrink_to_fit();
         zone.answers.shrink_to_fit();

@@ -123,8 +123,10 @@ pub(super) fn check_rrset(owner: &[u8], entries: &[usize], findings: &mut Findin
 /// What a node is, where a service is bound to it.
 pub(super) struct SteeredOwner<'a> {
     pub(super) steered: &'a Steered,
-    /// The zone cut that it is at or below.
+    /// What occludes it: the zone cut that it is at or below, or the DNAME that it is below.
     pub(super) cut: Option<&'a [u8]>,
+    /// A DNAME occludes it, not a cut.
+    pub(super) is_renamed: bool,
     /// The numbers of the records that the file has for it, by type.
     pub(super) entries: &'a [usize],
 }
@@ -133,16 +135,25 @@ impl SteeredOwner<'_> {
     pub(super) fn check(&self, findings: &mut Findings<'_>) {
         let name = &self.steered.owner;
         let records = findings.records;
+        if let (Some(from), true) = (self.cut, self.is_renamed) {
+            let message = format!("the service `{name}` is below the DNAME record of `{}`", Printed(from));
+            let help = "queries for it are led to another name; take the DNAME away or move the service";
+            return findings.of_zone(Diagnostic::error(message).help(help));
+        }
         if let Some(cut) = self.cut {
             let message = format!("the service `{name}` is below the delegation of `{}`", Printed(cut));
             let help =
                 "queries for it are referred to the child zone; take the NS records away or serve the name there";
             return findings.of_zone(Diagnostic::error(message).help(help));
         }
-        let alias = self.entries.iter().find(|&&entry| records.entries[entry].rtype == RecordType::CNAME);
-        if let Some(&alias) = alias {
-            let error = Diagnostic::error(format!("the service `{name}` has a CNAME record"));
-            return findings.of_record(alias, error.help("a steered name cannot be an alias; remove the record"));
+        for &entry in self.entries {
+            let (rtype, help) = match records.entries[entry].rtype {
+                RecordType::CNAME => ("CNAME", "a steered name cannot be an alias; remove the record"),
+                RecordType::DNAME => ("DNAME", "a steered name cannot lead elsewhere; remove the record"),
+                _ => continue,
+            };
+            let error = Diagnostic::error(format!("the service `{name}` has a {rtype} record"));
+            return findings.of_record(entry, error.help(help));
         }
         // After an error its records may just not have been read.
         if self.entries.is_empty() && records.is_whole {
@@ -221,7 +232,7 @@ fn reach(zone: &Zone, target: &[u8], owner_cut: u32) -> Option<&'static str> {
     }
     let hashes = target.suffix_hashes();
     let exact = zone.find(hashes[target.label_count()], target.wire());
-    let encloser = exact.unwrap_or_else(|| zone.closest_encloser(&target, &hashes));
+    let encloser = exact.unwrap_or_else(|| zone.closest_encloser(&target, &hashes).0);
     let cut = zone.nodes[encloser as usize].cut;
     // Below a cut the child zone has the addresses; only a delegation to names inside itself needs them here as well.
     if cut != NONE && cut != owner_cut {

@@ -46,7 +46,7 @@ pub(super) fn fields(rtype: RecordType) -> Option<&'static [Field]> {
         RecordType::A => A,
         RecordType::AAAA => AAAA,
         RecordType::NS => NS,
-        RecordType::CNAME | RecordType::PTR => TARGET,
+        RecordType::CNAME | RecordType::PTR | RecordType::DNAME => TARGET,
         RecordType::MB | RecordType::MG | RecordType::MR => MAILBOX,
         RecordType::SOA => SOA,
         RecordType::HINFO => HINFO,

@@ -1,6 +1,6 @@
 //! Look-up in a zone: RFC 1034 §4.3.2 with the wildcards of RFC 4592 and the empty non-terminals of RFC 8020.
 
-use super::store::{NONE, Rrset, Zone};
+use super::store::{NONE, Node, Rrset, Zone};
 use crate::name::{self, LookupName, SuffixHashes};
 use crate::pool::{Family, ServiceId};
 use crate::wire::RecordType;
@@ -10,8 +10,8 @@ use crate::wire::RecordType;
 pub struct Lookup<'z> {
     /// What was found.
     pub found: Found<'z>,
-    /// It was synthesised from a wildcard (RFC 4592 §3.3).
-    pub wildcard: bool,
+    /// It was synthesised from the wildcard of the closest encloser, which has so many labels (RFC 4592 §3.3).
+    pub wildcard: Option<u8>,
 }
 
 /// What was found, in the order in which the rules apply.
@@ -26,7 +26,15 @@ pub enum Found<'z> {
         /// The NS records of the child zone.
         ns: Rrset<'z>,
     },
-    // DNAME stands here: behind delegation, before data and wildcards (RFC 6672 §3.2).
+    /// The name is below one whose descendants all have another name (RFC 6672 §3.2): before data and wildcards.
+    Dname {
+        /// The owner of the DNAME record in lower-case wire form.
+        owner: &'z [u8],
+        /// The DNAME record.
+        record: Rrset<'z>,
+        /// What takes the owner's place, in wire form, in the case it was written in.
+        target: &'z [u8],
+    },
     /// Nodes of a service are the answer; of which family, the type of the question says, or the service for ANY.
     Steered {
         /// The service bound to the name.
@@ -59,18 +67,20 @@ impl Zone {
     pub fn lookup(&self, name: &LookupName, hashes: &SuffixHashes, qtype: RecordType) -> Lookup<'_> {
         let labels = name.label_count();
         if let Some(node) = self.find(hashes[labels], name.wire()) {
-            return Lookup { found: self.at(node, qtype), wildcard: false };
+            return Lookup { found: self.at(node, qtype), wildcard: None };
         }
-        let encloser = self.closest_encloser(name, hashes);
+        let (encloser, labels) = self.closest_encloser(name, hashes);
         let node = self.nodes[encloser as usize];
-        if node.cut != NONE {
-            return Lookup { found: self.referral(node.cut), wildcard: false };
+        let occluder = if node.has_dname && node.cut == NONE { encloser } else { node.cut };
+        if occluder != NONE {
+            return Lookup { found: self.occluded(occluder), wildcard: None };
         }
         if node.wildcard != NONE {
-            // RFC 4592 §3.3.1: only the wildcard of the closest encloser is the source of synthesis.
-            return Lookup { found: self.at(node.wildcard, qtype), wildcard: true };
+            // RFC 4592 §3.3.1: only the wildcard of the closest encloser is the source of synthesis. A DNAME that it
+            // owns is not expanded (RFC 6672 §3.3 leaves that open): what would stand below has no one meaning.
+            return Lookup { found: self.at(node.wildcard, qtype), wildcard: Some(labels as u8) };
         }
-        Lookup { found: Found::NxDomain, wildcard: false }
+        Lookup { found: Found::NxDomain, wildcard: None }
     }
 
     /// The A and AAAA records of a name in wire form, also below zone cuts: for glue and additional data.
@@ -81,7 +91,11 @@ impl Zone {
         let Some(node) = self.find(name::hash_wire(target.wire()), target.wire()) else {
             return (None, None);
         };
-        let steering = self.nodes[node as usize].steering;
+        let Node { steering, cut, .. } = self.nodes[node as usize];
+        // RFC 6672 §2.4: below a DNAME there is nothing, whatever the file holds.
+        if cut != NONE && self.is_dname(cut) {
+            return (None, None);
+        }
         let of = |rtype| self.rrset(node, rtype).filter(|_| steering.family(rtype).is_none());
         (of(RecordType::A), of(RecordType::AAAA))
     }
@@ -92,7 +106,7 @@ impl Zone {
         let node = &self.nodes[index as usize];
         // RFC 4035 §3.1.4.1: DS at the cut belongs to the parent.
         if node.cut != NONE && !(node.cut == index && qtype == RecordType::DS) {
-            return self.referral(node.cut);
+            return self.occluded(node.cut);
         }
         let steering = node.steering;
         if let (Some(service), Some(family)) = (steering.service, steering.family(qtype)) {
@@ -126,21 +140,32 @@ impl Zone {
         }
     }
 
+    /// What is answered at and below a cut, and below a DNAME.
     #[cold]
-    fn referral(&self, cut: u32) -> Found<'_> {
-        let owner = self.owner(cut);
-        match self.rrset(cut, RecordType::NS) {
+    fn occluded(&self, by: u32) -> Found<'_> {
+        let owner = self.owner(by);
+        let rtype = if self.is_dname(by) { RecordType::DNAME } else { RecordType::NS };
+        match self.rrset(by, rtype) {
+            Some(record) if rtype == RecordType::DNAME => {
+                Found::Dname { owner, record, target: record.rdata().next().unwrap_or(&[0]) }
+            }
             Some(ns) => Found::Referral { cut: owner, labels: name::labels(owner).count() as u8, ns },
-            // A cut is a node with NS records; there is no other.
+            // What occludes has one of the two; there is no other.
             None => Found::NoData { service: None },
         }
     }
 
-    /// The longest existing ancestor of a name that does not exist (RFC 4592 §3.3.1).
+    /// Whether what occludes is a DNAME. One at a zone cut belongs to the child and does nothing here.
+    pub(super) fn is_dname(&self, occluder: u32) -> bool {
+        let node = &self.nodes[occluder as usize];
+        node.has_dname && node.cut == NONE
+    }
+
+    /// The longest existing ancestor of a name that does not exist (RFC 4592 §3.3.1), and how many labels it has.
     ///
     /// Every ancestor of a node is a node, so halving finds it: a name of 127 labels costs seven probes, the usual
     /// name just below the apex none.
-    pub(super) fn closest_encloser(&self, name: &LookupName, hashes: &SuffixHashes) -> u32 {
+    pub(super) fn closest_encloser(&self, name: &LookupName, hashes: &SuffixHashes) -> (u32, usize) {
         let (mut labels, mut encloser) = (self.apex_labels, 0);
         let mut too_many = name.label_count().min(self.most_labels + 1);
         while labels + 1 < too_many {
@@ -150,6 +175,6 @@ impl Zone {
                 None => too_many = middle,
             }
         }
-        encloser
+        (encloser, labels)
     }
 }

@@ -43,11 +43,13 @@ pub(super) struct Node {
     pub(super) owner: u32,
     /// Its first RRset; the next node's first is the end.
     pub(super) rrsets: u32,
-    /// The zone cut that it is at or below.
+    /// What occludes it: the zone cut that it is at or below, or the DNAME that it is below.
     pub(super) cut: u32,
     /// The child whose leftmost label is the asterisk.
     pub(super) wildcard: u32,
     pub(super) steering: Steering,
+    /// It has a DNAME record, so that what is below it is occluded (RFC 6672 §2.4).
+    pub(super) has_dname: bool,
 }
 
 /// What steering answers at a node.

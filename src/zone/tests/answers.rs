@@ -22,13 +22,16 @@ fn found(zone: &Zone, question: &str) -> String {
         Found::Records(rrset) => format!("{} {} ttl {}", rrset.rtype, rrset.count, rrset.ttl),
         Found::Any(rrset) => format!("any {} {}", rrset.rtype, rrset.count),
         Found::Cname { record, target } => format!("cname {} ttl {}", Printed(target), record.ttl),
+        Found::Dname { owner, record, target } => {
+            format!("dname {} to {} ttl {}", Printed(owner), Printed(target), record.ttl)
+        }
         Found::Steered { service, family } => format!("steered {} {family:?}", service.0),
         Found::NoData { service: None } => "nodata".to_owned(),
         Found::NoData { service: Some(service) } => format!("nodata of {}", service.0),
         Found::NxDomain => "nxdomain".to_owned(),
         Found::Referral { cut, labels, ns } => format!("referral {} {labels} NS {}", Printed(cut), ns.count),
     };
-    if wildcard { format!("{found} by wildcard") } else { found }
+    if wildcard.is_some() { format!("{found} by wildcard") } else { found }
 }
 
 fn check(zone: &Zone, cases: &[(&str, &str)]) {
@@ -280,4 +283,51 @@ fn a_zone_may_be_the_root() {
     assert!(matches!(lookup(&zone, "x.com.", RecordType::A).found, Found::Referral { labels: 1, .. }));
     assert!(matches!(lookup(&zone, ".", RecordType::NS).found, Found::Records(_)));
     assert!(matches!(lookup(&zone, "a.ns.", RecordType::A).found, Found::Records(_)));
+}
+
+#[test]
+fn dname_occludes_what_is_below_it() {
+    let zone = build(
+        &with_head(
+            "d DNAME elsewhere.\nd TXT t\nx.d A 192.0.2.1\n*.d A 192.0.2.2\nsub NS ns.sub\nns.sub A 192.0.2.3\n\
+         sub DNAME child.\na.sub DNAME lost.\n*.w DNAME wild.\nb.*.w TXT t\ne.d DNAME second.",
+        ),
+        &[],
+    );
+    let renamed = "dname d.live.example. to elsewhere. ttl 300";
+    check(
+        &zone,
+        &[
+            ("d DNAME", "DNAME 1 ttl 300"),
+            ("d TXT", "TXT 1 ttl 300"),
+            ("d A", "nodata"),
+            // RFC 6672 §2.4: whatever the file has.
+            ("x.d A", renamed),
+            ("*.d A", renamed),
+            ("y.d A", renamed),
+            ("y.d DNAME", renamed),
+            ("a.b.c.d DS", renamed),
+            ("e.d DNAME", renamed),
+            ("f.e.d A", renamed),
+            // At a cut it belongs to the child.
+            ("sub DNAME", "referral sub.live.example. 3 NS 1"),
+            ("x.sub A", "referral sub.live.example. 3 NS 1"),
+            ("x.a.sub A", "referral sub.live.example. 3 NS 1"),
+            // Owned by a wildcard it is not expanded, but for its own type.
+            ("x.w A", "nodata by wildcard"),
+            ("x.w DNAME", "DNAME 1 ttl 300 by wildcard"),
+            ("y.x.w A", "nodata by wildcard"),
+            // The asterisk itself is a name like any other.
+            ("b.*.w TXT", "dname *.w.live.example. to wild. ttl 300"),
+        ],
+    );
+    assert_eq!(zone.addresses(name("x.d.live.example.").wire()), (None, None), "what is occluded is no glue");
+    assert!(zone.addresses(name("ns.sub.live.example.").wire()).0.is_some(), "glue below a cut is");
+}
+
+#[test]
+fn a_dname_at_the_apex_renames_all_but_the_apex() {
+    let zone = build(&with_head("@ DNAME other.example.\nx A 192.0.2.1"), &[]);
+    let renamed = "dname live.example. to other.example. ttl 300";
+    check(&zone, &[("@ NS", "NS 1 ttl 300"), ("@ A", "nodata"), ("x A", renamed), ("ns1 A", renamed)]);
 }
