@@ -215,7 +215,8 @@ fn read_query(body: &[&str], heading: usize) -> Result<(IpAddr, Vec<u8>), Wrong>
             }
             "hex" => raw.extend(hex(value).map_err(wrong)?),
             "repeat" => {
-                let (count, octets) = value.split_once(' ').ok_or_else(|| wrong("write `repeat: 500 00ff`".to_owned()))?;
+                let (count, octets) =
+                    value.split_once(' ').ok_or_else(|| wrong("write `repeat: 500 00ff`".to_owned()))?;
                 let count = count.parse().map_err(|_| wrong(format!("`{count}` is no number")))?;
                 raw.extend(hex(octets).map_err(wrong)?.repeat(count));
             }

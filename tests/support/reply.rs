@@ -3,8 +3,11 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hickory_proto::op::Message;
-use hickory_proto::rr::{RData, Record};
+use hickory_proto::rr::{DNSClass, RData, Record};
 use thalweg::wire::{Rcode, RecordType};
+
+/// Octets of a message that pointers can point to (RFC 1035 §4.1.4).
+const MAX_POINTER: usize = 1 << 14;
 
 /// A reply that has been read.
 #[derive(Debug)]
@@ -25,6 +28,11 @@ impl Reply {
             readable[at..at + 2].copy_from_slice(&65_001_u16.to_be_bytes());
         }
         let message = Message::from_vec(&readable).map_err(|error| format!("hickory-proto: {error}"))?;
+        let again = message.to_vec().map_err(|error| format!("hickory-proto cannot write it: {error}"))?;
+        // Beyond that, hickory-proto writes names in full, and has no room for what fits when they are pointers.
+        if octets.len() < MAX_POINTER && Message::from_vec(&again).ok().as_ref() != Some(&message) {
+            return Err(format!("hickory-proto writes something else: {again:02x?}"));
+        }
         let Some(&[_, _, high, low, ..]) = octets.first_chunk::<12>() else { return Err("no header".to_owned()) };
         if high & 0x78 == 0 && u16::from(message.metadata.response_code) & 0x0f != u16::from(low & 0x0f) {
             return Err("hickory-proto reads another response code".to_owned());
@@ -42,7 +50,12 @@ impl Reply {
         let mut lines = vec![first.join(" ")];
         for query in &message.queries {
             let qtype = RecordType(query.query_type().into());
-            lines.push(format!("question: {} {} {qtype}", query.name(), query.query_class()));
+            let class = match query.query_class() {
+                // RFC 3597 §5.
+                DNSClass::Unknown(class) => format!("CLASS{class}"),
+                class => class.to_string(),
+            };
+            lines.push(format!("question: {} {class} {qtype}", query.name()));
         }
         let sections =
             [("answer", &message.answers), ("authority", &message.authorities), ("additional", &message.additionals)];

@@ -8,12 +8,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use crate::config::TcpLimits;
 use crate::geo::Prefix;
@@ -52,8 +53,10 @@ struct Connection {
     network: Prefix,
     /// Microseconds from the start of the server to the last complete query, or to the connection.
     progress: AtomicU64,
-    is_to_close: CancellationToken,
-    is_closed: CancellationToken,
+    is_wanted: AtomicBool,
+    // Both have one who waits at most, and keep the news until then.
+    wanted: Notify,
+    closed: Notify,
 }
 
 /// How long a connection that has to leave may take to do so: it only has to be noticed.
@@ -94,10 +97,11 @@ impl Connections {
     /// Closes the longest idle connection; false if there is none, or if it takes its time.
     pub(super) async fn make_room(&self) -> bool {
         let Some(idle) = self.table().longest_idle() else { return false };
-        idle.is_to_close.cancel();
+        idle.is_wanted.store(true, Ordering::Relaxed);
+        idle.wanted.notify_one();
         self.shared.counts.closed(Limit::Connections);
         // Its descriptor has to be free before the next is wanted.
-        timeout(LEAVE, idle.is_closed.cancelled()).await.is_ok()
+        timeout(LEAVE, idle.closed.notified()).await.is_ok()
     }
 
     fn take_place(&self, network: Prefix) -> Result<Place, Limit> {
@@ -115,8 +119,9 @@ impl Connections {
         let connection = Arc::new(Connection {
             network,
             progress: AtomicU64::new(now),
-            is_to_close: CancellationToken::new(),
-            is_closed: CancellationToken::new(),
+            is_wanted: AtomicBool::new(false),
+            wanted: Notify::new(),
+            closed: Notify::new(),
         });
         table.open.insert(number, Known { connection: Arc::clone(&connection), seen: now });
         table.leaving.insert((now, number));
@@ -180,13 +185,13 @@ impl Place {
     }
 
     /// Waits until the place is wanted by another one.
-    pub(super) fn wanted(&self) -> WaitForCancellationFuture<'_> {
-        self.connection.is_to_close.cancelled()
+    pub(super) fn wanted(&self) -> Notified<'_> {
+        self.connection.wanted.notified()
     }
 
     /// Whether the place is wanted by another one.
     pub(super) fn is_wanted(&self) -> bool {
-        self.connection.is_to_close.is_cancelled()
+        self.connection.is_wanted.load(Ordering::Relaxed)
     }
 
     /// Counts the connection as ended by a limit.
@@ -209,7 +214,7 @@ impl Drop for Place {
         }
         drop(table);
         self.connections.shared.counts.ended();
-        self.connection.is_closed.cancel();
+        self.connection.closed.notify_one();
     }
 }
 
