@@ -9,11 +9,12 @@ pub use explain::{Explanation, Question, explain};
 pub use reasons::{LocatedReason, Reasons};
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crate::geo::RegionId;
 use crate::pool::{NodeId, PoolId};
 use crate::snapshot::Snapshot;
-use crate::wire::{MAX_STREAM, Query, Rcode, Reply, udp_limit};
+use crate::wire::{MAX_STREAM, Query, Rcode, Reply, Wishes, udp_limit};
 
 /// How a query came, and when.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,8 @@ pub struct Context {
     pub transport: Transport,
     /// Milliseconds since 1970.
     pub now: u64,
+    /// How long the connection may be idle, on a stream (RFC 7828).
+    pub idle: Option<Duration>,
     /// What the caller knows of the client's key.
     pub estimate: Estimate,
 }
@@ -94,6 +97,27 @@ pub enum SubjectKind {
     Error,
 }
 
+impl SubjectKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Answer, Self::Wildcard, Self::NoData, Self::NxDomain, Self::Referral, Self::Error];
+
+    /// Its word in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Wildcard => "wildcard",
+            Self::NoData => "nodata",
+            Self::NxDomain => "nxdomain",
+            Self::Referral => "referral",
+            Self::Error => "error",
+        }
+    }
+}
+
+// Counts are kept by these numbers.
+const _: () = assert!(SubjectKind::Error as usize + 1 == SubjectKind::ALL.len());
+
 impl Subject {
     /// Of all errors.
     pub const ERROR: Self = Self { kind: SubjectKind::Error, name: 0 };
@@ -134,6 +158,7 @@ pub fn answer<'s>(
         return (Outcome::Silence, None);
     }
     let mut reply = Reply::default();
+    fill_options(snapshot, query, context, &mut reply);
     let (subject, observation) = match query.problem {
         Some(problem) => {
             reply.rcode = problem.rcode();
@@ -146,10 +171,59 @@ pub fn answer<'s>(
 
 /// Answers a query with nothing but the advice to ask again over TCP.
 ///
-/// It is what rate limiting sends in place of an answer: never longer than the query but for what EDNS adds.
-pub fn truncated(query: &Query<'_>, context: &Context, out: &mut [u8]) -> Outcome {
-    let reply = Reply { lacks_required: true, ..Reply::default() };
+/// It is what rate limiting sends in place of an answer: not longer than the query, but for a cookie.
+pub fn truncated(snapshot: &Snapshot, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Outcome {
+    let mut reply = Reply { lacks_required: true, ..Reply::default() };
+    bake(snapshot, query, context, &mut reply);
     write(&reply, query, context, Subject::ERROR, out)
+}
+
+/// Answers a query that has a client's cookie with nothing but a cookie of ours to come back with (RFC 7873 §5.2.3); none
+/// for others.
+pub fn bad_cookie(snapshot: &Snapshot, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Option<Outcome> {
+    let mut reply = Reply { rcode: Rcode::BADCOOKIE, ..Reply::default() };
+    bake(snapshot, query, context, &mut reply);
+    reply.options.cookie?;
+    Some(write(&reply, query, context, Subject::ERROR, out))
+}
+
+/// Whether the client has shown that it receives what is sent to its address: it has a cookie of ours (RFC 7873 §5.2.4).
+pub fn has_valid_cookie(snapshot: &Snapshot, query: &Query<'_>, context: &Context) -> bool {
+    let cookie = query.edns.as_ref().and_then(|edns| edns.cookie.as_ref());
+    cookie.is_some_and(|cookie| snapshot.cookies.know(cookie, context.client.ip(), seconds(context)))
+}
+
+/// Makes a cookie for a client that sent its own.
+#[inline]
+fn bake(snapshot: &Snapshot, query: &Query<'_>, context: &Context, reply: &mut Reply<'_>) {
+    if let Some(cookie) = query.edns.as_ref().and_then(|edns| edns.cookie.as_ref()) {
+        reply.options.cookie = snapshot.cookies.make(cookie.client, context.client.ip(), seconds(context));
+    }
+}
+
+/// Fills in the options that depend on who asks, and not on what is asked.
+#[inline]
+fn fill_options<'s>(snapshot: &'s Snapshot, query: &Query<'_>, context: &Context, reply: &mut Reply<'s>) {
+    let Some(edns) = &query.edns else { return };
+    bake(snapshot, query, context, reply);
+    let Wishes { nsid, keepalive, padding, expire: _, zone_version: _ } = edns.wishes;
+    if nsid {
+        reply.options.nsid = snapshot.identity.nsid();
+    }
+    match context.transport {
+        Transport::Udp => {}
+        // RFC 7828 §3.3: on streams only; RFC 7830 §6: only where the octets themselves cannot be read.
+        Transport::Tcp => reply.options.keepalive = context.idle.filter(|_| keepalive),
+        Transport::Tls | Transport::Quic => {
+            reply.options.keepalive = context.idle.filter(|_| keepalive && context.transport == Transport::Tls);
+            reply.options.is_padded = padding;
+        }
+    }
+}
+
+/// Seconds since 1970, in 32 bits as cookies count them.
+fn seconds(context: &Context) -> u32 {
+    (context.now / 1_000) as u32
 }
 
 fn write(reply: &Reply<'_>, query: &Query<'_>, context: &Context, subject: Subject, out: &mut [u8]) -> Outcome {

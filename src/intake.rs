@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::answer::Observation;
+use crate::answer::{Observation, SubjectKind};
 use crate::geo::RegionId;
 use crate::pool::{MAX_NODES, NodeId};
 use crate::wire::Rcode;
@@ -28,6 +28,8 @@ pub struct Counts {
     /// An answer of m nodes counts 1/m for each, in `NODE_UNIT`.
     nodes: Box<[AtomicU64]>,
     regions: Box<[AtomicU64]>,
+    /// Answers beyond the rate, by `Beyond` and by `SubjectKind`.
+    beyond: [[AtomicU64; SubjectKind::ALL.len()]; Beyond::ALL.len()],
 }
 
 /// What one whole answer counts for a node: divisible by all usual numbers of nodes.
@@ -45,6 +47,7 @@ impl Counts {
             steered: AtomicU64::new(0),
             nodes: zeros(),
             regions: zeros(),
+            beyond: Default::default(),
         }
     }
 
@@ -61,6 +64,12 @@ impl Counts {
             count.fetch_add(1, Ordering::Relaxed);
         }
         self.steered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an answer beyond the rate.
+    #[inline]
+    pub fn beyond_rate(&self, kind: SubjectKind, beyond: Beyond) {
+        self.beyond[beyond as usize][kind as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Adds what a batch of messages came to.
@@ -95,6 +104,11 @@ impl Counts {
         self.steered.load(Ordering::Relaxed)
     }
 
+    /// Answers beyond the rate, since the start.
+    pub fn answers_beyond_rate(&self, kind: SubjectKind, beyond: Beyond) -> u64 {
+        self.beyond[beyond as usize][kind as usize].load(Ordering::Relaxed)
+    }
+
     /// Answers that named the node, since the start, in whole answers.
     pub fn answers_of(&self, node: NodeId) -> f64 {
         let count = self.nodes.get(usize::from(node.0)).map_or(0, |count| count.load(Ordering::Relaxed));
@@ -111,6 +125,29 @@ impl Default for Counts {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What became of an answer beyond `server.rate_limit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beyond {
+    /// It was sent all the same: in the mode `log`, and errors when it is their turn.
+    Sent,
+    /// A truncated reply was sent in its place.
+    Truncated,
+    /// A cookie to come back with was sent in its place (RFC 7873 §5.2.3).
+    BadCookie,
+    /// Nothing was sent.
+    Dropped,
+}
+
+impl Beyond {
+    /// All of them, with the words for metrics.
+    pub const ALL: [(Self, &str); 4] = [
+        (Self::Sent, "sent"),
+        (Self::Truncated, "truncated"),
+        (Self::BadCookie, "bad_cookie"),
+        (Self::Dropped, "dropped"),
+    ];
 }
 
 /// What messages came to: of one batch, or of a writer since its start.

@@ -14,8 +14,9 @@ use prometheus_client::registry::Registry;
 
 use streams::StreamReadout;
 
+use crate::answer::SubjectKind;
 use crate::geo::RegionId;
-use crate::intake::{Counts, StreamCounts, Tally};
+use crate::intake::{Beyond, Counts, StreamCounts, Tally};
 use crate::load::history::Reading;
 use crate::pool::NodeId;
 use crate::snapshot::{Published, Snapshot};
@@ -58,6 +59,7 @@ impl Collector for Readout {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let snapshot = self.published.snapshot();
         self.traffic(&mut encoder)?;
+        self.rate_limit(&mut encoder)?;
         inputs(&mut encoder, &snapshot)?;
         self.regions(&mut encoder, &snapshot)?;
         self.nodes(&mut encoder, &snapshot)
@@ -84,6 +86,21 @@ impl Readout {
             if value > 0 {
                 let labels = [("rcode", Rcode(code as u16).mnemonic())];
                 ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rate_limit(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Answers beyond server.rate_limit, by what they are about and by what was done in their place";
+        let mut family = encoder.encode_descriptor("answers_beyond_rate", help, None, MetricType::Counter)?;
+        for kind in SubjectKind::ALL {
+            let subject = kind.word();
+            for (beyond, done) in Beyond::ALL {
+                let value: u64 = self.counts.iter().map(|counts| counts.answers_beyond_rate(kind, beyond)).sum();
+                if value > 0 {
+                    ConstCounter::new(value).encode(family.encode_family(&[("subject", subject), ("done", done)])?)?;
+                }
             }
         }
         Ok(())
@@ -166,10 +183,12 @@ fn metric(kind: MetricType, value: f64, encoder: MetricEncoder<'_>) -> fmt::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::Observation;
+    use crate::answer::{Observation, SubjectKind};
+    use crate::config::{RateLimit, RateLimitMode};
     use crate::geo::{Countries, Geo};
     use crate::pool::PoolId;
     use crate::snapshot::InputStatus;
+    use crate::wire::Secrets;
 
     #[test]
     fn counts_of_all_writers_are_summed_and_named() {
@@ -180,7 +199,10 @@ mod tests {
             geo: Arc::new(geo),
             fleet: Arc::default(),
             tables: Arc::default(),
+            rate_limit: Arc::new(RateLimit { mode: RateLimitMode::Off, per_second: 1, slip: 2, exempt: Vec::new() }),
             seed: 0,
+            identity: Arc::default(),
+            cookies: Secrets::default(),
             inputs: InputStatus { reloads: 6, failures: 2, has_errors: true },
         };
         let writers = [Arc::new(Counts::new()), Arc::new(Counts::new())];
@@ -188,6 +210,7 @@ mod tests {
             let mut tally = Tally { received: 3, dropped: 1, ..Tally::default() };
             tally.replied(Rcode::NXDOMAIN);
             writer.add(&tally);
+            writer.beyond_rate(SubjectKind::NxDomain, Beyond::Truncated);
             let nodes = [NodeId(0), NodeId(1)];
             writer.book(&Observation { key: 0, region: RegionId(0), pool: PoolId(0), nodes: &nodes, ttl: 5 });
         }
@@ -198,6 +221,7 @@ mod tests {
             "thalweg_messages_dropped_total 2",
             "thalweg_replies_total{rcode=\"NXDOMAIN\"} 2",
             "thalweg_answers_steered_total 2",
+            "thalweg_answers_beyond_rate_total{subject=\"nxdomain\",done=\"truncated\"} 2",
             "thalweg_region_answers_total{region=\"unknown\"} 2",
             "thalweg_generation 7.0",
             "thalweg_reload_failures_total 2",

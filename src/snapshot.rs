@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::config::RateLimit;
 use crate::geo::Geo;
 use crate::name::{LookupName, MAX_LABELS, SuffixHashes, hash_wire};
 use crate::steer::{Fleet, Tables};
+use crate::wire::{Identity, Secrets};
 use crate::zone::Zone;
 
 /// Everything an answer depends on.
@@ -22,8 +24,14 @@ pub struct Snapshot {
     pub fleet: Arc<Fleet>,
     /// How it is steered.
     pub tables: Arc<Tables>,
+    /// The limit of answers over UDP.
+    pub rate_limit: Arc<RateLimit>,
     /// Makes this installation's hashes its own; equal on all its nameservers.
     pub seed: u64,
+    /// Who this server says it is.
+    pub identity: Arc<Identity>,
+    /// What DNS cookies are made by.
+    pub cookies: Secrets,
     /// How the last reading of the inputs went.
     pub inputs: InputStatus,
 }

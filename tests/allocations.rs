@@ -7,12 +7,16 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::Path;
+use std::sync::Arc;
 
 use support::installation::{Load, Use, inputs, snapshot};
 use support::query::Query;
-use thalweg::answer::{Context, Estimate, Transport, answer, read};
-use thalweg::intake::Counts;
-use thalweg::wire::{MAX_STREAM, RecordType};
+use thalweg::answer::{Context, Estimate, Transport};
+use thalweg::config::{RateLimit, RateLimitMode};
+use thalweg::intake::{Beyond, Counts, SUBJECT_KINDS, Tally};
+use thalweg::serve::rate_limit::Limiter;
+use thalweg::serve::respond;
+use thalweg::wire::{MAX_STREAM, RecordType, Secrets};
 
 /// The system's allocator, with a count for each thread.
 struct Counting;
@@ -50,8 +54,10 @@ fn no_query_costs_an_allocation() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("thalweg.toml");
     let inputs = inputs(&shipped).expect("the shipped example has no errors");
     let counts = Counts::new();
+    let mut limiter = Limiter::new(1, 1, Arc::default());
+    limiter.prepare();
     for pressure in [0.1, 0.85, 1.2] {
-        let snapshot = snapshot(&inputs, |_| Load::Fresh(Use::Pressure(pressure)));
+        let mut snapshot = snapshot(&inputs, |_| Load::Fresh(Use::Pressure(pressure)));
         let mut queries: Vec<Vec<u8>> = Vec::new();
         for zone in snapshot.zones.iter() {
             for label in ["", "www.", "play.", "lobby.room.", "nobody.customers.", "nobody.", "mail.", "a.b.c."] {
@@ -75,6 +81,13 @@ fn no_query_costs_an_allocation() {
         }
         queries.push(Query::new("elsewhere.example.", RecordType::A).message());
         queries.push(b"what is no message at all".to_vec());
+        let mut with_cookie = Query::new("www.live.example.", RecordType::A);
+        with_cookie.edns().options.push((10, b"a client".to_vec()));
+        queries.extend(vec![with_cookie.message(); 10]);
+        // A rate at which answers within it come up as well as those beyond.
+        let limit = RateLimit { mode: RateLimitMode::On, per_second: 2, ..RateLimit::clone(&snapshot.rate_limit) };
+        snapshot.rate_limit = Arc::new(limit);
+        snapshot.cookies = Secrets::new([[7; 16]]);
         let mut out = vec![0; MAX_STREAM];
         for query in &queries {
             for transport in [Transport::Udp, Transport::Tcp] {
@@ -83,17 +96,21 @@ fn no_query_costs_an_allocation() {
                     local: None,
                     transport,
                     now: 1_000_000,
+                    idle: None,
                     estimate: Estimate::default(),
                 };
+                let limiter = (transport == Transport::Udp).then_some(&mut limiter);
                 let count = allocations(|| {
-                    let Some(query) = read(query) else { return };
-                    let (_, observation) = answer(&snapshot, &query, &context, &mut out, None);
-                    if let Some(observation) = &observation {
-                        counts.book(observation);
-                    }
+                    let mut tally = Tally::default();
+                    respond(&snapshot, query, &context, limiter, &counts, &mut tally, &mut out);
+                    counts.add(&tally);
                 });
                 assert_eq!(count, 0, "{query:?} over {transport:?}");
             }
         }
+    }
+    for (beyond, word) in Beyond::ALL {
+        let of_kind = SUBJECT_KINDS.map(|(kind, _)| counts.answers_beyond_rate(kind, beyond));
+        assert!(of_kind.iter().sum::<u64>() > 0, "no answer beyond the rate was {word}");
     }
 }

@@ -135,8 +135,11 @@ impl Served {
         // One worker: datagrams are answered in the order in which they come.
         let sockets = udp::bind((Ipv4Addr::LOCALHOST, 0).into(), 1).unwrap();
         let udp = sockets[0].local_addr().unwrap();
-        let sockets = sockets.into_iter().map(|socket| (socket, Arc::clone(&counts))).collect();
-        let workers = udp::Workers::start(sockets, &published).unwrap();
+        let workers = sockets
+            .into_iter()
+            .map(|socket| udp::Worker { socket, counts: Arc::clone(&counts), watch: Arc::default() })
+            .collect();
+        let workers = udp::Workers::start(workers, 1, &published).unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let tcp = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

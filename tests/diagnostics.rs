@@ -81,6 +81,7 @@ fn the_environment_wins_over_the_file() {
     let environment = [
         ("THALWEG_SERVER__ADMIN", "127.0.0.1:2"),
         ("THALWEG_SERVER__WORKERS", "3"),
+        ("THALWEG_SERVER__RATE_LIMIT__MODE", "on"),
         ("THALWEG_NODE__FRA1__LIMITS__CPU", "0.5"),
         ("THALWEG_NODE__FRA1__LABELS__ROLE", "edge"),
     ];
@@ -90,6 +91,7 @@ fn the_environment_wins_over_the_file() {
     let config = config.unwrap();
     assert_eq!(config.server.admin.value, "127.0.0.1:2".parse().unwrap());
     assert_eq!(config.server.workers, config::Workers::Fixed(3));
+    assert_eq!(config.server.rate_limit.mode, config::RateLimitMode::On);
     let node = &config.nodes[0].value;
     assert_eq!((node.limits.cpu, node.limits.egress, node.labels["role"].as_str()), (0.5, 0.8, "edge"));
 }
@@ -109,6 +111,9 @@ fn the_smallest_file_gets_every_default() {
     let (example, _) = config::read(&example(), &[]);
     assert_eq!(config.server.tcp, example.unwrap().server.tcp, "the example shows the defaults");
     assert_eq!(config.server.tcp.connections, 1000);
+    let limit = &config.server.rate_limit;
+    assert_eq!((limit.mode, limit.per_second, limit.slip), (config::RateLimitMode::Log, 200, 2));
+    assert!(limit.exempt.is_empty());
     assert_eq!(config.services[0].value.pool, "default");
     assert!(config.pools[0].value.selects(&config.nodes[0].value));
     assert_eq!(config.nodes[0].value.exporters[0].url, "http://[2001:db8::1]:9100/");

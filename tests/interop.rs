@@ -116,6 +116,43 @@ fn dig_gets_the_node_of_the_clients_country() {
 }
 
 #[test]
+fn dig_gets_the_options_of_edns_that_it_asks_for() {
+    let zone =
+        "$TTL 1h\n@ SOA ns1 host 7 1h 15m 2w 5m\n@ NS ns1\nns1 A 192.0.2.53\nbig TXT ( LONG )\nbig TXT ( MORE )\n";
+    let zone =
+        zone.replace("LONG", &"\"0123456789abcdef\" ".repeat(15)).replace("MORE", &"\"fedcba9876543210\" ".repeat(15));
+    let config = SERVER.replace("[server]", "[server]\nidentity = \"ns1\"\nversion = \"of today\"\nnsid = \"ns1.fra\"");
+    let installation =
+        Installation::new([("thalweg.toml", config.as_str()), ("zones/live.example.zone", zone.as_str())]);
+    let served = Served::start(&installation);
+    for (arguments, expected) in [
+        ("+nsid ns1.live.example A", "; NSID: 6e 73 31 2e 66 72 61 (\"ns1.fra\")"),
+        ("+cookie=0102030405060708 ns1.live.example A", "; COOKIE: 010203040506070801000000"),
+        ("+cookie ns1.live.example A", " (good)"),
+        ("+expire live.example SOA", "; EXPIRE: 1209600 ("),
+        ("+tcp +keepalive ns1.live.example A", "; TCP KEEPALIVE: 10.0 secs"),
+        ("+cookie=0102030405060708 +header-only", "QUERY: 0, ANSWER: 0, AUTHORITY: 0, ADDITIONAL: 1"),
+        ("+bufsize=512 +ignore big.live.example TXT", "flags: qr aa tc;"),
+        ("+bufsize=512 +ignore big.live.example TXT", "ADDITIONAL: 1"),
+        ("+noedns +ignore big.live.example TXT", "flags: qr aa tc;"),
+        ("+bufsize=1232 +ignore big.live.example TXT", "ANSWER: 2"),
+        ("+bufsize=512 big.live.example TXT", "ANSWER: 2"),
+        ("version.bind CH TXT", "version.bind.\t\t0\tCH\tTXT\t\"of today\""),
+        ("id.server CH TXT", "id.server.\t\t0\tCH\tTXT\t\"ns1\""),
+        ("+noednsneg +edns=100 ns1.live.example A", "status: BADVERS"),
+        ("+ednsopt=65001:abcd ns1.live.example A", "status: NOERROR"),
+        ("+ednsflags=0x7fff ns1.live.example A", "; EDNS: version: 0, flags:; udp: 1232"),
+        ("nS1.LiVe.eXaMpLe A", ";nS1.LiVe.eXaMpLe.\t\tIN\tA"),
+        ("nS1.LiVe.eXaMpLe A", "nS1.LiVe.eXaMpLe.\t3600\tIN\tA\t192.0.2.53"),
+        ("+opcode=STATUS ns1.live.example A", "opcode: STATUS, status: NOTIMP"),
+        ("elsewhere.example A", "; EDE: 20 (Not Authoritative)"),
+    ] {
+        let found = dig(served.dns(), arguments);
+        assert!(found.contains(expected), "dig {arguments}: {expected} is missing in\n{found}");
+    }
+}
+
+#[test]
 fn named_checkzone_accepts_every_shipped_zone() {
     let zones = fs::read_dir(root().join("zones")).unwrap().map(|entry| entry.unwrap().path());
     let mut checked = 0;

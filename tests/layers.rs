@@ -59,7 +59,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "snapshot",
         modules: &["snapshot"],
-        imports: &["steering", "inputs", "words"],
+        imports: &["steering", "inputs", "codec", "words"],
         within: Within::Nothing,
         is_pure: true,
     },

@@ -84,6 +84,21 @@ fn expositions_like_those_of_the_corpus_give_a_pressure_or_none() {
 }
 
 #[test]
+fn configurations_like_those_of_the_corpus_are_refused_or_run() {
+    check_target("config", bodies::config);
+}
+
+#[test]
+fn tables_like_those_of_the_corpus_are_refused_or_used() {
+    check_target("tables", bodies::tables);
+}
+
+#[test]
+fn databases_like_those_of_the_corpus_are_refused_or_place_everybody() {
+    check_target("database", bodies::database);
+}
+
+#[test]
 fn messages_of_any_octets_get_sound_replies() {
     check(MANY, &proptest::collection::vec(any::<u8>(), 0..600), |octets| bodies::query(&octets));
     // With a header as queries have it, so that more of it is read.

@@ -86,6 +86,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question, now: u64) -> Explanatio
         local: None,
         transport: Transport::Tcp,
         now,
+        idle: None,
         estimate: Estimate::default(),
     };
     let mut out = vec![0; usize::from(u16::MAX)];

@@ -5,13 +5,15 @@ use std::ptr;
 
 use arrayvec::ArrayVec;
 
-use super::{Context, LocatedReason, Observation, Reasons, Subject, SubjectKind};
+use super::{Context, LocatedReason, Observation, Reasons, Subject, SubjectKind, Transport};
 use crate::geo::Prefix;
 use crate::name::{LookupName, MAX_LABELS, MAX_NAME, Printed, SuffixHashes, is_at_or_below, labels};
 use crate::pool::{Family, ServiceId};
 use crate::snapshot::Snapshot;
 use crate::steer::{Key, SteeringReasons, pick, slot};
-use crate::wire::{CLASS_IN, ExtendedError, Item, Owner, Query, Rcode, RecordType, Records, Reply};
+use crate::wire::{
+    CLASS_CH, CLASS_IN, ExtendedError, Item, Owner, Query, Rcode, RecordType, Records, Reply, ZoneVersion,
+};
 use crate::zone::{Found, Rrset, Zone};
 
 /// Aliases that are followed; longer chains end there, with the chain so far (RFC 1034 §3.6.2 asks for a bound).
@@ -48,8 +50,12 @@ impl<'s> Resolution<'s, '_> {
     fn follow(&mut self) -> Option<Observation<'s>> {
         let qtype = self.query.qtype;
         let is_transfer = matches!(qtype, RecordType::AXFR | RecordType::IXFR);
-        if self.query.qclass != CLASS_IN || is_transfer {
-            self.reply.rcode = Rcode::REFUSED;
+        if self.query.qclass != CLASS_IN {
+            self.tell_identity();
+            return None;
+        }
+        if is_transfer {
+            self.refuse_transfer();
             return None;
         }
         let mut aliased: LookupName;
@@ -66,7 +72,7 @@ impl<'s> Resolution<'s, '_> {
                 if owner == Owner::Question {
                     self.subject = Subject::ERROR;
                     self.reply.rcode = Rcode::REFUSED;
-                    self.reply.error = Some(ExtendedError::NOT_AUTHORITATIVE);
+                    self.reply.options.error = Some(ExtendedError::NOT_AUTHORITATIVE);
                 }
                 self.note(|| format!("{} is in no zone that is served here", Printed(name.wire())));
                 return None;
@@ -75,6 +81,9 @@ impl<'s> Resolution<'s, '_> {
                 reasons.zone = Some(zone.apex().to_string());
             }
             self.reply.is_authoritative = true;
+            if owner == Owner::Question {
+                self.tell_version(zone);
+            }
             let lookup = zone.lookup(name, &hashes, qtype);
             if let Some(labels) = lookup.wildcard {
                 self.subject = Subject { kind: SubjectKind::Wildcard, name: hashes[usize::from(labels)] };
@@ -83,6 +92,9 @@ impl<'s> Resolution<'s, '_> {
                 Found::Records(rrset) | Found::Any(rrset) => {
                     self.note(|| format!("{} has records of the type", Printed(name.wire())));
                     self.reply.answer.push(Item::required(owner, ready(rrset)));
+                    if rrset.rtype == RecordType::SOA {
+                        self.tell_expire(rrset);
+                    }
                     self.add_addresses(zone, rrset);
                     return None;
                 }
@@ -136,6 +148,57 @@ impl<'s> Resolution<'s, '_> {
                     return None;
                 }
             }
+        }
+    }
+
+    /// Answers questions of class CHAOS about this server; there is nothing else outside class IN.
+    #[cold]
+    fn tell_identity(&mut self) {
+        let answer = match self.query.qclass {
+            CLASS_CH => self.snapshot.identity.answer(self.query.name.wire(), self.query.qtype),
+            _ => None,
+        };
+        match answer {
+            Some(records) => {
+                self.reply.is_authoritative = true;
+                self.reply.answer.push(Item::required(Owner::Question, records));
+                self.subject.kind = SubjectKind::Answer;
+            }
+            None => self.reply.rcode = Rcode::REFUSED,
+        }
+    }
+
+    /// Transfers are for nobody; but over UDP, IXFR gets the serial number that is here (RFC 1995 §2).
+    #[cold]
+    fn refuse_transfer(&mut self) {
+        let name = &self.query.name;
+        let zone = self.zone_of(name, &name.suffix_hashes());
+        match zone.filter(|zone| zone.apex_labels() == name.label_count()) {
+            Some(zone) if self.query.qtype == RecordType::IXFR && self.context.transport == Transport::Udp => {
+                self.reply.is_authoritative = true;
+                self.reply.answer.push(Item::required(Owner::Question, ready(zone.raw_soa())));
+                self.subject = Subject { kind: SubjectKind::Answer, name: name.suffix_hashes()[zone.apex_labels()] };
+            }
+            _ => self.reply.rcode = Rcode::REFUSED,
+        }
+    }
+
+    /// RFC 9660: the version of the zone that answers, where it is asked for.
+    #[inline]
+    fn tell_version(&mut self, zone: &Zone) {
+        if self.query.edns.as_ref().is_some_and(|edns| edns.wishes.zone_version) {
+            let labels = zone.apex_labels() as u8;
+            self.reply.options.zone_version = Some(ZoneVersion { labels, serial: zone.serial() });
+        }
+    }
+
+    /// RFC 7314 §4: with the SOA, the time after which a secondary must forget the zone, where it is asked for.
+    #[cold]
+    fn tell_expire(&mut self, soa: Rrset<'_>) {
+        let wishes = self.query.edns.as_ref().map(|edns| edns.wishes).unwrap_or_default();
+        let tail = soa.rdata().next().and_then(|rdata| rdata.last_chunk::<8>());
+        if let (true, Some(&[e0, e1, e2, e3, ..])) = (wishes.expire, tail) {
+            self.reply.options.expire = Some(u32::from_be_bytes([e0, e1, e2, e3]));
         }
     }
 
@@ -208,8 +271,11 @@ impl<'s> Resolution<'s, '_> {
         let decision = pick(&snapshot.tables, service, family, located.region, &key, slot, snapshot.seed);
         let records = Records::Addresses { family, nodes: decision.nodes, book: &snapshot.fleet.book };
         self.reply.answer.push(Item { ttl: Some(decision.ttl), ..Item::required(owner, records) });
+        if decision.is_overfull {
+            self.reply.options.error = Some(ExtendedError::ALL_FULL);
+        }
         // RFC 7871 §7.2.1: the answer depends on the key's network, and on nothing if the client's is not known.
-        self.reply.scope = network.map_or(0, |network| key.scope(network));
+        self.reply.options.scope = network.map_or(0, |network| key.scope(network));
 
         if let Some(reasons) = &mut self.reasons {
             let region = snapshot.geo.region(located.region);
@@ -221,7 +287,9 @@ impl<'s> Resolution<'s, '_> {
                 region_network: Prefix::of(key.network.address(), located.prefix).to_string(),
             });
             reasons.scope = subnet.map(|_| match network {
-                Some(_) => format!("/{}: region and nodes follow from the network cut to that", self.reply.scope),
+                Some(_) => {
+                    format!("/{}: region and nodes follow from the network cut to that", self.reply.options.scope)
+                }
                 None => "/0: the client asked not to be located".to_owned(),
             });
             let region = located.region;

@@ -18,7 +18,7 @@ use crate::intake::{Counts, Event, events};
 use crate::metrics::Metrics;
 use crate::serve::admin::{self, Admin};
 use crate::serve::hickory::{Certificate, Encrypted};
-use crate::serve::{Responder, stream, udp};
+use crate::serve::{Responder, rate_limit, stream, udp};
 use crate::snapshot::Published;
 
 /// How long connections may take to end when the daemon stops.
@@ -55,6 +55,8 @@ pub struct Listening {
 /// Sockets that are bound, before anything answers on them.
 struct Bound {
     udp: Vec<UdpSocket>,
+    /// Sockets in `udp` for each address.
+    workers: usize,
     tcp: Vec<TcpListener>,
     tls: Vec<(TcpListener, Certificate)>,
     quic: Vec<(UdpSocket, Certificate)>,
@@ -97,7 +99,9 @@ impl Daemon {
             counts.push(Arc::clone(&own));
             own
         };
-        let sockets: Vec<_> = bound.udp.into_iter().map(|socket| (socket, counted())).collect();
+        let worker = |socket| udp::Worker { socket, counts: counted(), watch: Arc::default() };
+        let workers: Vec<_> = bound.udp.into_iter().map(worker).collect();
+        let watches = workers.iter().map(|worker| Arc::clone(&worker.watch)).collect();
         let responder = Responder::new(Arc::clone(&published), counted());
         let connections = stream::Connections::new(server.tcp);
         let metrics = Metrics::new(Arc::clone(&published), counts, Arc::clone(connections.counts()));
@@ -118,9 +122,10 @@ impl Daemon {
                 encrypted.listen_quic(socket, &certificate)?;
             }
             streams.spawn(encrypted.closed());
+            streams.spawn(rate_limit::report(watches, Arc::clone(&published), stop.clone()));
             streams.spawn(admin::serve(asynchronous(bound.admin)?, admin, stop.clone()));
         }
-        let workers = udp::Workers::start(sockets, &published)?;
+        let workers = udp::Workers::start(workers, bound.workers, &published)?;
         let feed = {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let stop = stop.clone();
@@ -196,7 +201,7 @@ fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
     match admin {
         Ok((address, admin)) if diagnostics.is_empty() => {
             listening.admin = address;
-            Ok(Bound { udp, tcp, tls, quic, admin, listening })
+            Ok(Bound { udp, workers, tcp, tls, quic, admin, listening })
         }
         Ok(_) => Err(StartError { diagnostics }),
         Err(error) => {

@@ -10,7 +10,9 @@ use crate::diagnostic::Diagnostic;
 use crate::geo::{Position, Prefix};
 use crate::name::Name;
 use crate::pool::{Bitrate, MAX_ANSWERS};
+use crate::wire::MAX_NSID;
 
+use super::RateLimitMode;
 use super::address;
 use super::defaults;
 use super::table::Table;
@@ -41,6 +43,11 @@ pub(super) struct ServerTable {
     /// None inside = `"auto"`.
     pub(super) workers: Option<Written<Option<u32>>>,
     pub(super) tcp: TcpTable,
+    pub(super) rate_limit: RateLimitTable,
+    pub(super) identity: Option<Written<String>>,
+    pub(super) version: Option<Written<String>>,
+    pub(super) nsid: Option<Written<String>>,
+    pub(super) cookie_secrets: Option<Written<PathBuf>>,
 }
 
 /// `server.tcp`.
@@ -53,6 +60,15 @@ pub(super) struct TcpTable {
     pub(super) write: Option<Written<Duration>>,
     pub(super) total: Option<Written<Duration>>,
     pub(super) unsent: Option<Written<u32>>,
+}
+
+/// `server.rate_limit`.
+#[derive(Default)]
+pub(super) struct RateLimitTable {
+    pub(super) mode: Option<Written<RateLimitMode>>,
+    pub(super) per_second: Option<Written<u32>>,
+    pub(super) slip: Option<Written<u32>>,
+    pub(super) exempt: Vec<Written<Prefix>>,
 }
 
 /// `server.tls` and `server.quic`; what is missing has been reported.
@@ -181,8 +197,13 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
     let admin = table.value("admin", |item| address::listen(item, defaults::ADMIN_PORT));
     let workers = table.value("workers", |item| value::auto_or_whole(item, &(1..=1024)));
     let tcp = table.table("tcp", "server.tcp").map(read_tcp).unwrap_or_default();
+    let rate_limit = table.table("rate_limit", "server.rate_limit").map(read_rate_limit).unwrap_or_default();
+    let identity = table.value("identity", |item| value::short_text(item, MAX_STRING));
+    let version = table.value("version", |item| value::short_text(item, MAX_STRING));
+    let nsid = table.value("nsid", |item| value::short_text(item, MAX_NSID));
+    let cookie_secrets = table.value("cookie_secrets", value::path);
     table.finish();
-    ServerTable { dns, tls, quic, admin, workers, tcp }
+    ServerTable { dns, tls, quic, admin, workers, tcp, rate_limit, identity, version, nsid, cookie_secrets }
 }
 
 fn read_tcp(mut table: Table<'_>) -> TcpTable {
@@ -200,7 +221,24 @@ fn read_tcp(mut table: Table<'_>) -> TcpTable {
     tcp
 }
 
+/// Octets of a string of a TXT record (RFC 1035 §3.3).
+const MAX_STRING: usize = 255;
 const HOUR: Duration = Duration::from_secs(3600);
+
+fn read_rate_limit(mut table: Table<'_>) -> RateLimitTable {
+    let mode = table.word("mode", &["off", "log", "on"]).map(|word| {
+        word.map(|word| match word {
+            "off" => RateLimitMode::Off,
+            "log" => RateLimitMode::Log,
+            _ => RateLimitMode::On,
+        })
+    });
+    let per_second = table.value("per_second", |item| value::whole(item, &(1..=100_000)));
+    let slip = table.value("slip", |item| value::whole(item, &(0..=10)));
+    let exempt = table.list("exempt", value::prefix).map(|list| list.value).unwrap_or_default();
+    table.finish();
+    RateLimitTable { mode, per_second, slip, exempt }
+}
 
 fn read_secure(mut table: Table<'_>) -> SecureTable {
     table.require("listen", "write `listen = [\"0.0.0.0:853\", \"[::]:853\"]`");

@@ -3,10 +3,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Source};
-use crate::geo::RegionRule;
+use crate::geo::{Prefix, RegionRule};
 use crate::name::Name;
 use crate::pool;
 
@@ -63,6 +64,16 @@ pub struct Server {
     pub workers: Workers,
     /// Limits of TCP.
     pub tcp: TcpLimits,
+    /// The limit of answers over UDP; shared with the snapshots, for a reload may change it.
+    pub rate_limit: Arc<RateLimit>,
+    /// What `id.server` and `hostname.bind` are answered with; refused if there is none.
+    pub identity: Option<Written<String>>,
+    /// What `version.bind` and `version.server` are answered with; refused if there is none.
+    pub version: Option<Written<String>>,
+    /// What NSID is answered with (RFC 5001).
+    pub nsid: Option<Written<String>>,
+    /// The file of the secrets of DNS cookies, as written; drawn at random if there is none.
+    pub cookie_secrets: Option<Written<PathBuf>>,
 }
 
 /// Listeners with a certificate.
@@ -108,6 +119,30 @@ impl Default for TcpLimits {
     fn default() -> Self {
         defaults::TCP
     }
+}
+
+/// The limit of answers over UDP to one network of clients, which may be the victim of a forger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimit {
+    /// What becomes of answers beyond the rate.
+    pub mode: RateLimitMode,
+    /// Like answers to one network, in each second and on each address listened on; 1 to 100,000.
+    pub per_second: u32,
+    /// Every so many answers beyond the rate, a short one goes out in place of nothing; 0 = never, at most 10.
+    pub slip: u32,
+    /// Clients that are never limited.
+    pub exempt: Vec<Prefix>,
+}
+
+/// What becomes of answers beyond the rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateLimitMode {
+    /// Nobody knows: nothing is counted.
+    Off,
+    /// They are counted and logged, and sent all the same.
+    Log,
+    /// They are not sent, but for the short ones of `slip`.
+    On,
 }
 
 /// Where zones are read.
@@ -159,7 +194,7 @@ pub fn read(source: &Source, environment: &[(String, String)]) -> (Option<Config
 
 /// What holds where nothing was written; those of nodes and services stand beside their types in `pool`.
 mod defaults {
-    use super::{Duration, Ipv4Addr, Ipv6Addr, SocketAddr, TcpLimits, Workers};
+    use super::{Duration, Ipv4Addr, Ipv6Addr, RateLimitMode, SocketAddr, TcpLimits, Workers};
 
     pub(super) const DNS_PORT: u16 = 53;
     pub(super) const TLS_PORT: u16 = 853;
@@ -185,6 +220,12 @@ mod defaults {
         // The longest reply. The kernel would let it grow to 4 MiB for each peer that does not read.
         unsent: 65_536,
     };
+    pub(super) const RATE_LIMIT_MODE: RateLimitMode = RateLimitMode::Log;
+    /// As NSD has it. One resolver asks for one name once per TTL and type; only many viewers behind one that sends
+    /// client subnets come near.
+    pub(super) const RATE_PER_SECOND: u32 = 200;
+    /// As BIND, NSD and the paper have it (ISC-TN-2012-1).
+    pub(super) const RATE_SLIP: u32 = 2;
 
     pub(super) fn dns() -> [SocketAddr; 2] {
         [(Ipv4Addr::UNSPECIFIED, DNS_PORT).into(), (Ipv6Addr::UNSPECIFIED, DNS_PORT).into()]

@@ -4,18 +4,19 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::geo::RegionRule;
+use crate::geo::{Prefix, RegionRule};
 use crate::pool::{Answers, Capacity, Exporter, ExporterKind, Limits, Node, Place, Pool, Service, TtlBounds};
 
 use super::address::fill;
 use super::file::{
-    ConfigFile, GeoipTable, NodeSettings, NodeTable, PlaceTable, PoolTable, RegionTable, SecureTable, ServerTable,
-    ServiceTable, TcpTable, ZoneTable,
+    ConfigFile, GeoipTable, NodeSettings, NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable,
+    ServerTable, ServiceTable, TcpTable, ZoneTable,
 };
 use super::written::Written;
-use super::{Config, Geoip, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults};
+use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults};
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
 pub(super) fn resolve(file: ConfigFile) -> Config {
@@ -42,7 +43,8 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
 }
 
 fn resolve_server(table: ServerTable) -> Server {
-    let ServerTable { dns, tls, quic, admin, workers, tcp } = table;
+    let ServerTable { dns, tls, quic, admin, workers, tcp, rate_limit, identity, version, nsid, cookie_secrets } =
+        table;
     let workers = match workers.map(|workers| workers.value) {
         None => defaults::WORKERS,
         Some(None) => Workers::Auto,
@@ -55,6 +57,11 @@ fn resolve_server(table: ServerTable) -> Server {
         admin: admin.unwrap_or_else(|| Written::default(defaults::admin())),
         workers,
         tcp: resolve_tcp(tcp),
+        rate_limit: Arc::new(resolve_rate_limit(rate_limit)),
+        identity,
+        version,
+        nsid,
+        cookie_secrets,
     }
 }
 
@@ -71,6 +78,16 @@ fn resolve_tcp(table: TcpTable) -> TcpLimits {
         write: time(write, usual.write),
         total: time(total, usual.total),
         unsent: number(unsent, usual.unsent),
+    }
+}
+
+fn resolve_rate_limit(table: RateLimitTable) -> RateLimit {
+    let RateLimitTable { mode, per_second, slip, exempt } = table;
+    RateLimit {
+        mode: mode.map_or(defaults::RATE_LIMIT_MODE, |mode| mode.value),
+        per_second: per_second.map_or(defaults::RATE_PER_SECOND, |rate| rate.value),
+        slip: slip.map_or(defaults::RATE_SLIP, |slip| slip.value),
+        exempt: values(exempt).into_iter().map(Prefix::to_canonical).collect(),
     }
 }
 

@@ -101,7 +101,19 @@ fn check_known(what: &str, name: &Written<String>, known: &[&str], problems: &Pr
 }
 
 fn check_listeners(server: &ServerTable, problems: &Problems) {
-    let ServerTable { dns, tls, quic, admin, workers: _, tcp: _ } = server;
+    let ServerTable {
+        dns,
+        tls,
+        quic,
+        admin,
+        workers: _,
+        tcp: _,
+        rate_limit: _,
+        identity: _,
+        version: _,
+        nsid: _,
+        cookie_secrets: _,
+    } = server;
     let dns_addresses = listeners(dns.clone());
     let secure = |table: &Option<SecureTable>| {
         table.as_ref().and_then(|table| table.listen.clone()).map(|list| list.value).unwrap_or_default()

@@ -48,6 +48,16 @@ pub(super) fn text(item: &Item) -> Reading<String> {
     Ok(found.to_owned())
 }
 
+/// A string of 1 to `most` octets.
+pub(super) fn short_text(item: &Item, most: usize) -> Reading<String> {
+    let found = text(item)?;
+    match found.len() {
+        0 => Err(wrong(item, "a text").help("leave the key out to tell nothing")),
+        length if length > most => Err(Wrong::new(format!("{length} octets, at most {most} are allowed"))),
+        _ => Ok(found),
+    }
+}
+
 /// The path of a file or directory.
 pub(super) fn path(item: &Item) -> Reading<PathBuf> {
     match string(item, "a path").map_err(|wrong| wrong.maybe_help(quoted(item)))? {

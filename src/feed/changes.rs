@@ -27,6 +27,9 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
         regions.map(|region| (region.name.clone(), format!("{region:?}"))).collect()
     };
     compare(&mut parts, "region", &regions(old), &regions(new));
+    if old.config.server.rate_limit != new.config.server.rate_limit {
+        parts.push("~rate_limit".to_owned());
+    }
     if parts.is_empty() { "nothing that is served has changed".to_owned() } else { parts.join(", ") }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::secrets::read_secrets;
 use super::stamps::Stamps;
 use crate::config::{self, Config, Written};
 use crate::diagnostic::{Diagnostic, Source};
@@ -14,6 +15,7 @@ use crate::name::Name;
 use crate::pool::{Family, ServiceId};
 use crate::snapshot::{InputStatus, Snapshot, Zones};
 use crate::steer::{Assembly, Fleet, Tables};
+use crate::wire::{Identity, Secrets};
 use crate::zone::{self, Steered, Zone};
 
 /// Everything that is read from disk, in the form that is served.
@@ -28,20 +30,34 @@ pub struct Inputs {
     pub zones: Arc<Zones>,
     /// Where each node without a configured place was guessed to stand: country and its position.
     pub guesses: BTreeMap<String, (String, Position)>,
+    /// What DNS cookies are made by, if the configuration names a file of secrets.
+    pub cookies: Option<Secrets>,
+    /// Who this server says it is.
+    identity: Arc<Identity>,
     /// A hash of all that was read.
     pub fingerprint: u64,
 }
 
 impl Inputs {
-    /// Freezes them with the tables that steer what they hold.
-    pub fn snapshot(&self, generation: u64, tables: Tables, seed: u64, status: InputStatus) -> Snapshot {
+    /// Freezes them with the tables that steer what they hold. The secrets were drawn here, and count unless there is a file.
+    pub fn snapshot(
+        &self,
+        generation: u64,
+        tables: Tables,
+        seed: u64,
+        drawn: Secrets,
+        status: InputStatus,
+    ) -> Snapshot {
         Snapshot {
             generation,
             zones: Arc::clone(&self.zones),
             geo: Arc::clone(&self.geo),
             fleet: Arc::clone(&self.fleet),
             tables: Arc::new(tables),
+            rate_limit: Arc::clone(&self.config.server.rate_limit),
             seed,
+            identity: Arc::clone(&self.identity),
+            cookies: self.cookies.clone().unwrap_or(drawn),
             inputs: status,
         }
     }
@@ -115,10 +131,16 @@ impl Loader {
             previous.map(|inputs| &*inputs.fleet),
         );
         let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
+        let cookies = self.read_secrets(&config);
         if self.is_blocked {
             return None;
         }
+        let server = &config.server;
+        let text = |written: &Option<Written<String>>| written.as_ref().map(|text| text.value.clone());
+        let [name, version, nsid] = [text(&server.identity), text(&server.version), text(&server.nsid)];
         Some(Inputs {
+            cookies,
+            identity: Arc::new(Identity::new(name.as_deref(), version.as_deref(), nsid.as_deref())),
             config,
             geo: Arc::new(geo),
             fleet: Arc::new(fleet),
@@ -328,6 +350,18 @@ impl Loader {
         let is_sound = !crate::diagnostic::has_errors(&diagnostics);
         self.diagnostics.extend(diagnostics);
         is_sound.then_some(rtts)
+    }
+
+    fn read_secrets(&mut self, config: &Config) -> Option<Secrets> {
+        let written = config.server.cookie_secrets.as_ref()?;
+        let secrets = self.read_table(written).and_then(|source| {
+            let (secrets, diagnostics) = read_secrets(&source);
+            self.diagnostics.extend(diagnostics);
+            secrets
+        });
+        // Nameservers that make cookies by other secrets than their peers would send each other's clients away.
+        self.is_blocked |= secrets.is_none();
+        secrets
     }
 
     /// Where nodes without a place stand: in the country of their address.

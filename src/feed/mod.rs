@@ -5,6 +5,7 @@ pub mod scrape;
 
 mod changes;
 mod run;
+mod secrets;
 mod stamps;
 mod watch;
 

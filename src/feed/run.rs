@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
 use super::scrape::{Scraped, Scraper, Target};
+use super::secrets::Drawn;
 use super::stamps::Stamps;
 use super::watch::Watch;
 use crate::diagnostic::{Diagnostic, has_errors};
@@ -67,6 +68,7 @@ pub struct Feed {
     generation: u64,
     status: InputStatus,
     seed: u64,
+    secrets: Drawn,
     scraper: Option<Scraper>,
 }
 
@@ -92,7 +94,11 @@ impl Feed {
         let seed = mix(0);
         let tables = controller.tick(0.0, &inputs.fleet, inputs.geo.regions().len(), &unread(&inputs), seed);
         let status = InputStatus { reloads: 0, failures: 0, has_errors: has_errors(&diagnostics) };
-        let first = inputs.snapshot(1, tables, seed, status);
+        let now = Instant::now();
+        let mut secrets = Drawn::new(now).map_err(|error| {
+            StartError::of(Diagnostic::error(format!("the system has no randomness for DNS cookies: {error}")))
+        })?;
+        let first = inputs.snapshot(1, tables, seed, secrets.secrets(now), status);
         Ok(Self {
             options,
             inputs: Arc::new(inputs),
@@ -101,10 +107,11 @@ impl Feed {
             controller,
             histories: HashMap::new(),
             stale: HashSet::new(),
-            epoch: Instant::now(),
+            epoch: now,
             generation: 1,
             status,
             seed,
+            secrets,
             scraper: None,
         })
     }
@@ -160,7 +167,8 @@ impl Feed {
         self.report_stale(&readings);
         let regions = self.inputs.geo.regions().len();
         let tables = self.controller.tick(now, &self.inputs.fleet, regions, &readings, self.seed);
-        self.published.publish(self.inputs.snapshot(self.generation, tables, self.seed, self.status));
+        let drawn = self.secrets.secrets(Instant::now());
+        self.published.publish(self.inputs.snapshot(self.generation, tables, self.seed, drawn, self.status));
     }
 
     /// Logs which nodes' load went stale since the last tick, and whose is fresh again.

@@ -3,18 +3,24 @@
 pub mod admin;
 mod datagram;
 pub mod hickory;
+pub mod rate_limit;
 mod scratch;
 pub mod stream;
 mod tls;
 pub mod udp;
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::answer::{Context, Estimate, Outcome, Transport, answer, read};
-use crate::intake::{Counts, Tally};
+use self::rate_limit::{Limiter, Verdict};
+use self::scratch::Path;
+use crate::answer::{
+    Context, Estimate, Outcome, Subject, SubjectKind, answer, bad_cookie, has_valid_cookie, read, truncated,
+};
+use crate::config::RateLimitMode;
+use crate::intake::{Beyond, Counts, Tally};
 use crate::snapshot::{Published, Snapshot};
+use crate::wire::{Query, Rcode};
 
 /// Answers messages one by one for the streams: takes the newest snapshot, counts, books.
 #[derive(Clone)]
@@ -30,52 +36,98 @@ impl Responder {
     }
 
     /// Answers a message into `out` and returns the reply's length; none if there is nothing to send.
-    pub fn respond(
-        &self,
-        message: &[u8],
-        client: SocketAddr,
-        local: Option<IpAddr>,
-        transport: Transport,
-        out: &mut [u8],
-    ) -> Option<usize> {
+    fn respond(&self, message: &[u8], path: Path, out: &mut [u8]) -> Option<usize> {
         let mut tally = Tally { received: 1, ..Tally::default() };
-        let context = Context { client, local, transport, now: unix_milliseconds(), estimate: Estimate::default() };
-        let length = respond(&self.published.snapshot(), message, &context, &self.counts, &mut tally, out);
+        let Path { client, local, transport, idle } = path;
+        let now = unix_milliseconds();
+        let context = Context { client, local, transport, now, idle, estimate: Estimate::default() };
+        let length = respond(&self.published.snapshot(), message, &context, None, &self.counts, &mut tally, out);
         self.counts.add(&tally);
         length
     }
 }
 
 /// Answers a message and counts it, whatever it came over: steered answers at once, the rest into `tally`.
+///
+/// With a limiter, what goes out may be less than the answer. It returns the length of what `out` holds then; none if
+/// there is nothing to send.
 #[inline]
-fn respond(
+pub fn respond(
     snapshot: &Snapshot,
     message: &[u8],
     context: &Context,
+    limiter: Option<&mut Limiter>,
     counts: &Counts,
     tally: &mut Tally,
     out: &mut [u8],
 ) -> Option<usize> {
-    let replied = read(message).and_then(|query| {
-        let (outcome, observation) = answer(snapshot, &query, context, out, None);
-        if let Some(observation) = &observation {
-            counts.book(observation);
+    let query = read(message);
+    let answered = query.as_ref().map(|query| answer(snapshot, query, context, out, None));
+    let (Some(query), Some((Outcome::Reply { length, rcode, subject }, observation))) = (&query, answered) else {
+        tally.dropped += 1;
+        return None;
+    };
+    let sent = match limiter.map(|limiter| limit(limiter, snapshot, query, context, subject, counts, out)) {
+        None | Some(Sent::Whole) => {
+            if let Some(observation) = &observation {
+                counts.book(observation);
+            }
+            (length, rcode)
         }
-        match outcome {
-            Outcome::Reply { length, rcode, .. } => Some((length, rcode)),
-            Outcome::Silence => None,
-        }
-    });
-    match replied {
-        Some((length, rcode)) => {
-            tally.replied(rcode);
-            Some(length)
-        }
-        None => {
-            tally.dropped += 1;
-            None
-        }
+        Some(Sent::Short(length, rcode)) => (length, rcode),
+        Some(Sent::Nothing) => return None,
+    };
+    tally.replied(sent.1);
+    Some(sent.0)
+}
+
+/// What goes out of an answer.
+enum Sent {
+    Whole,
+    /// Another reply in its place: its length and response code.
+    Short(usize, Rcode),
+    Nothing,
+}
+
+/// Limits the rate of an answer that lies ready in `out`, and counts what is beyond it.
+#[inline]
+fn limit(
+    limiter: &mut Limiter,
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    context: &Context,
+    subject: Subject,
+    counts: &Counts,
+    out: &mut [u8],
+) -> Sent {
+    // RFC 7873 §5.2.5: who has a cookie of ours is no forger. Its answers are nobody's debt either.
+    if has_valid_cookie(snapshot, query, context) {
+        return Sent::Whole;
     }
+    let (limit, client) = (&*snapshot.rate_limit, context.client.ip());
+    let verdict = limiter.judge(limit, subject, client, context.now);
+    if verdict == Verdict::Within {
+        return Sent::Whole;
+    }
+    let (beyond, sent) = match (limit.mode, verdict) {
+        (RateLimitMode::On, Verdict::Drop) => (Beyond::Dropped, Sent::Nothing),
+        // Neither TCP nor a cookie would bring anything but the same error, which is short as it is.
+        (RateLimitMode::On, Verdict::Slip) if subject.kind != SubjectKind::Error => {
+            // RFC 7873 §5.2.3: who knows of cookies comes back with one, which is cheaper than TCP.
+            let (beyond, outcome) = match bad_cookie(snapshot, query, context, out) {
+                Some(outcome) => (Beyond::BadCookie, outcome),
+                None => (Beyond::Truncated, truncated(snapshot, query, context, out)),
+            };
+            match outcome {
+                Outcome::Reply { length, rcode, .. } => (beyond, Sent::Short(length, rcode)),
+                Outcome::Silence => (Beyond::Dropped, Sent::Nothing),
+            }
+        }
+        _ => (Beyond::Sent, Sent::Whole),
+    };
+    counts.beyond_rate(subject.kind, beyond);
+    limiter.note(client, context.now, beyond == Beyond::Dropped);
+    sent
 }
 
 /// Milliseconds since 1970; 0 on a machine whose clock stands before that.

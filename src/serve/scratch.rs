@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::Responder;
 use crate::answer::Transport;
@@ -18,6 +19,8 @@ pub(super) struct Path {
     pub(super) client: SocketAddr,
     pub(super) local: Option<IpAddr>,
     pub(super) transport: Transport,
+    /// How long the connection may be idle, if that is told (RFC 7828).
+    pub(super) idle: Option<Duration>,
 }
 
 impl Path {
@@ -28,6 +31,7 @@ impl Path {
             client: SocketAddr::new(client.ip().to_canonical(), client.port()),
             local: local.map(|address| address.to_canonical()),
             transport,
+            idle: None,
         }
     }
 }
@@ -40,7 +44,7 @@ pub(super) fn respond<T>(
     take: impl FnOnce(&[u8]) -> T,
 ) -> Option<T> {
     borrow(|scratch| {
-        let length = responder.respond(message, path.client, path.local, path.transport, scratch)?;
+        let length = responder.respond(message, path, scratch)?;
         Some(take(&scratch[..length]))
     })
 }

@@ -173,8 +173,8 @@ async fn converse(
     // Replies are written whole, so there is nothing for Nagle's algorithm to gather.
     // If it cannot be had, replies are only slower.
     let _ = stream.set_nodelay(true);
-    let path = Path::new(client, Some(local.ip()), Transport::Tcp);
     let limits = place.limits();
+    let path = Path { idle: Some(limits.idle), ..Path::new(client, Some(local.ip()), Transport::Tcp) };
     // If it cannot be had, the kernel's own limit holds. The listener cannot pass it on: connections wait
     // there before anybody serves it.
     let _ = SockRef::from(&*stream).set_send_buffer_size(limits.unsent);

@@ -1,5 +1,6 @@
 //! UDP workers: plain threads, each with its own socket, batch and counts.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -10,8 +11,10 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::datagram::{Batch, want_local_address};
+use super::rate_limit::{Limiter, Watch};
 use super::{respond, unix_milliseconds};
 use crate::answer::{Context, Estimate, Transport};
+use crate::config::RateLimitMode;
 use crate::intake::{Counts, Tally};
 use crate::snapshot::Published;
 
@@ -57,6 +60,16 @@ pub fn granted_buffer(socket: &UdpSocket) -> io::Result<(usize, usize)> {
     Ok((SockRef::from(socket).recv_buffer_size()? / 2, RECEIVE_BUFFER))
 }
 
+/// What a worker works with.
+pub struct Worker {
+    /// Its own socket.
+    pub socket: UdpSocket,
+    /// What it counts into.
+    pub counts: Arc<Counts>,
+    /// Where it notes which networks are beyond the rate.
+    pub watch: Arc<Watch>,
+}
+
 /// Workers that answer until they are dropped.
 pub struct Workers {
     threads: Vec<JoinHandle<()>>,
@@ -64,18 +77,21 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts a worker for each socket, with counts of its own.
-    pub fn start(sockets: Vec<(UdpSocket, Arc<Counts>)>, published: &Arc<Published>) -> io::Result<Self> {
+    /// Starts the workers, of which so many share each address.
+    pub fn start(workers: Vec<Worker>, per_address: usize, published: &Arc<Published>) -> io::Result<Self> {
         let should_stop = Arc::new(AtomicBool::new(false));
-        let mut workers = Self { threads: Vec::new(), should_stop };
-        for (index, (socket, counts)) in sockets.into_iter().enumerate() {
-            let (published, should_stop) = (Arc::clone(published), Arc::clone(&workers.should_stop));
+        let mut started = Self { threads: Vec::new(), should_stop };
+        for (index, Worker { socket, counts, watch }) in workers.into_iter().enumerate() {
+            let (published, should_stop) = (Arc::clone(published), Arc::clone(&started.should_stop));
+            // Its keys are random, which is all that is wanted of it.
+            let seed = RandomState::new().hash_one(index);
+            let mut limiter = Limiter::new(seed, per_address, watch);
             let thread = std::thread::Builder::new()
                 .name(format!("udp-{index}"))
-                .spawn(move || keep_working(&socket, &published, &counts, &should_stop))?;
-            workers.threads.push(thread);
+                .spawn(move || keep_working(&socket, &published, &counts, &mut limiter, &should_stop))?;
+            started.threads.push(thread);
         }
-        Ok(workers)
+        Ok(started)
     }
 }
 
@@ -91,16 +107,23 @@ impl Drop for Workers {
 }
 
 /// A worker that panics starts anew: its socket would else take its share of the queries, and answer none.
-fn keep_working(socket: &UdpSocket, published: &Published, counts: &Counts, should_stop: &AtomicBool) {
-    // Nothing that is lent here is half changed by a panic: the counts are atomic, the snapshot does not change.
-    let attempt = || work(socket, published, counts, should_stop);
-    while std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt)).is_err() {
+fn keep_working(
+    socket: &UdpSocket,
+    published: &Published,
+    counts: &Counts,
+    limiter: &mut Limiter,
+    should_stop: &AtomicBool,
+) {
+    // Nothing that is lent here is half changed by a panic: the counts are atomic, the snapshot does not change, and
+    // an account is right whatever stands in it.
+    let mut attempt = || work(socket, published, counts, limiter, should_stop);
+    while std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut attempt)).is_err() {
         tracing::error!("a UDP worker panicked, which is a defect; it goes on with the next queries");
     }
 }
 
 /// The path packet → reply → packet: no lock, no log, no allocation.
-fn work(socket: &UdpSocket, published: &Published, counts: &Counts, should_stop: &AtomicBool) {
+fn work(socket: &UdpSocket, published: &Published, counts: &Counts, limiter: &mut Limiter, should_stop: &AtomicBool) {
     let mut reader = published.reader();
     let mut batch = Batch::new();
     while !should_stop.load(Ordering::Relaxed) {
@@ -109,15 +132,21 @@ fn work(socket: &UdpSocket, published: &Published, counts: &Counts, should_stop:
         let snapshot = reader.load();
         let now = unix_milliseconds();
         let mut tally = Tally { received: received as u64, ..Tally::default() };
+        let is_limiting = snapshot.rate_limit.mode != RateLimitMode::Off;
+        if is_limiting {
+            limiter.prepare();
+        }
         batch.answer_each(|incoming, out| {
             let context = Context {
                 client: incoming.client,
                 local: incoming.local,
                 transport: Transport::Udp,
                 now,
+                idle: None,
                 estimate: Estimate::default(),
             };
-            respond(snapshot, incoming.message, &context, counts, &mut tally, out)
+            let limiter = is_limiting.then_some(&mut *limiter);
+            respond(snapshot, incoming.message, &context, limiter, counts, &mut tally, out)
         });
         tally.unsent = batch.send(socket);
         counts.add(&tally);

@@ -4,6 +4,7 @@ use super::controller::Tables;
 use super::fleet::FleetService;
 use super::hash::{Key, mix};
 use super::menu::BUCKETS;
+use super::plan::FULL;
 use crate::geo::RegionId;
 use crate::pool::{Answers, Family, NodeId};
 
@@ -25,6 +26,8 @@ pub struct Decision<'s> {
     pub bucket: usize,
     /// The key's hash.
     pub hash: u64,
+    /// No node had room below its limit: the least loaded are named.
+    pub is_overfull: bool,
 }
 
 /// The slot of time in which resolvers keep their answers.
@@ -56,7 +59,7 @@ pub fn pick<'s>(
         let state = &tables.sites[usize::from(share.site)];
         Some((usize::from(share.site), state, state.menu.as_ref()?))
     }) else {
-        return Decision { nodes: &[], ttl: service.service.ttl.min, site: 0, bucket, hash };
+        return Decision { nodes: &[], ttl: service.service.ttl.min, site: 0, bucket, hash, is_overfull: false };
     };
     let row = match service.service.answers {
         Answers::Auto => menu.fair_row(bucket),
@@ -64,5 +67,6 @@ pub fn pick<'s>(
     };
     let bounds = &service.service.ttl;
     let ttl = if state.is_restless { (bounds.max / RESTLESS_PART).max(bounds.min) } else { bounds.max };
-    Decision { nodes: &row[..row.len().min(service.answers)], ttl, site, bucket, hash }
+    let is_overfull = state.limit > FULL;
+    Decision { nodes: &row[..row.len().min(service.answers)], ttl, site, bucket, hash, is_overfull }
 }

@@ -1,16 +1,45 @@
-//! EDNS: the OPT record, its options, and the client subnet (RFC 6891, 7871, 8914).
+//! EDNS: the OPT record of queries and of replies, and its options (RFC 6891).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
-use super::{MAX_UDP, MIN_UDP, Rcode};
-use crate::geo::Prefix;
+use arrayvec::ArrayVec;
+
+use super::cookie::{Cookie, ServerCookie};
+use super::subnet::Subnet;
+use super::{HEADER, MAX_UDP, MIN_UDP, Rcode};
+use crate::name::MAX_NAME;
 
 /// Octets of an OPT record without options: root, type, class, TTL, length.
 const OPT_FIXED: usize = 11;
-const OPTION_SUBNET: u16 = 8;
-const OPTION_EXTENDED_ERROR: u16 = 15;
 /// The DNSSEC OK bit, in the upper octet of the OPT record's flags (RFC 3225).
 const DNSSEC_OK: u8 = 0x80;
+
+const NSID: u16 = 3;
+const CLIENT_SUBNET: u16 = 8;
+const EXPIRE: u16 = 9;
+const COOKIE: u16 = 10;
+const KEEPALIVE: u16 = 11;
+const PADDING: u16 = 12;
+const EXTENDED_ERROR: u16 = 15;
+const ZONE_VERSION: u16 = 19;
+
+/// The most octets of a name of this server (RFC 5001 sets no bound): with all other options and the longest question it
+/// has to fit into 512 octets.
+pub const MAX_NSID: usize = 64;
+/// The most octets of an extended error's text, for the same reason.
+const MAX_ERROR_TEXT: usize = 60;
+/// The most octets of a reply's OPT record, without padding.
+const MAX_OPT: usize = OPT_FIXED
+    + (4 + MAX_NSID)
+    + (4 + Subnet::MAX_LENGTH)
+    + (4 + 4)
+    + (4 + Cookie::MAX_REPLY)
+    + (4 + 2)
+    + (4 + 2 + MAX_ERROR_TEXT)
+    + (4 + 6);
+const _: () = assert!(HEADER + MAX_NAME + 4 + MAX_OPT <= MIN_UDP, "the longest question and OPT fit into any reply");
+/// Replies on encrypted transports are padded to multiples of this (RFC 8467 §4.1).
+const PADDED_BLOCK: usize = 468;
 
 /// What the OPT record of a query says.
 #[derive(Debug, Clone)]
@@ -23,15 +52,56 @@ pub struct Edns<'m> {
     pub dnssec_ok: bool,
     /// The client subnet, if there is that option.
     pub subnet: Option<Subnet<'m>>,
+    /// The cookies, if there is that option.
+    pub cookie: Option<Cookie<'m>>,
+    /// What the client wants to be told besides.
+    pub wishes: Wishes,
 }
 
-/// A client subnet option (RFC 7871 §6).
-#[derive(Debug, Clone)]
-pub struct Subnet<'m> {
-    /// The option's data as it came, to be echoed: family, source prefix length, scope, address.
-    data: &'m [u8],
-    /// The client's network; none for source prefix length 0: the client asks not to be located (RFC 7871 §7.1.2).
-    pub network: Option<Prefix>,
+/// Options of a query that only ask.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// This server's name (RFC 5001).
+    pub nsid: bool,
+    /// After how long a secondary must forget the zone (RFC 7314).
+    pub expire: bool,
+    /// How long the connection may be idle (RFC 7828).
+    pub keepalive: bool,
+    /// A reply whose length tells little (RFC 7830).
+    pub padding: bool,
+    /// The zone's serial number (RFC 9660).
+    pub zone_version: bool,
+}
+
+/// What the OPT record of a reply says, besides what follows from that of the query. All of it is left out of replies to
+/// queries without EDNS.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'s> {
+    /// Scope prefix length of the client subnet, if the query has one; 0 for what is the same for every client.
+    pub scope: u8,
+    /// The cookie of this server, beside that of the client.
+    pub cookie: Option<ServerCookie>,
+    /// This server's name, at most `MAX_NSID` octets.
+    pub nsid: Option<&'s [u8]>,
+    /// Seconds after which a secondary must forget the zone.
+    pub expire: Option<u32>,
+    /// How long the connection may be idle.
+    pub keepalive: Option<Duration>,
+    /// Which zone answered, and its version.
+    pub zone_version: Option<ZoneVersion>,
+    /// An extended error.
+    pub error: Option<ExtendedError>,
+    /// The reply is padded.
+    pub is_padded: bool,
+}
+
+/// The version of a zone (RFC 9660 §2): its SOA serial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ZoneVersion {
+    /// Labels of the zone's name, the root not counted.
+    pub labels: u8,
+    /// The serial number.
+    pub serial: u32,
 }
 
 /// An extended DNS error (RFC 8914).
@@ -39,144 +109,152 @@ pub struct Subnet<'m> {
 pub struct ExtendedError {
     /// The INFO-CODE.
     pub code: u16,
-    /// The EXTRA-TEXT.
+    /// The EXTRA-TEXT, at most 60 octets.
     pub text: &'static str,
 }
 
 impl ExtendedError {
     /// RFC 8914 §4.21.
     pub const NOT_AUTHORITATIVE: Self = Self { code: 20, text: "" };
+    /// No node of a pool has room (RFC 8914 §4.1: a code for what has none of its own).
+    pub const ALL_FULL: Self = Self { code: 0, text: "all nodes full: least loaded answered" };
 }
 
-/// The OPT record does not parse: FORMERR.
+/// Something of the OPT record, or of TSIG, does not parse: FORMERR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BadOpt;
+pub(super) struct Malformed;
 
 impl<'m> Edns<'m> {
     /// What the class and TTL of an OPT record say.
     pub(super) fn without_options(class: u16, ttl: [u8; 4]) -> Self {
         let [_extended_rcode, version, flags, _] = ttl;
-        Self { payload: usize::from(class).max(MIN_UDP), version, dnssec_ok: flags & DNSSEC_OK != 0, subnet: None }
+        Self {
+            payload: usize::from(class).max(MIN_UDP),
+            version,
+            dnssec_ok: flags & DNSSEC_OK != 0,
+            subnet: None,
+            cookie: None,
+            wishes: Wishes::default(),
+        }
     }
 
-    /// Reads an OPT record from its class, TTL and data.
-    pub(super) fn read(class: u16, ttl: [u8; 4], data: &'m [u8]) -> Result<Self, BadOpt> {
-        let mut edns = Self::without_options(class, ttl);
+    /// Reads the options, the data of the record; what was read before an error stays.
+    pub(super) fn read_options(&mut self, data: &'m [u8]) -> Result<(), Malformed> {
         // RFC 6891 §6.1.3: what another version's options mean is not known here.
-        if edns.version != 0 {
-            return Ok(edns);
+        if self.version != 0 {
+            return Ok(());
         }
         let mut rest = data;
         while !rest.is_empty() {
             let [code_high, code_low, length_high, length_low, after @ ..] = rest else {
-                return Err(BadOpt);
+                return Err(Malformed);
             };
             let length = u16::from_be_bytes([*length_high, *length_low]);
-            let (option, after) = after.split_at_checked(usize::from(length)).ok_or(BadOpt)?;
-            if u16::from_be_bytes([*code_high, *code_low]) == OPTION_SUBNET {
-                if edns.subnet.is_some() {
-                    return Err(BadOpt);
-                }
-                edns.subnet = Some(Subnet::read(option)?);
-            }
+            let (option, after) = after.split_at_checked(usize::from(length)).ok_or(Malformed)?;
+            self.read_option(u16::from_be_bytes([*code_high, *code_low]), option)?;
             rest = after;
         }
-        Ok(edns)
+        Ok(())
+    }
+
+    #[inline]
+    fn read_option(&mut self, code: u16, data: &'m [u8]) -> Result<(), Malformed> {
+        match code {
+            CLIENT_SUBNET if self.subnet.is_some() => return Err(Malformed),
+            CLIENT_SUBNET => self.subnet = Some(Subnet::read(data)?),
+            // RFC 7873 §5.2: the first of several counts.
+            COOKIE => self.cookie = self.cookie.take().or(Some(Cookie::read(data)?)),
+            NSID => self.wishes.nsid = true,
+            EXPIRE => self.wishes.expire = true,
+            KEEPALIVE => self.wishes.keepalive = true,
+            PADDING => self.wishes.padding = true,
+            // RFC 9660 §3.1: a query has no data there.
+            ZONE_VERSION if !data.is_empty() => return Err(Malformed),
+            ZONE_VERSION => self.wishes.zone_version = true,
+            // RFC 6891 §6.1.2: an option that is not known is ignored.
+            _ => {}
+        }
+        Ok(())
     }
 }
 
-impl<'m> Subnet<'m> {
-    /// Reads the option's data; all that RFC 7871 §6 and §7.1.2 call malformed is refused.
-    fn read(data: &'m [u8]) -> Result<Self, BadOpt> {
-        let [family_high, family_low, source, scope, address @ ..] = data else {
-            return Err(BadOpt);
-        };
-        // RFC 7871 §6: SCOPE PREFIX-LENGTH MUST be 0 in queries; the address has just the octets that it needs.
-        if *scope != 0 || address.len() != usize::from(*source).div_ceil(8) {
-            return Err(BadOpt);
+/// The OPT record of a reply, as it is sent.
+pub(super) struct Opt {
+    octets: ArrayVec<u8, MAX_OPT>,
+    is_padded: bool,
+}
+
+impl Opt {
+    /// The record for a reply to `query`.
+    pub(super) fn new(query: &Edns<'_>, rcode: Rcode, options: &Options<'_>) -> Self {
+        let &Options { scope, cookie, nsid, expire, keepalive, zone_version, error, is_padded } = options;
+        let [payload_high, payload_low] = (MAX_UDP as u16).to_be_bytes();
+        let flags = if query.dnssec_ok { DNSSEC_OK } else { 0 };
+        let mut opt = Self { octets: ArrayVec::new(), is_padded };
+        opt.put(&[0, 0, 41, payload_high, payload_low, (rcode.0 >> 4) as u8, 0, flags, 0, 0, 0]);
+        if let Some(subnet) = &query.subnet {
+            let (before, after) = subnet.around_scope();
+            opt.option(CLIENT_SUBNET, &[before, &[scope], after]);
         }
-        let network = match u16::from_be_bytes([*family_high, *family_low]) {
-            // Not even the family is told; `dig +subnet=0` tells that of IPv4.
-            0 if *source == 0 => return Ok(Self { data, network: None }),
-            1 if *source <= 32 => {
-                let mut octets = [0; 4];
-                octets[..address.len()].copy_from_slice(address);
-                IpAddr::from(Ipv4Addr::from(octets))
-            }
-            2 if *source <= 128 => {
-                let mut octets = [0; 16];
-                octets[..address.len()].copy_from_slice(address);
-                IpAddr::from(Ipv6Addr::from(octets))
-            }
-            _ => return Err(BadOpt),
-        };
-        let prefix = Prefix::of(network, *source);
-        // RFC 7871 §6: bits behind the prefix MUST be 0.
-        if prefix.address() != network {
-            return Err(BadOpt);
+        if let (Some(asked), Some(server)) = (&query.cookie, cookie) {
+            opt.option(COOKIE, &[asked.client, &server]);
         }
-        Ok(Self { data, network: (*source > 0).then_some(prefix) })
+        if let Some(nsid) = nsid {
+            opt.option(NSID, &[nsid]);
+        }
+        if let Some(seconds) = expire {
+            opt.option(EXPIRE, &[&seconds.to_be_bytes()]);
+        }
+        if let Some(idle) = keepalive {
+            // RFC 7828 §3.1: in units of 100 ms.
+            let units = u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX);
+            opt.option(KEEPALIVE, &[&units.to_be_bytes()]);
+        }
+        if let Some(ZoneVersion { labels, serial }) = zone_version {
+            const TYPE_SERIAL: u8 = 0;
+            opt.option(ZONE_VERSION, &[&[labels, TYPE_SERIAL], &serial.to_be_bytes()]);
+        }
+        if let Some(ExtendedError { code, text }) = error {
+            opt.option(EXTENDED_ERROR, &[&code.to_be_bytes(), text.as_bytes()]);
+        }
+        opt
     }
-}
 
-/// The OPT record of a reply.
-pub(super) struct OptReply<'r> {
-    pub(super) query: &'r Edns<'r>,
-    pub(super) rcode: Rcode,
-    /// Scope prefix length for the client subnet.
-    pub(super) scope: u8,
-    pub(super) error: Option<ExtendedError>,
-}
-
-impl OptReply<'_> {
-    /// Octets that the record takes.
+    /// Octets that the record takes at least.
     pub(super) fn len(&self) -> usize {
-        let subnet = self.query.subnet.as_ref().map_or(0, |subnet| 4 + subnet.data.len());
-        let error = self.error.map_or(0, |error| 6 + error.text.len());
-        OPT_FIXED + subnet + error
+        self.octets.len() + if self.is_padded { 4 } else { 0 }
     }
 
-    /// Writes the record to the start of `out`, which has room for `len` octets.
-    pub(super) fn write(&self, out: &mut [u8]) {
-        let length = self.len();
-        let [_, payload_low] = (MAX_UDP as u16).to_be_bytes();
-        let payload_high = (MAX_UDP >> 8) as u8;
-        let [data_high, data_low] = ((length - OPT_FIXED) as u16).to_be_bytes();
-        let flags = if self.query.dnssec_ok { DNSSEC_OK } else { 0 };
-        let extended_rcode = (self.rcode.0 >> 4) as u8;
-        out[..OPT_FIXED].copy_from_slice(&[
-            0,
-            0,
-            41,
-            payload_high,
-            payload_low,
-            extended_rcode,
-            0,
-            flags,
-            0,
-            data_high,
-            data_low,
-        ]);
-        let mut at = OPT_FIXED;
-        if let Some(subnet) = &self.query.subnet {
-            put_option(out, &mut at, OPTION_SUBNET, &[subnet.data]);
-            out[at - subnet.data.len() + 3] = self.scope;
+    /// Writes the record at `at` and returns where it ends. There is room for `len` octets; padding takes what is wanted
+    /// of what is left.
+    pub(super) fn write(mut self, out: &mut [u8], at: usize) -> usize {
+        let mut padding = 0;
+        if self.is_padded {
+            let end = at + self.len();
+            padding = (end.next_multiple_of(PADDED_BLOCK) - end).min(out.len() - end);
+            self.octets.extend(PADDING.to_be_bytes());
+            self.octets.extend((padding as u16).to_be_bytes());
         }
-        if let Some(error) = self.error {
-            put_option(out, &mut at, OPTION_EXTENDED_ERROR, &[&error.code.to_be_bytes(), error.text.as_bytes()]);
+        let data = (self.octets.len() - OPT_FIXED + padding) as u16;
+        self.octets[OPT_FIXED - 2..OPT_FIXED].copy_from_slice(&data.to_be_bytes());
+        let end = at + self.octets.len();
+        out[at..end].copy_from_slice(&self.octets);
+        out[end..end + padding].fill(0);
+        end + padding
+    }
+
+    fn option(&mut self, code: u16, data: &[&[u8]]) {
+        let length: usize = data.iter().map(|part| part.len()).sum();
+        self.put(&code.to_be_bytes());
+        self.put(&(length as u16).to_be_bytes());
+        for part in data {
+            self.put(part);
         }
     }
-}
 
-/// Writes an option's code, length and data.
-fn put_option(out: &mut [u8], at: &mut usize, code: u16, data: &[&[u8]]) {
-    let length: usize = data.iter().map(|part| part.len()).sum();
-    out[*at..*at + 2].copy_from_slice(&code.to_be_bytes());
-    out[*at + 2..*at + 4].copy_from_slice(&(length as u16).to_be_bytes());
-    *at += 4;
-    for part in data {
-        out[*at..*at + part.len()].copy_from_slice(part);
-        *at += part.len();
+    fn put(&mut self, octets: &[u8]) {
+        // `MAX_OPT` has room for all options at their longest.
+        let _fits = self.octets.try_extend_from_slice(octets);
     }
 }
 
@@ -184,46 +262,68 @@ fn put_option(out: &mut [u8], at: &mut usize, code: u16, data: &[&[u8]]) {
 mod tests {
     use super::*;
 
-    fn subnet(data: &[u8]) -> Result<Option<String>, BadOpt> {
-        Subnet::read(data).map(|subnet| subnet.network.map(|prefix| prefix.to_string()))
+    fn read(data: &[u8]) -> Result<Edns<'_>, Malformed> {
+        let mut edns = Edns::without_options(1232, [0; 4]);
+        edns.read_options(data).map(|()| edns)
     }
 
     #[test]
-    fn well_formed_subnets_are_read() {
-        for (data, network) in [
-            (&[0, 1, 24, 0, 192, 0, 2][..], Some("192.0.2.0/24")),
-            (&[0, 1, 0, 0], None),
-            (&[0, 2, 0, 0], None),
-            (&[0, 0, 0, 0], None),
-            (&[0, 1, 20, 0, 192, 0, 0x20], Some("192.0.32.0/20")),
-            (&[0, 2, 32, 0, 0x20, 1, 0x0d, 0xb8], Some("2001:db8::/32")),
+    fn malformed_options_are_refused() {
+        for data in [
+            &[0][..],
+            &[0, 8, 0],
+            &[0, 8, 0, 5, 0, 1, 0, 0],
+            &[0, 10, 0, 8, 1],
+            // Two client subnets; a cookie of seven octets; a zone version in a query.
+            &[0, 8, 0, 4, 0, 1, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0],
+            &[0, 10, 0, 7, 1, 2, 3, 4, 5, 6, 7],
+            &[0, 19, 0, 1, 0],
         ] {
-            assert_eq!(subnet(data), Ok(network.map(str::to_owned)), "{data:?}");
+            assert_eq!(read(data).err(), Some(Malformed), "{data:?}");
         }
     }
 
     #[test]
-    fn malformed_subnets_are_refused() {
-        for (data, because) in [
-            (&[0, 1, 24][..], "too short"),
-            (&[0, 1, 24, 1, 192, 0, 2], "scope in a query"),
-            (&[0, 1, 24, 0, 192, 0, 2, 0], "an octet too many"),
-            (&[0, 1, 24, 0, 192, 0], "an octet too few"),
-            (&[0, 1, 20, 0, 192, 0, 0x21], "bits behind the prefix"),
-            (&[0, 1, 33, 0, 192, 0, 2, 1, 0], "prefix beyond 32"),
-            (&[0, 3, 8, 0, 1], "unknown family"),
-            (&[0, 0, 8, 0, 1], "no family, but an address"),
-        ] {
-            assert_eq!(subnet(data), Err(BadOpt), "{because}");
-        }
+    fn options_that_ask_are_understood() {
+        let data = [0, 3, 0, 0, 0, 9, 0, 0, 0, 11, 0, 0, 0, 12, 0, 2, 0, 0, 0, 19, 0, 0, 0, 77, 0, 1, 9];
+        let wishes = Wishes { nsid: true, expire: true, keepalive: true, padding: true, zone_version: true };
+        assert_eq!(read(&data).map(|edns| edns.wishes), Ok(wishes));
     }
 
     #[test]
-    fn options_that_are_cut_are_refused() {
-        for data in [&[0][..], &[0, 8, 0], &[0, 8, 0, 5, 0, 1, 0, 0], &[0, 10, 0, 8, 1]] {
-            assert_eq!(Edns::read(1232, [0; 4], data).err(), Some(BadOpt), "{data:?}");
+    fn all_options_at_their_longest_have_room() {
+        let subnet = [&[0, 8, 0, 20, 0, 2, 128, 0][..], &[255; 16]].concat();
+        let cookie = [&[0, 10, 0, 40][..], &[1; 40]].concat();
+        let data = [subnet, cookie].concat();
+        let query = read(&data).unwrap();
+        let options = Options {
+            scope: 128,
+            cookie: Some([7; 16]),
+            nsid: Some(&[b'n'; MAX_NSID]),
+            expire: Some(1),
+            keepalive: Some(Duration::from_secs(10)),
+            zone_version: Some(ZoneVersion { labels: 3, serial: 1 }),
+            error: Some(ExtendedError {
+                code: 0,
+                text: "a text that is just as long as the longest text may be, yes!",
+            }),
+            is_padded: false,
+        };
+        let opt = Opt::new(&query, Rcode::NOERROR, &options);
+        assert_eq!(opt.len(), MAX_OPT, "nothing is lost");
+    }
+
+    #[test]
+    fn padding_fills_the_block_as_far_as_there_is_room() {
+        let query = Edns::without_options(1232, [0; 4]);
+        let options = Options { is_padded: true, ..Options::default() };
+        for (at, room, expected) in [(100, 2000, 468), (453, 2000, 468), (454, 2000, 936), (454, 500, 500)] {
+            let mut out = vec![0xff; room];
+            let end = Opt::new(&query, Rcode::NOERROR, &options).write(&mut out, at);
+            assert_eq!(end, expected, "at {at}");
+            let data = usize::from(u16::from_be_bytes([out[at + 9], out[at + 10]]));
+            assert_eq!(at + OPT_FIXED + data, end);
+            assert!(out[at + OPT_FIXED + 4..end].iter().all(|octet| *octet == 0));
         }
-        let twice = [0, 8, 0, 4, 0, 1, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0];
-        assert_eq!(Edns::read(1232, [0; 4], &twice).err(), Some(BadOpt));
     }
 }

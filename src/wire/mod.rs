@@ -1,15 +1,23 @@
 //! DNS messages: the query reader and the reply writer.
 #![deny(clippy::disallowed_methods)]
 
+mod cookie;
 mod edns;
+mod identity;
 mod query;
 mod reply;
 mod rtype;
+mod subnet;
+mod tsig;
 
-pub use edns::{Edns, ExtendedError, Subnet};
+pub use cookie::{Cookie, MAX_SECRETS, Secret, Secrets, ServerCookie};
+pub use edns::{Edns, ExtendedError, MAX_NSID, Options, Wishes, ZoneVersion};
+pub use identity::{CLASS_CH, Identity};
 pub use query::{Problem, Query};
 pub use reply::{Item, Owner, Records, Reply, udp_limit};
 pub use rtype::RecordType;
+pub use subnet::Subnet;
+pub use tsig::Tsig;
 
 /// Octets of a message's header (RFC 1035 §4.1.1).
 pub const HEADER: usize = 12;
@@ -45,6 +53,8 @@ impl Rcode {
     pub const NOTAUTH: Self = Self(9);
     /// The EDNS version is not known here.
     pub const BADVERS: Self = Self(16);
+    /// The server's cookie is missing, or not ours (RFC 7873 §5.2).
+    pub const BADCOOKIE: Self = Self(23);
 
     /// Its mnemonic, as `dig` prints it.
     pub fn mnemonic(self) -> &'static str {
@@ -58,6 +68,7 @@ impl Rcode {
             Self::YXDOMAIN => "YXDOMAIN",
             Self::NOTAUTH => "NOTAUTH",
             Self::BADVERS => "BADVERS",
+            Self::BADCOOKIE => "BADCOOKIE",
             _ => "RESERVED",
         }
     }

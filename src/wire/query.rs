@@ -1,11 +1,11 @@
 //! The query reader: bytes → a checked, borrowed query, or the problem it has.
 
-use super::edns::{BadOpt, Edns};
+use super::edns::{Edns, Malformed};
+use super::tsig::{TYPE_TSIG, Tsig};
 use super::{HEADER, Rcode, RecordType};
 use crate::name::{LookupName, MAX_LABEL};
 
 const TYPE_OPT: u16 = 41;
-const TYPE_TSIG: u16 = 250;
 const OPCODE_QUERY: u8 = 0;
 const OPCODE_NOTIFY: u8 = 4;
 const OPCODE_UPDATE: u8 = 5;
@@ -21,6 +21,8 @@ pub struct Query<'m> {
     pub qclass: u16,
     /// The OPT record.
     pub edns: Option<Edns<'m>>,
+    /// Who signed it.
+    pub tsig: Option<Tsig<'m>>,
     /// Why the query gets no answer from the zones.
     pub problem: Option<Problem>,
     message: &'m [u8],
@@ -40,6 +42,8 @@ pub enum Problem {
     UnknownVersion,
     /// It is signed by a key that is not known here.
     UnknownKey,
+    /// It has no question, and wants no more than a cookie (RFC 7873 §5.4).
+    NoQuestion,
 }
 
 impl Problem {
@@ -51,6 +55,7 @@ impl Problem {
             Self::Unwanted => Rcode::REFUSED,
             Self::UnknownVersion => Rcode::BADVERS,
             Self::UnknownKey => Rcode::NOTAUTH,
+            Self::NoQuestion => Rcode::NOERROR,
         }
     }
 }
@@ -68,6 +73,7 @@ impl<'m> Query<'m> {
             qtype: RecordType(0),
             qclass: 0,
             edns: None,
+            tsig: None,
             problem: None,
             message,
             question: &[],
@@ -89,6 +95,11 @@ impl<'m> Query<'m> {
         [self.message[0], self.message[1]]
     }
 
+    /// The whole message.
+    pub(super) fn message(&self) -> &'m [u8] {
+        self.message
+    }
+
     /// The first octet of flags, of which opcode and RD are copied.
     pub(super) fn copied_flags(&self) -> [u8; 2] {
         // Opcode and RD from the first octet, CD from the second; QR, AA, TC, RA, Z, AD, RCODE are ours.
@@ -96,78 +107,103 @@ impl<'m> Query<'m> {
     }
 
     fn read_body(&mut self, header: &[u8; HEADER]) -> Result<(), Problem> {
-        let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-        match header[2] >> 3 & 0x0f {
-            OPCODE_QUERY | OPCODE_NOTIFY | OPCODE_UPDATE => {}
-            _ => return Err(Problem::UnknownOpcode),
+        let opcode = header[2] >> 3 & 0x0f;
+        let is_read = self.read_sections(header);
+        if !matches!(opcode, OPCODE_QUERY | OPCODE_NOTIFY | OPCODE_UPDATE) {
+            // What its sections hold is not known; an OPT record that was found has its reply (RFC 6891 §7).
+            return Err(Problem::UnknownOpcode);
         }
-        // RFC 9619 §4: a query has one question.
-        if count(4) != 1 {
-            return Err(Problem::Malformed);
-        }
-        let mut at = self.read_question()?;
-        let (answers, authorities, additionals) = (count(6), count(8), count(10));
-        let mut is_signed = false;
-        for index in 0..u32::from(answers) + u32::from(authorities) + u32::from(additionals) {
-            let record = Record::read(self.message, at).ok_or(Problem::Malformed)?;
-            at = record.end;
-            let is_additional = index >= u32::from(answers) + u32::from(authorities);
-            match record.rtype {
-                // RFC 6891 §6.1.1: at most one OPT, in the additional section, owned by the root.
-                TYPE_OPT if !is_additional || self.edns.is_some() || !record.is_owned_by_root => {
-                    return Err(Problem::Malformed);
-                }
-                TYPE_OPT => {
-                    // RFC 6891 §7: an error without OPT would say that EDNS is not known here.
-                    self.edns = Some(Edns::without_options(record.class, record.ttl));
-                    let edns = Edns::read(record.class, record.ttl, record.data);
-                    self.edns = Some(edns.map_err(|BadOpt| Problem::Malformed)?);
-                }
-                // RFC 8945 §5.1: TSIG is the last record of all.
-                TYPE_TSIG if at != self.message.len() => return Err(Problem::Malformed),
-                TYPE_TSIG => is_signed = true,
-                _ => {}
-            }
-        }
-        // RFC 9267 has what comes of leniency here.
-        if at != self.message.len() {
-            return Err(Problem::Malformed);
-        }
-        if is_signed {
+        is_read.map_err(|Malformed| Problem::Malformed)?;
+        if self.tsig.is_some() {
             return Err(Problem::UnknownKey);
         }
         if self.edns.as_ref().is_some_and(|edns| edns.version != 0) {
             return Err(Problem::UnknownVersion);
         }
-        if header[2] >> 3 & 0x0f != OPCODE_QUERY {
+        if opcode != OPCODE_QUERY {
             return Err(Problem::Unwanted);
+        }
+        if self.question.is_empty() {
+            return Err(Problem::NoQuestion);
         }
         Ok(())
     }
 
+    fn read_sections(&mut self, header: &[u8; HEADER]) -> Result<(), Malformed> {
+        let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        let questions = count(4);
+        let mut at = HEADER;
+        if questions == 1 {
+            at = self.read_question()?;
+        } else {
+            for _ in 0..questions {
+                at = skip_name(self.message, at).ok_or(Malformed)? + 4;
+            }
+        }
+        let (answers, authorities, additionals) = (count(6), count(8), count(10));
+        for index in 0..u32::from(answers) + u32::from(authorities) + u32::from(additionals) {
+            let record = Record::read(self.message, at).ok_or(Malformed)?;
+            at = record.end;
+            let is_additional = index >= u32::from(answers) + u32::from(authorities);
+            self.read_record(&record, is_additional)?;
+        }
+        let has_cookie = self.edns.as_ref().is_some_and(|edns| edns.cookie.is_some());
+        // RFC 9267 has what comes of leniency with octets that are left; RFC 9619 §4: a query has one question, but for
+        // one that wants a cookie (RFC 7873 §5.4).
+        if at != self.message.len() || questions > 1 || (questions == 0 && !has_cookie) {
+            return Err(Malformed);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn read_record(&mut self, record: &Record<'m>, is_additional: bool) -> Result<(), Malformed> {
+        match record.rtype {
+            // RFC 6891 §6.1.1: at most one OPT, in the additional section, owned by the root.
+            TYPE_OPT if !is_additional || self.edns.is_some() || !record.is_owned_by_root => Err(Malformed),
+            // RFC 6891 §7: an error without OPT would say that EDNS is not known here, so it is kept even if it is broken.
+            TYPE_OPT => {
+                let edns = self.edns.insert(Edns::without_options(record.class, record.ttl));
+                let is_read = edns.read_options(record.data);
+                if is_read.is_err() {
+                    // Of two subnets, none is the client's.
+                    edns.subnet = None;
+                }
+                is_read
+            }
+            // RFC 8945 §5.1: TSIG is the last record of all.
+            TYPE_TSIG if !is_additional || record.end != self.message.len() => Err(Malformed),
+            TYPE_TSIG => {
+                self.tsig = Some(Tsig::read(record.start, record.class, record.ttl, record.data)?);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Reads the question and returns where it ends.
-    fn read_question(&mut self) -> Result<usize, Problem> {
+    fn read_question(&mut self) -> Result<usize, Malformed> {
         let message = self.message;
         let mut at = HEADER;
         loop {
-            let length = usize::from(*message.get(at).ok_or(Problem::Malformed)?);
+            let length = usize::from(*message.get(at).ok_or(Malformed)?);
             at += 1;
             if length == 0 {
                 break;
             }
             // Nothing stands before the question that a pointer could point to.
             if length > MAX_LABEL {
-                return Err(Problem::Malformed);
+                return Err(Malformed);
             }
-            let label = message.get(at..at + length).ok_or(Problem::Malformed)?;
+            let label = message.get(at..at + length).ok_or(Malformed)?;
             if !self.name.push(label) {
-                return Err(Problem::Malformed);
+                return Err(Malformed);
             }
             at += length;
         }
         self.name.finish();
         let [type_high, type_low, class_high, class_low] =
-            message.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or(Problem::Malformed)?;
+            message.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or(Malformed)?;
         self.qtype = RecordType(u16::from_be_bytes([*type_high, *type_low]));
         self.qclass = u16::from_be_bytes([*class_high, *class_low]);
         self.question = &message[HEADER..at + 4];
@@ -177,6 +213,7 @@ impl<'m> Query<'m> {
 
 /// A record of a query: checked, of interest only if it is OPT or TSIG.
 struct Record<'m> {
+    start: usize,
     is_owned_by_root: bool,
     rtype: u16,
     class: u16,
@@ -192,6 +229,7 @@ impl<'m> Record<'m> {
         let length = usize::from(u16::from_be_bytes([l1, l2]));
         let data = message.get(at + 10..at + 10 + length)?;
         Some(Self {
+            start,
             is_owned_by_root: at == start + 1,
             rtype: u16::from_be_bytes([t1, t2]),
             class: u16::from_be_bytes([c1, c2]),

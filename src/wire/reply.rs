@@ -2,8 +2,8 @@
 
 use arrayvec::ArrayVec;
 
-use super::edns::OptReply;
-use super::{CLASS_IN, ExtendedError, HEADER, MAX_UDP, MIN_UDP, Query, Rcode, RecordType};
+use super::edns::{Opt, Options};
+use super::{CLASS_IN, HEADER, MAX_UDP, MIN_UDP, Query, Rcode, RecordType};
 use crate::name::{labels, starts_label};
 use crate::pool::{AddressBook, Family, NodeId};
 
@@ -32,10 +32,8 @@ pub struct Reply<'s> {
     pub additional: ArrayVec<Item<'s>, MAX_ADDITIONAL_ITEMS>,
     /// What must be in the additional section is not: the reply is truncated whatever room there is.
     pub lacks_required: bool,
-    /// Scope prefix length of the client subnet; 0 for what is the same for every client.
-    pub scope: u8,
-    /// An extended error, sent if the query has EDNS.
-    pub error: Option<ExtendedError>,
+    /// What the OPT record says, if the query has one.
+    pub options: Options<'s>,
 }
 
 /// An RRset to be written.
@@ -112,16 +110,12 @@ impl Reply<'_> {
     ///
     /// It is at most `limit` octets long, and over UDP `limit` is `udp_limit`; `out` has room for them.
     pub fn write(&self, query: &Query<'_>, limit: usize, out: &mut [u8]) -> usize {
-        let opt = query.edns.as_ref().map(|edns| OptReply {
-            query: edns,
-            rcode: self.rcode,
-            scope: self.scope,
-            error: self.error,
-        });
+        let opt = query.edns.as_ref().map(|edns| Opt::new(edns, self.rcode, &self.options));
         let question = query.question();
-        let opt_length = opt.as_ref().map_or(0, OptReply::len);
-        let mut writer =
-            Writer { at: HEADER + question.len(), limit: limit.min(out.len()) - opt_length, out, target: 0 };
+        let opt_length = opt.as_ref().map_or(0, Opt::len);
+        let has_opt = u16::from(opt.is_some());
+        let limit = limit.min(out.len());
+        let mut writer = Writer { at: HEADER + question.len(), limit: limit - opt_length, out, target: 0 };
         writer.out[HEADER..writer.at].copy_from_slice(question);
 
         let mut is_truncated = self.lacks_required;
@@ -139,18 +133,24 @@ impl Reply<'_> {
                 }
             }
         }
-        let [answers, authorities, additionals] = counts;
+        let [answers, authorities, mut additionals] = counts;
         let mut length = writer.at;
-        if let Some(opt) = &opt {
-            opt.write(&mut writer.out[length..]);
-            length += opt_length;
+        if let Some(opt) = opt {
+            length = opt.write(&mut writer.out[..limit], length);
+        }
+        if let (Some(tsig), Rcode::NOTAUTH) = (&query.tsig, self.rcode) {
+            // RFC 8945 §5.1: it is the last record. Where names of 255 octets leave no room, TC says that there is more.
+            match tsig.write_bad_key(query.message(), writer.out, length, limit) {
+                Some(end) => (length, additionals) = (end, additionals + 1),
+                None => is_truncated = true,
+            }
         }
         let [copied_opcode_and_rd, copied_cd] = query.copied_flags();
         let flags = 0x80 | u8::from(self.is_authoritative) << 2 | u8::from(is_truncated) << 1 | copied_opcode_and_rd;
         let [id_high, id_low] = query.id();
         let [an_high, an_low] = u16::to_be_bytes(answers);
         let [ns_high, ns_low] = u16::to_be_bytes(authorities);
-        let [ar_high, ar_low] = u16::to_be_bytes(additionals + u16::from(opt.is_some()));
+        let [ar_high, ar_low] = u16::to_be_bytes(additionals + has_opt);
         let rcode = copied_cd | (self.rcode.0 & 0x0f) as u8;
         writer.out[..HEADER].copy_from_slice(&[
             id_high,

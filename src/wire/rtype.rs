@@ -13,6 +13,10 @@ impl RecordType {
     pub const A: Self = Self(1);
     /// A nameserver of the zone (RFC 1035).
     pub const NS: Self = Self(2);
+    /// A mail destination, obsolete (RFC 973).
+    pub const MD: Self = Self(3);
+    /// A mail forwarder, obsolete (RFC 973).
+    pub const MF: Self = Self(4);
     /// The name that this one is an alias of (RFC 1035).
     pub const CNAME: Self = Self(5);
     /// The start of a zone: serial and times (RFC 1035).
@@ -23,6 +27,8 @@ impl RecordType {
     pub const MG: Self = Self(8);
     /// A mail rename, experimental (RFC 1035).
     pub const MR: Self = Self(9);
+    /// The well-known services of an address, obsolete (RFC 1035, RFC 1123 §2.2).
+    pub const WKS: Self = Self(11);
     /// A pointer to another name (RFC 1035).
     pub const PTR: Self = Self(12);
     /// Machine and operating system; also the stand-in of RFC 8482 (RFC 1035).
@@ -33,28 +39,118 @@ impl RecordType {
     pub const MX: Self = Self(15);
     /// Text strings (RFC 1035).
     pub const TXT: Self = Self(16);
+    /// The person who is responsible (RFC 1183).
+    pub const RP: Self = Self(17);
+    /// A server of AFS or DCE (RFC 1183).
+    pub const AFSDB: Self = Self(18);
+    /// An address in a packet-switched network (RFC 1183).
+    pub const X25: Self = Self(19);
+    /// A telephone number of ISDN (RFC 1183).
+    pub const ISDN: Self = Self(20);
+    /// A host that routes to this one (RFC 1183).
+    pub const RT: Self = Self(21);
+    /// An OSI address (RFC 1706).
+    pub const NSAP: Self = Self(22);
+    /// A pointer from an OSI address (RFC 1706).
+    pub const NSAP_PTR: Self = Self(23);
+    /// A signature; RRSIG replaced it in zones (RFC 2931).
+    pub const SIG: Self = Self(24);
+    /// A public key; DNSKEY replaced it in zones (RFC 3445).
+    pub const KEY: Self = Self(25);
+    /// Mapping between mail domains of the Internet and X.400 (RFC 2163).
+    pub const PX: Self = Self(26);
+    /// A geographical position; LOC replaced it (RFC 1712).
+    pub const GPOS: Self = Self(27);
     /// An IPv6 address (RFC 3596).
     pub const AAAA: Self = Self(28);
+    /// A geographical position with its size and precision (RFC 1876).
+    pub const LOC: Self = Self(29);
+    /// The next name; NSEC replaced it (RFC 3755).
+    pub const NXT: Self = Self(30);
+    /// An endpoint identifier of Nimrod.
+    pub const EID: Self = Self(31);
+    /// A locator of Nimrod.
+    pub const NIMLOC: Self = Self(32);
     /// Host and port of a service (RFC 2782).
     pub const SRV: Self = Self(33);
+    /// An ATM address (ATM Forum).
+    pub const ATMA: Self = Self(34);
+    /// A rule that rewrites a name into a service's (RFC 3403).
+    pub const NAPTR: Self = Self(35);
+    /// A key exchanger (RFC 2230).
+    pub const KX: Self = Self(36);
+    /// A certificate (RFC 4398).
+    pub const CERT: Self = Self(37);
+    /// A part of an IPv6 address, historic (RFC 6563).
+    pub const A6: Self = Self(38);
     /// Redirection of all names below (RFC 6672).
     pub const DNAME: Self = Self(39);
+    /// Anything at all.
+    pub const SINK: Self = Self(40);
     /// The pseudo-record of EDNS (RFC 6891).
     pub const OPT: Self = Self(41);
+    /// A list of address prefixes (RFC 3123).
+    pub const APL: Self = Self(42);
     /// Digest of a child zone's key (RFC 4034).
     pub const DS: Self = Self(43);
+    /// A fingerprint of an SSH key (RFC 4255).
+    pub const SSHFP: Self = Self(44);
+    /// A key for IPsec, with its gateway (RFC 4025).
+    pub const IPSECKEY: Self = Self(45);
     /// A signature over an RRset (RFC 4034).
     pub const RRSIG: Self = Self(46);
     /// The next name and the types of this one (RFC 4034).
     pub const NSEC: Self = Self(47);
     /// A key of the zone (RFC 4034).
     pub const DNSKEY: Self = Self(48);
+    /// Whose DHCP lease a name belongs to (RFC 4701).
+    pub const DHCID: Self = Self(49);
+    /// The next hashed name and the types of this one (RFC 5155).
+    pub const NSEC3: Self = Self(50);
+    /// How names are hashed for NSEC3 (RFC 5155).
+    pub const NSEC3PARAM: Self = Self(51);
+    /// A TLS certificate or key (RFC 6698).
+    pub const TLSA: Self = Self(52);
+    /// An S/MIME certificate or key (RFC 8162).
+    pub const SMIMEA: Self = Self(53);
+    /// A host identity (RFC 8005).
+    pub const HIP: Self = Self(55);
+    /// Status of a zone, in text strings.
+    pub const NINFO: Self = Self(56);
+    /// A key with which NAPTR records are encrypted.
+    pub const RKEY: Self = Self(57);
+    /// Links between trust anchors.
+    pub const TALINK: Self = Self(58);
+    /// The DS records that the child wants (RFC 7344).
+    pub const CDS: Self = Self(59);
+    /// The keys of which the child wants DS records (RFC 7344).
+    pub const CDNSKEY: Self = Self(60);
+    /// An OpenPGP key (RFC 7929).
+    pub const OPENPGPKEY: Self = Self(61);
+    /// What the parent is to copy from the child (RFC 7477).
+    pub const CSYNC: Self = Self(62);
+    /// A digest of the whole zone (RFC 8976).
+    pub const ZONEMD: Self = Self(63);
     /// How to reach a service (RFC 9460).
     pub const SVCB: Self = Self(64);
     /// How to reach an HTTP service (RFC 9460).
     pub const HTTPS: Self = Self(65);
+    /// Where the parent wants to hear of changes (RFC 9859).
+    pub const DSYNC: Self = Self(66);
     /// Sender policy of mail; TXT replaced it (RFC 7208 §3.1).
     pub const SPF: Self = Self(99);
+    /// A node identifier of ILNP (RFC 6742).
+    pub const NID: Self = Self(104);
+    /// A locator of 32 bits (RFC 6742).
+    pub const L32: Self = Self(105);
+    /// A locator of 64 bits (RFC 6742).
+    pub const L64: Self = Self(106);
+    /// The name that has the locators (RFC 6742).
+    pub const LP: Self = Self(107);
+    /// A hardware address of 48 bits (RFC 7043).
+    pub const EUI48: Self = Self(108);
+    /// A hardware address of 64 bits (RFC 7043).
+    pub const EUI64: Self = Self(109);
     /// The signature of a transaction (RFC 8945).
     pub const TSIG: Self = Self(250);
     /// A question for a zone's changes (RFC 1995).
@@ -63,8 +159,24 @@ impl RecordType {
     pub const AXFR: Self = Self(252);
     /// A question for any type (RFC 8482).
     pub const ANY: Self = Self(255);
+    /// Where a service is, as a URI (RFC 7553).
+    pub const URI: Self = Self(256);
     /// Which authorities may issue certificates (RFC 8659).
     pub const CAA: Self = Self(257);
+    /// Application visibility, in text strings.
+    pub const AVC: Self = Self(258);
+    /// A digital object, or where it is.
+    pub const DOA: Self = Self(259);
+    /// A relay of multicast (RFC 8777).
+    pub const AMTRELAY: Self = Self(260);
+    /// What a resolver can do (RFC 9606).
+    pub const RESINFO: Self = Self(261);
+    /// An address of a wallet, in text strings.
+    pub const WALLET: Self = Self(262);
+    /// A trust anchor, as DS.
+    pub const TA: Self = Self(32768);
+    /// A DS record beside the tree, historic (RFC 8749).
+    pub const DLV: Self = Self(32769);
 
     /// Whether the type exists in questions and messages only, never in a zone (RFC 6895 §3.1).
     pub fn is_meta(self) -> bool {
@@ -120,7 +232,7 @@ fn is_decimal(text: &str) -> bool {
 }
 
 /// By number, from IANA's registry of resource record types.
-const MNEMONICS: [(u16, &str); 81] = [
+const MNEMONICS: [(u16, &str); 93] = [
     (1, "A"),
     (2, "NS"),
     (3, "MD"),
@@ -143,6 +255,7 @@ const MNEMONICS: [(u16, &str); 81] = [
     (20, "ISDN"),
     (21, "RT"),
     (22, "NSAP"),
+    (23, "NSAP-PTR"),
     (24, "SIG"),
     (25, "KEY"),
     (26, "PX"),
@@ -150,12 +263,16 @@ const MNEMONICS: [(u16, &str); 81] = [
     (28, "AAAA"),
     (29, "LOC"),
     (30, "NXT"),
+    (31, "EID"),
+    (32, "NIMLOC"),
     (33, "SRV"),
+    (34, "ATMA"),
     (35, "NAPTR"),
     (36, "KX"),
     (37, "CERT"),
     (38, "A6"),
     (39, "DNAME"),
+    (40, "SINK"),
     (41, "OPT"),
     (42, "APL"),
     (43, "DS"),
@@ -170,6 +287,9 @@ const MNEMONICS: [(u16, &str); 81] = [
     (52, "TLSA"),
     (53, "SMIMEA"),
     (55, "HIP"),
+    (56, "NINFO"),
+    (57, "RKEY"),
+    (58, "TALINK"),
     (59, "CDS"),
     (60, "CDNSKEY"),
     (61, "OPENPGPKEY"),
@@ -179,6 +299,10 @@ const MNEMONICS: [(u16, &str); 81] = [
     (65, "HTTPS"),
     (66, "DSYNC"),
     (99, "SPF"),
+    (100, "UINFO"),
+    (101, "UID"),
+    (102, "GID"),
+    (103, "UNSPEC"),
     (104, "NID"),
     (105, "L32"),
     (106, "L64"),

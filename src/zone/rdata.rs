@@ -1,13 +1,23 @@
 //! RDATA from text to wire form, uncompressed, for each type of `layout` and for all types as RFC 3597 writes them.
 
-use std::fmt::Display;
-use std::net::{Ipv4Addr, Ipv6Addr};
+pub(super) mod address_prefixes;
+pub(super) mod gateway;
+pub(super) mod hip;
+pub(super) mod location;
+pub(super) mod naptr;
+pub(super) mod octets;
+pub(super) mod parameters;
+pub(super) mod ports;
+mod scalar;
+mod time;
+pub(super) mod type_bitmap;
 
-use super::layout::{self, Field, Kind};
+use std::fmt::Display;
+
+use super::layout::{self, Fault, Field, Kind};
 use super::lex::Word;
-use super::ttl::{self, TtlError};
-use crate::diagnostic::{Diagnostic, Source};
-use crate::name::{Name, unescape};
+use crate::diagnostic::{Diagnostic, Source, has_errors};
+use crate::name::Name;
 use crate::wire::RecordType;
 
 /// Small, because every field may return one.
@@ -27,15 +37,24 @@ pub(super) struct Context<'a> {
 pub(super) fn parse(context: &Context<'_>, words: &[Word], out: &mut Vec<u8>, problems: &mut Vec<Diagnostic>) -> bool {
     let (known_problems, start) = (problems.len(), out.len());
     match (words, layout::fields(context.rtype)) {
+        _ if matches!(context.rtype, RecordType::MD | RecordType::MF) => {
+            // RFC 973 §3 took them away.
+            let message = format!("the type {} is obsolete", context.rtype);
+            problems.push(*context.error(context.type_word, message, Some("write MX".to_owned())));
+        }
         ([first, rest @ ..], _) if !first.is_quoted && context.text(*first) == "\\#" => {
-            if let Err(problem) = context.unknown(*first, rest, out) {
-                problems.push(*problem);
+            problems.extend(context.unknown(*first, rest, out).err().map(|problem| *problem));
+        }
+        (_, Some(fields)) => {
+            context.fields(fields, words, out, problems);
+            if problems.len() == known_problems {
+                let fault = layout::rule(context.rtype, &out[start..]).err();
+                problems.extend(fault.map(|fault| *context.fault(context.type_word, fault)));
             }
         }
-        (_, Some(fields)) => context.fields(fields, words, out, problems),
         (_, None) => problems.push(*context.error(
             context.type_word,
-            format!("the text form of {} is not built yet", context.rtype),
+            format!("the type {} has no text form", context.rtype),
             Some(format!("write it as `TYPE{} \\# length hexadecimal` (RFC 3597)", context.rtype.0)),
         )),
     }
@@ -43,11 +62,19 @@ pub(super) fn parse(context: &Context<'_>, words: &[Word], out: &mut Vec<u8>, pr
         let message = format!("the data of the record have {} octets, at most 65535 fit", out.len() - start);
         problems.push(*context.error(context.type_word, message, None));
     }
-    let is_good = problems.len() == known_problems;
+    let is_good = !has_errors(&problems[known_problems..]);
     if !is_good {
         out.truncate(start);
+    } else if has_idle_parameters(context.rtype, &out[start..]) {
+        let message = "clients ignore parameters of a record with priority 0";
+        let warning = Diagnostic::warning(message).at(context.source, context.type_word.span());
+        problems.push(warning.help("write a priority of 1 or more"));
     }
     is_good
+}
+
+fn has_idle_parameters(rtype: RecordType, rdata: &[u8]) -> bool {
+    matches!(rtype, RecordType::SVCB | RecordType::HTTPS) && parameters::are_idle(rdata)
 }
 
 impl Context<'_> {
@@ -55,7 +82,10 @@ impl Context<'_> {
         let known_problems = problems.len();
         let mut rest = words;
         for field in fields {
-            let Some((&word, after)) = rest.split_first() else {
+            if rest.is_empty() && field.kind.may_be_absent() {
+                continue;
+            }
+            let Some((_, after)) = rest.split_first() else {
                 if problems.len() > known_problems {
                     // `MX mail` lacks its preference, and that has been said.
                     return;
@@ -64,17 +94,15 @@ impl Context<'_> {
                 problems.push(*self.error(self.type_word, message, Some(self.written(fields))));
                 return;
             };
-            let taken = match field.kind {
-                Kind::Texts | Kind::Hex => rest.len(),
-                _ => 1,
-            };
-            let result = match field.kind {
-                Kind::Texts => rest.iter().try_for_each(|&word| self.string(word, out)),
-                Kind::Hex => self.hex(rest, out),
-                _ => self.field(*field, word, out),
-            };
-            problems.extend(result.err().map(|problem| *problem));
-            rest = if taken == 1 { after } else { &[] };
+            let (taken, after) = if field.kind.takes_all_words() { (rest, &[][..]) } else { (&rest[..1], after) };
+            rest = after;
+            match taken.iter().find(|word| word.is_quoted) {
+                Some(&quoted) if !field.kind.takes_quotes() => {
+                    let message = format!("a quoted string where the {} is expected", field.name);
+                    problems.push(*self.error(quoted, message, Some("leave the quotes out".to_owned())));
+                }
+                _ => self.field(*field, taken, out, problems),
+            }
         }
         if let Some(&surplus) = rest.first() {
             let message = format!("the {} record has surplus data", self.rtype);
@@ -82,133 +110,48 @@ impl Context<'_> {
         }
     }
 
-    fn field(&self, field: Field, word: Word, out: &mut Vec<u8>) -> Result<(), Problem> {
-        let text = self.text(word);
-        let takes_quotes = matches!(field.kind, Kind::Text | Kind::LastText | Kind::Tag);
-        if word.is_quoted && !takes_quotes {
-            let message = format!("a quoted string where the {} is expected", field.name);
-            return Err(self.error(word, message, Some("leave the quotes out".to_owned())));
-        }
-        match field.kind {
-            Kind::Ipv4 => out.extend(self.ipv4(word)?.octets()),
-            Kind::Ipv6 => out.extend(self.ipv6(word)?.octets()),
-            Kind::U8 => out.push(self.number(field, word, u32::from(u8::MAX))? as u8),
-            Kind::U16 => out.extend((self.number(field, word, u32::from(u16::MAX))? as u16).to_be_bytes()),
-            Kind::U32 => out.extend(self.number(field, word, u32::MAX)?.to_be_bytes()),
-            Kind::Seconds => match ttl::seconds(text) {
-                Ok(seconds) => out.extend(seconds.to_be_bytes()),
-                Err(TtlError::NotATime) => {
-                    let message = format!("`{text}` is not a time: the {} is expected", field.name);
-                    let help = "write seconds, or units as in `1h30m`";
-                    return Err(self.error(word, message, Some(help.to_owned())));
-                }
-                Err(TtlError::TooLong) => return Err(self.out_of_range(field, word, u32::MAX)),
-            },
-            Kind::DomainName => {
-                let name = Name::parse(text, Some(self.origin));
-                out.extend_from_slice(name.map_err(|error| self.error(word, error, None))?.wire());
-            }
-            Kind::Text => self.string(word, out)?,
-            Kind::Tag => {
-                let is_tag = !text.is_empty() && text.len() < 256 && text.bytes().all(|b| b.is_ascii_alphanumeric());
-                if !is_tag {
-                    let message = format!("`{text}` is no tag: letters and digits are allowed, at most 255");
-                    return Err(self.error(word, message, None));
-                }
-                out.push(text.len() as u8);
-                out.extend_from_slice(text.as_bytes());
-            }
-            Kind::LastText => self.unescaped(word, out)?,
-            // These take all words that are left; `fields` has handed them on.
-            Kind::Texts => self.string(word, out)?,
-            Kind::Hex => self.hex(&[word], out)?,
-        }
-        Ok(())
-    }
-
-    fn ipv4(&self, word: Word) -> Result<Ipv4Addr, Problem> {
-        let text = self.text(word);
-        text.parse().map_err(|_| {
-            let help = match text.parse::<Ipv6Addr>() {
-                Ok(_) => "an IPv6 address needs the type AAAA",
-                Err(_) => "write four numbers from 0 to 255: `192.0.2.1`",
-            };
-            self.error(word, format!("`{text}` is not an IPv4 address"), Some(help.to_owned()))
-        })
-    }
-
-    fn ipv6(&self, word: Word) -> Result<Ipv6Addr, Problem> {
-        let text = self.text(word);
-        text.parse().map_err(|_| {
-            let help = match text.parse::<Ipv4Addr>() {
-                Ok(_) => "an IPv4 address needs the type A",
-                Err(_) => "write up to eight groups of hex digits: `2001:db8::1`",
-            };
-            self.error(word, format!("`{text}` is not an IPv6 address"), Some(help.to_owned()))
-        })
-    }
-
-    fn number(&self, field: Field, word: Word, max: u32) -> Result<u32, Problem> {
-        let text = self.text(word);
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(self.error(word, format!("`{text}` is not a number: the {} is expected", field.name), None));
-        }
-        text.parse().ok().filter(|&number| number <= max).ok_or_else(|| self.out_of_range(field, word, max))
-    }
-
-    fn out_of_range(&self, field: Field, word: Word, max: u32) -> Problem {
-        self.error(word, format!("`{}` is out of range: the {} is 0 to {max}", self.text(word), field.name), None)
-    }
-
-    /// A character-string of RFC 1035 §3.3: its length and up to 255 octets.
-    fn string(&self, word: Word, out: &mut Vec<u8>) -> Result<(), Problem> {
-        let at = out.len();
-        out.push(0);
-        self.unescaped(word, out)?;
-        let length = out.len() - at - 1;
-        out[at] = u8::try_from(length).map_err(|_| {
-            let help = "split it into several quoted strings, in parentheses if they go over several lines";
-            let message = format!("a string of {length} octets, at most 255 are allowed");
-            self.error(word, message, Some(help.to_owned()))
-        })?;
-        Ok(())
-    }
-
-    fn unescaped(&self, word: Word, out: &mut Vec<u8>) -> Result<(), Problem> {
-        let mut rest = self.text(word).as_bytes();
-        while let Some((&byte, after)) = rest.split_first() {
-            rest = after;
-            if byte == b'\\' {
-                let (octet, after) = unescape(rest).map_err(|error| self.error(word, error, None))?;
-                out.push(octet);
-                rest = after;
-            } else {
-                out.push(byte);
-            }
-        }
-        Ok(())
-    }
-
-    fn hex(&self, words: &[Word], out: &mut Vec<u8>) -> Result<(), Problem> {
-        let mut high = None;
-        for &word in words {
-            for digit in self.text(word).chars() {
-                let Some(value) = digit.to_digit(16).filter(|_| !word.is_quoted) else {
-                    let message = format!("`{}` is not hexadecimal", self.text(word));
-                    return Err(self.error(word, message, None));
-                };
-                match high.take() {
-                    None => high = Some(value),
-                    Some(high) => out.push((high << 4 | value) as u8),
-                }
-            }
-        }
-        match (high, words.last()) {
-            (Some(_), Some(&last)) => {
-                Err(self.error(last, "an odd number of hexadecimal digits; each octet has two", None))
-            }
-            _ => Ok(()),
-        }
+    /// Reads one field from all the words that it takes.
+    fn field(&self, field: Field, words: &[Word], out: &mut Vec<u8>, problems: &mut Vec<Diagnostic>) {
+        let Field { kind, name } = field;
+        let word = words[0];
+        let result = match kind {
+            Kind::Ipv4 => self.ipv4(word).map(|address| out.extend(address.octets())),
+            Kind::Ipv6 => self.ipv6(word).map(|address| out.extend(address.octets())),
+            Kind::U8 => self.u8(name, word).map(|number| out.push(number)),
+            Kind::U16 => self.u16(name, word).map(|number| out.extend(number.to_be_bytes())),
+            Kind::U32 => self.number(name, word, u32::MAX).map(|number| out.extend(number.to_be_bytes())),
+            Kind::Seconds => self.seconds(name, word).map(|seconds| out.extend(seconds.to_be_bytes())),
+            Kind::Named(named) => self.named(name, named, word, out),
+            Kind::KeyFlags => self.key_flags(name, word).map(|flags| out.extend(flags.to_be_bytes())),
+            Kind::Type => self.rtype(word).map(|rtype| out.extend(rtype.to_be_bytes())),
+            Kind::Time => time::read(self, word, name).map(|time| out.extend(time.to_be_bytes())),
+            Kind::DomainName => self.name(word).map(|name| out.extend_from_slice(name.wire())),
+            Kind::Text | Kind::MaybeText => self.string(word, out),
+            Kind::Texts => words.iter().try_for_each(|&word| self.string(word, out)),
+            Kind::Tag => self.tag(word, out),
+            Kind::LastText => self.unescape(word, self.text(word), out),
+            Kind::LastQuoted => self.quoted(name, word, out),
+            Kind::Hex => self.hex(words, out),
+            Kind::DashOrBase64 if words.len() == 1 && self.text(word) == "-" => Ok(()),
+            Kind::Base64 | Kind::MaybeBase64 | Kind::DashOrBase64 => self.base64(words, out),
+            Kind::Salt => self.salt(word, out),
+            Kind::Hash => self.hash(word, out),
+            Kind::Eui(octets) => self.eui(octets, word, out),
+            Kind::Locator => self.locator(word, out),
+            Kind::Nsap => self.nsap(word, out),
+            Kind::Atma => self.atma(word, out),
+            Kind::A6 => self.a6(words, out),
+            Kind::Location => location::read(self, words, out),
+            Kind::Types => return type_bitmap::read(self, words, out, problems),
+            Kind::OldTypes => return type_bitmap::read_old(self, words, out, problems),
+            Kind::Ports => return ports::read(self, words, out, problems),
+            Kind::AddressPrefixes => return address_prefixes::read(self, words, out, problems),
+            Kind::Gateway => return gateway::read_gateway(self, words, out, problems),
+            Kind::Relay => return gateway::read_relay(self, words, out, problems),
+            Kind::HostIdentity => return hip::read(self, words, out, problems),
+            Kind::Parameters => return parameters::read(self, words, out, problems),
+        };
+        problems.extend(result.err().map(|problem| *problem));
     }
 
     /// RFC 3597 §5: `\# length hexadecimal`, for known types too.
@@ -216,8 +159,7 @@ impl Context<'_> {
         let Some((&length_word, digits)) = words.split_first() else {
             return Err(self.error(mark, "the length is missing behind `\\#`", Some(WRITTEN_UNKNOWN.to_owned())));
         };
-        let field = Field { kind: Kind::U16, name: "length" };
-        let length = self.number(field, length_word, u32::from(u16::MAX))? as usize;
+        let length = usize::from(self.u16("length", length_word)?);
         let start = out.len();
         self.hex(digits, out)?;
         let found = out.len() - start;
@@ -226,11 +168,7 @@ impl Context<'_> {
             return Err(self.error(length_word, message, None));
         }
         // What is served of known types is trusted to be whole, so it is checked here.
-        if layout::fields(self.rtype).is_some_and(|fields| layout::split(fields, &out[start..]).is_none()) {
-            let message = format!("these octets are no {} record", self.rtype);
-            return Err(self.error(mark, message, None));
-        }
-        Ok(())
+        layout::wire_fault(self.rtype, &out[start..]).map_or(Ok(()), |fault| Err(self.fault(mark, fault)))
     }
 
     fn written(&self, fields: &[Field]) -> String {
@@ -240,6 +178,10 @@ impl Context<'_> {
 
     fn text(&self, word: Word) -> &str {
         word.text(&self.source.text)
+    }
+
+    fn fault(&self, word: Word, fault: Fault) -> Problem {
+        self.error(word, fault.message, fault.help.map(str::to_owned))
     }
 
     fn error(&self, word: Word, message: impl Display, help: Option<String>) -> Problem {

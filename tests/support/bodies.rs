@@ -1,14 +1,16 @@
 //! What the fuzz targets do with their bytes; `tests/properties.rs` does the same with the corpus.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use thalweg::answer::{Context, Estimate, Outcome, Reasons, Transport, answer, read};
-use thalweg::diagnostic::{Source, has_errors};
+use thalweg::config;
+use thalweg::diagnostic::{Diagnostic, Source, has_errors};
 use thalweg::feed::{Feed, Options};
+use thalweg::geo::{Countries, Database, Geo, Position, read_networks, read_rtt};
 use thalweg::load::exposition;
 use thalweg::load::history::{History, Reading};
 use thalweg::load::node_exporter::{Counters, WANTED};
@@ -30,7 +32,14 @@ pub(crate) fn query(message: &[u8]) {
     };
     let client = SocketAddr::from(([84, 128, 0, 1], 5300));
     for (transport, limit) in [(Transport::Udp, udp_limit(&query)), (Transport::Tcp, MAX_STREAM)] {
-        let context = Context { client, local: None, transport, now: 1_800_000_000_000, estimate: Estimate::default() };
+        let context = Context {
+            client,
+            local: None,
+            transport,
+            now: 1_800_000_000_000,
+            idle: None,
+            estimate: Estimate::default(),
+        };
         let (mut plain, mut explained) = (vec![0; MAX_STREAM], vec![0; MAX_STREAM]);
         let (outcome, observation) = answer(snapshot, &query, &context, &mut plain, None);
         let with_reasons = answer(snapshot, &query, &context, &mut explained, Some(&mut Reasons::default()));
@@ -43,14 +52,15 @@ pub(crate) fn query(message: &[u8]) {
     }
 }
 
-/// What `thalweg run` makes of the shipped example.
+/// What `thalweg run` makes of the shipped example, and of a zone with all that is odd.
 fn shipped() -> Arc<Snapshot> {
     let directory = TempDir::new().expect("a temporary directory");
     let file = directory.path().join("thalweg.toml");
-    let zone = directory.path().join("zones/live.example.zone");
-    fs::create_dir(directory.path().join("zones")).expect("a new directory");
+    let zones = directory.path().join("zones");
+    fs::create_dir(&zones).expect("a new directory");
     fs::write(&file, include_str!("../../thalweg.toml")).expect("a new file");
-    fs::write(zone, include_str!("../../zones/live.example.zone")).expect("a new file");
+    fs::write(zones.join("live.example.zone"), include_str!("../../zones/live.example.zone")).expect("a new file");
+    fs::write(zones.join("odd.example.zone"), include_str!("odd.example.zone")).expect("a new file");
     let feed =
         Feed::new(Options { file, environment: Vec::new(), is_strict: true }).expect("the example has no errors");
     feed.published().snapshot()
@@ -70,12 +80,7 @@ pub(crate) fn zone(octets: &[u8]) {
     let (built, findings) = Zone::build(&records, &steered);
     diagnostics.extend(findings);
     assert_eq!(built.is_none(), has_errors(&diagnostics), "{diagnostics:?}");
-    for diagnostic in &diagnostics {
-        assert!(!diagnostic.to_string().is_empty());
-    }
-    if let Some(first) = diagnostics.first() {
-        assert!(!first.render(false).is_empty());
-    }
+    assert_drawn(&diagnostics);
     let Some(zone) = built else { return };
     for record in records.iter() {
         let owner = LookupName::from_wire(record.owner);
@@ -84,6 +89,63 @@ pub(crate) fn zone(octets: &[u8]) {
             let found = zone.lookup(&owner, &hashes, qtype).found;
             assert!(found != Found::NxDomain, "{qtype} of a name that the file has");
         }
+    }
+}
+
+/// A configuration, and behind a line `---` an environment of lines NAME=VALUE: it is refused with a reason, or run.
+pub(crate) fn config(octets: &[u8]) {
+    let Ok(text) = std::str::from_utf8(octets) else { return };
+    let (text, environment) = text.split_once("\n---\n").unwrap_or((text, ""));
+    let variables = environment.lines().filter_map(|line| line.split_once('='));
+    let environment: Vec<_> = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let (read, diagnostics) = config::read(&Source::new("fuzz.toml", text), &environment);
+    assert_eq!(read.is_none(), has_errors(&diagnostics), "{diagnostics:?}");
+    assert_drawn(&diagnostics);
+}
+
+/// A table of networks, and behind a line `---` one of round-trip times: each is refused with a reason, or used.
+pub(crate) fn tables(octets: &[u8]) {
+    let Ok(text) = std::str::from_utf8(octets) else { return };
+    let (networks, rtts) = text.split_once("\n---\n").unwrap_or((text, ""));
+    let countries = Countries::embedded();
+    let places = [("fra".to_owned(), None), ("nyc".to_owned(), Some(Position { latitude: 40.7, longitude: -74.0 }))];
+    let (networks, diagnostics) = read_networks(&Source::new("networks.csv", networks), countries, &[], &places);
+    assert_drawn(&diagnostics);
+    let (geo, diagnostics) = Geo::compile(&[], countries, &[], &networks, None);
+    assert_drawn(&diagnostics);
+    assert_placed(&geo);
+    let (rtts, diagnostics) = read_rtt(&Source::new("rtt.csv", rtts), countries, &[], &places);
+    assert_drawn(&diagnostics);
+    assert!(rtts.iter().all(|rtt| rtt.milliseconds.is_finite() && rtt.milliseconds >= 0.0), "{rtts:?}");
+}
+
+/// A database of countries, cities or networks: it is refused with a reason, or places everybody somewhere.
+pub(crate) fn database(octets: &[u8]) {
+    match Database::open("fuzz.mmdb", octets) {
+        Ok(database) => {
+            let (geo, diagnostics) = Geo::compile(&[database], Countries::embedded(), &[], &[], None);
+            assert_drawn(&diagnostics);
+            assert_placed(&geo);
+        }
+        Err(diagnostic) => assert_drawn(&[diagnostic]),
+    }
+}
+
+fn assert_placed(geo: &Geo) {
+    for address in ["0.0.0.0", "84.128.0.1", "255.255.255.255", "::", "2001:db8::1", "ffff::ffff"] {
+        let address: IpAddr = address.parse().expect("an address");
+        let located = geo.locate(address);
+        assert!(located.prefix <= if address.is_ipv4() { 32 } else { 128 });
+        assert!(!geo.region(located.region).name.is_empty());
+    }
+}
+
+fn assert_drawn(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        assert!(!diagnostic.to_string().is_empty());
+    }
+    if let Some(first) = diagnostics.first() {
+        assert!(!first.render(false).is_empty());
     }
 }
 

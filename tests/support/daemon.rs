@@ -39,6 +39,11 @@ impl Served {
         self.runtime.block_on(self.daemon.reload())
     }
 
+    /// The page of metrics.
+    pub(crate) fn metrics(&self) -> String {
+        get(self.daemon.listening.admin, "/metrics")
+    }
+
     /// What `thalweg explain` gets.
     pub(crate) fn explain(&self, name: &str, client: &str) -> Explanation {
         let page = get(self.daemon.listening.admin, &format!("/v1/explain?name={name}&client={client}"));

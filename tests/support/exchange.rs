@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use thalweg::answer::{Context, Estimate, Outcome, Reasons, Transport, answer, read};
+use thalweg::config::TcpLimits;
 use thalweg::snapshot::Snapshot;
 
 use super::reply::Reply;
@@ -17,7 +18,8 @@ pub(crate) fn engine(
     client: SocketAddr,
     transport: Transport,
 ) -> Result<Option<Vec<u8>>, String> {
-    let context = Context { client, local: None, transport, now: NOW, estimate: Estimate::default() };
+    let idle = (transport == Transport::Tcp).then(|| TcpLimits::default().idle);
+    let context = Context { client, local: None, transport, now: NOW, idle, estimate: Estimate::default() };
     let ask = |reasons: Option<&mut Reasons>| {
         let mut out = vec![0; 65_535];
         let (outcome, _) = answer(snapshot, &read(message)?, &context, &mut out, reasons);

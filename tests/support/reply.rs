@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::{DNSClass, RData, Record};
+use thalweg::name::Name;
 use thalweg::wire::{Rcode, RecordType};
 
 /// Octets of a message that pointers can point to (RFC 1035 §4.1.4).
@@ -28,10 +29,11 @@ impl Reply {
             readable[at..at + 2].copy_from_slice(&65_001_u16.to_be_bytes());
         }
         let message = Message::from_vec(&readable).map_err(|error| format!("hickory-proto: {error}"))?;
-        let again = message.to_vec().map_err(|error| format!("hickory-proto cannot write it: {error}"))?;
+        let written = message.to_vec().map_err(|error| format!("hickory-proto cannot write it again: {error}"))?;
+        let again = Message::from_vec(&written).map_err(|error| format!("hickory-proto, again: {error}"))?;
         // Beyond that, hickory-proto writes names in full, and has no room for what fits when they are pointers.
-        if octets.len() < MAX_POINTER && Message::from_vec(&again).ok().as_ref() != Some(&message) {
-            return Err(format!("hickory-proto writes something else: {again:02x?}"));
+        if octets.len() < MAX_POINTER && again != message {
+            return Err(format!("hickory-proto writes another meaning than it has read: {message:?}, then {again:?}"));
         }
         let Some(&[_, _, high, low, ..]) = octets.first_chunk::<12>() else { return Err("no header".to_owned()) };
         if high & 0x78 == 0 && u16::from(message.metadata.response_code) & 0x0f != u16::from(low & 0x0f) {
@@ -60,8 +62,11 @@ impl Reply {
         let sections =
             [("answer", &message.answers), ("authority", &message.authorities), ("additional", &message.additionals)];
         for (section, records) in sections {
-            lines.extend(records.iter().map(|record| format!("{section}: {}", printed(record))));
+            // TSIG has a line of its own.
+            let records = records.iter().filter(|record| u16::from(record.record_type()) != 250);
+            lines.extend(records.map(|record| format!("{section}: {}", printed(record))));
         }
+        lines.extend(find_tsig(octets)?);
         lines.extend(opt.map(|opt| format!("edns: {}", opt.words)));
         Ok(Self { id: u16::from_be_bytes([octets[0], octets[1]]), lines })
     }
@@ -138,6 +143,47 @@ fn find_opt(octets: &[u8]) -> Result<Option<Opt>, String> {
     if rest.0.is_empty() { Ok(found) } else { Err(format!("{} octets behind the last record", rest.0.len())) }
 }
 
+/// What the last record says, if it is TSIG (RFC 8945 §4.2): hickory-proto keeps it apart.
+fn find_tsig(octets: &[u8]) -> Result<Option<String>, String> {
+    let mut rest = Rest(octets);
+    let header = rest.take(12)?;
+    let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
+    for _ in 0..count(4) {
+        rest.skip_name()?;
+        rest.take(4)?;
+    }
+    for _ in 0..count(6) + count(8) + count(10) {
+        let owner = Rest(rest.0);
+        rest.skip_name()?;
+        let fixed: [u8; 10] = rest.take(10)?.try_into().map_err(|_| "a short record")?;
+        let mut data = Rest(rest.take(usize::from(u16::from_be_bytes([fixed[8], fixed[9]])))?);
+        if fixed[..2] != [0, 250] {
+            continue;
+        }
+        if fixed[2..8] != [0, 255, 0, 0, 0, 0] || !rest.0.is_empty() {
+            return Err("TSIG has class ANY and TTL 0, and is the last record".to_owned());
+        }
+        data.skip_name()?;
+        data.take(8)?;
+        let [high, low] = data.take(2)?.try_into().map_err(|_| "a short record")?;
+        let mac = usize::from(u16::from_be_bytes([high, low]));
+        data.take(mac)?;
+        data.take(2)?;
+        let error = data.take(2)?;
+        let key =
+            Name::from_wire(&owner.0[..owner.0.len() - rest_of(owner.0)?.len()]).map_err(|error| error.to_string())?;
+        return Ok(Some(format!("tsig: {key} error {} mac of {mac} octets", u16::from_be_bytes([error[0], error[1]]))));
+    }
+    Ok(None)
+}
+
+/// What stands behind the name at the start.
+fn rest_of(octets: &[u8]) -> Result<&[u8], String> {
+    let mut rest = Rest(octets);
+    rest.skip_name()?;
+    Ok(rest.0)
+}
+
 fn option(code: u16, data: &[u8]) -> String {
     match (code, data) {
         (8, [0, family @ 0..=2, source, scope, address @ ..]) => {
@@ -154,6 +200,18 @@ fn option(code: u16, data: &[u8]) -> String {
         (15, [high, low, text @ ..]) => {
             let text = String::from_utf8_lossy(text);
             format!("error {} {text}", u16::from_be_bytes([*high, *low])).trim_end().to_owned()
+        }
+        (3, name) => format!("nsid {}", String::from_utf8_lossy(name)),
+        (9, [a, b, c, d]) => format!("expire {}", u32::from_be_bytes([*a, *b, *c, *d])),
+        // What follows depends on the time: when it was made, and a hash.
+        (10, [client @ .., 1, 0, 0, 0, _, _, _, _, _, _, _, _, _, _, _, _]) if client.len() == 8 => {
+            let client: String = client.iter().map(|octet| format!("{octet:02x}")).collect();
+            format!("cookie {client} and a fresh one")
+        }
+        (11, [high, low]) => format!("keepalive {} ms", u32::from(u16::from_be_bytes([*high, *low])) * 100),
+        (12, padding) => format!("padding {}", padding.len()),
+        (19, [labels, 0, a, b, c, d]) => {
+            format!("version {} of {labels} labels", u32::from_be_bytes([*a, *b, *c, *d]))
         }
         _ => format!("option {code} {data:02x?}"),
     }

@@ -129,7 +129,7 @@ fn wildcards() {
 fn delegations_come_before_data() {
     let zone = build(
         &with_head(
-            "sub NS ns.sub\nsub NS ns1\nsub DS 1 8 2 00\nsub TXT hidden\nns.sub A 192.0.2.9\n*.sub A 192.0.2.1\n\
+            "sub NS ns.sub\nsub NS ns1\nsub DS 1 8 9 00\nsub TXT hidden\nns.sub A 192.0.2.9\n*.sub A 192.0.2.1\n\
              deep.er.sub NS x.\nbare NS x.\n* A 192.0.2.1\n",
         ),
         &[],

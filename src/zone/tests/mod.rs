@@ -5,6 +5,7 @@ mod model;
 mod peers;
 mod reading;
 mod rules;
+mod types;
 
 use super::{Records, Steered, Zone, read};
 use crate::diagnostic::{Diagnostic, Source};

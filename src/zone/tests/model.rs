@@ -108,7 +108,7 @@ proptest! {
             types.push(*rtype);
             let rdata = match *rtype {
                 RecordType::A => "192.0.2.1",
-                RecordType::DS => "1 8 2 00",
+                RecordType::DS => "1 8 9 00",
                 _ => "x.",
             };
             text.push_str(&format!("{owner} {rtype} {rdata}\n"));
