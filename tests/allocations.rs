@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use support::installation::{Load, Use, inputs, snapshot};
 use support::query::Query;
-use thalweg::answer::{Context, Estimate, Transport};
+use thalweg::answer::{Context, Estimate, SubjectKind, Transport};
 use thalweg::config::{RateLimit, RateLimitMode};
-use thalweg::intake::{Beyond, Counts, SUBJECT_KINDS, Tally};
+use thalweg::intake::{Beyond, Counts, Tally};
 use thalweg::serve::rate_limit::Limiter;
 use thalweg::serve::respond;
 use thalweg::wire::{MAX_STREAM, RecordType, Secrets};
@@ -110,7 +110,7 @@ fn no_query_costs_an_allocation() {
         }
     }
     for (beyond, word) in Beyond::ALL {
-        let of_kind = SUBJECT_KINDS.map(|(kind, _)| counts.answers_beyond_rate(kind, beyond));
+        let of_kind = SubjectKind::ALL.map(|kind| counts.answers_beyond_rate(kind, beyond));
         assert!(of_kind.iter().sum::<u64>() > 0, "no answer beyond the rate was {word}");
     }
 }

@@ -95,7 +95,7 @@ impl<'s> Resolution<'s, '_> {
                     if rrset.rtype == RecordType::SOA {
                         self.tell_expire(rrset);
                     }
-                    self.add_addresses(zone, rrset);
+                    self.add_addresses(rrset);
                     return None;
                 }
                 Found::Steered { service, family } => return Some(self.steer(service, family, owner)),
@@ -305,21 +305,19 @@ impl<'s> Resolution<'s, '_> {
         }
     }
 
-    /// Addresses of the hosts that NS, MX and SRV records name, where there is room (RFC 1035 §3.3, 2782).
-    fn add_addresses(&mut self, zone: &'s Zone, rrset: Rrset<'s>) {
-        let before_name = match rrset.rtype {
-            RecordType::NS => 0,
-            RecordType::MX | RecordType::SVCB | RecordType::HTTPS => 2,
-            RecordType::SRV => 6,
-            _ => return,
-        };
-        for data in rrset.rdata() {
-            let name = &data[before_name..];
-            let Some(length) = labels(name).map(|label| 1 + label.len()).reduce(|sum, label| sum + label) else {
-                // The root: no host, or in SVCB the owner itself, which the client has just asked about.
-                continue;
-            };
-            self.add_host(zone, &name[..=length], false);
+    /// Addresses of the hosts that NS, MX, SRV, SVCB and HTTPS records name in our zones, where there is room (RFC 1035 §3.3, RFC 2782,
+    /// RFC 9460 §4.1).
+    fn add_addresses(&mut self, rrset: Rrset<'s>) {
+        match rrset.rtype {
+            RecordType::NS | RecordType::MX | RecordType::SRV | RecordType::SVCB | RecordType::HTTPS => {
+                for host in rrset.targets() {
+                    let name = LookupName::from_wire(host);
+                    if let Some(zone) = self.snapshot.zones.find(&name, &name.suffix_hashes(), MAX_LABELS) {
+                        self.add_host(zone, host, false);
+                    }
+                }
+            }
+            _ => {}
         }
     }
 
@@ -328,7 +326,7 @@ impl<'s> Resolution<'s, '_> {
     fn add_glue(&mut self, zone: &'s Zone, cut: &[u8], ns: Rrset<'s>) {
         // Those that are required go first: what follows may be left out.
         for is_required in [true, false] {
-            for host in ns.rdata() {
+            for host in ns.targets() {
                 if is_at_or_below(host, cut) == is_required {
                     self.add_host(zone, host, is_required);
                 }

@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::layout;
 use super::read::name_at;
 use crate::name::Name;
 use crate::pool::{Family, ServiceId};
@@ -118,6 +119,13 @@ impl<'z> Rrset<'z> {
             rest = after;
             Some(rdata)
         })
+    }
+
+    /// The names that the records point at, in wire form, for types that point at hosts; the root of SVCB and HTTPS, which
+    /// is no host, is left out.
+    pub fn targets(&self) -> impl Iterator<Item = &'z [u8]> + use<'z> {
+        let rtype = self.rtype;
+        self.rdata().filter_map(move |rdata| layout::target(rtype, rdata)).filter(|target| target.len() > 1)
     }
 
     /// Reads what `push_record` wrote.
