@@ -49,10 +49,13 @@ impl Flooded {
         let installation = Installation::new([("thalweg.toml", &*config), ("zones/live.example.zone", &*zone)]);
         let child = Child::start(&installation.config(), descriptors);
         let mut flooded = Self { child, memory: 0, _installation: installation, _alone: alone };
-        // What is needed once is there from now on: buffers of threads, pages of code.
+        // What is needed once is there from now on: pages of code, buffers of threads, tables of workers, of which
+        // each has its share of the ports.
         flooded.assert_datagrams_are_answered();
         for _ in 0..50 {
+            Client::new(flooded.child.dns).ask(&www());
             assert!(matches!(asked(&mut flooded.connect(1), "huge.live.example.", RecordType::TXT), Ok(Some(_))));
+            flooded.child.metric("thalweg_generation");
         }
         flooded.memory = flooded.child.memory();
         flooded
