@@ -114,8 +114,7 @@ fn tell_of_panic(ended: Result<(), JoinError>) {
 }
 
 /// One connection, from its place among the others to how it ended.
-///
-/// Not an `async fn`: that would hold its arguments twice, and there are a thousand of these.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice, and there are a thousand")]
 fn keep_place(
     place: Place,
     mut stream: TcpStream,
