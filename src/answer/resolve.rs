@@ -91,7 +91,10 @@ impl<'s> Resolution<'s, '_> {
             match lookup.found {
                 Found::Records(rrset) | Found::Any(rrset) => {
                     self.note(|| format!("{} has records of the type", Printed(name.wire())));
-                    self.reply.answer.push(Item::required(owner, ready(rrset)));
+                    // The DNAME that was asked for may have led here; what a wildcard makes of it is another record.
+                    if lookup.wildcard.is_some() || !self.has_dname(rrset) {
+                        self.reply.answer.push(Item::required(owner, ready(rrset)));
+                    }
                     if rrset.rtype == RecordType::SOA {
                         self.tell_expire(rrset);
                     }
@@ -213,10 +216,17 @@ impl<'s> Resolution<'s, '_> {
         target: &'s [u8],
         renamed: &mut Renamed,
     ) -> Option<LookupName> {
+        let mut hasher = DefaultHasher::new();
+        name.wire().hash(&mut hasher);
+        let hash = hasher.finish();
+        if renamed.contains(&hash) {
+            // RFC 2181 §5: the CNAME is there already.
+            self.note(|| "the aliases are a loop".to_owned());
+            return None;
+        }
+        renamed.push(hash);
         let kept = name.wire().len() - from.len();
-        let is_this = |item: &Item<'_>| matches!(item.records, Records::Renamed { dname: Some(dname), .. } if ptr::eq(dname, record.bytes));
-        // RFC 2181 §5: a record is there once.
-        let dname = (!self.reply.answer.iter().any(is_this)).then_some(record.bytes);
+        let dname = (!self.has_dname(record)).then_some(record.bytes);
         if kept + target.len() > MAX_NAME {
             // RFC 6672 §2.2: there is no such name, for want of room.
             self.note(|| "the name would be too long".to_owned());
@@ -233,16 +243,13 @@ impl<'s> Resolution<'s, '_> {
         if self.query.qtype == RecordType::CNAME || self.reply.answer.len() >= MAX_CHAIN {
             return None;
         }
-        let new = LookupName::from_parts(&name.wire()[..kept], target);
-        let mut hasher = DefaultHasher::new();
-        new.wire().hash(&mut hasher);
-        let hash = hasher.finish();
-        if renamed.contains(&hash) || new.wire() == self.query.name.wire() {
-            self.note(|| "the aliases are a loop".to_owned());
-            return None;
-        }
-        renamed.push(hash);
-        Some(new)
+        Some(LookupName::from_parts(&name.wire()[..kept], target))
+    }
+
+    /// Whether the answer has this DNAME: a record is there once (RFC 2181 §5).
+    fn has_dname(&self, record: Rrset<'s>) -> bool {
+        let is_this = |item: &Item<'_>| matches!(item.records, Records::Renamed { dname: Some(dname), .. } if ptr::eq(dname, record.bytes));
+        record.rtype == RecordType::DNAME && self.reply.answer.iter().any(is_this)
     }
 
     /// The zone that answers for a name.

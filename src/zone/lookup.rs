@@ -120,7 +120,8 @@ impl Zone {
             if rtype == qtype {
                 return Found::Records(self.rrset_at(number));
             }
-            if rtype == RecordType::CNAME {
+            // RFC 4035 §2.5: these two stand beside a CNAME, so they are not looked for behind it.
+            if rtype == RecordType::CNAME && !matches!(qtype, RecordType::RRSIG | RecordType::NSEC) {
                 let record = self.rrset_at(number);
                 let target = record.rdata().next().unwrap_or(&[0]);
                 return Found::Cname { record, target };
