@@ -1,4 +1,8 @@
-//! What flows back up: counts of answers, and events for the feed.
+//! What flows back up: counts of answers and of connections, and events for the feed.
+
+mod streams;
+
+pub use streams::{Limit, StreamCounts};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

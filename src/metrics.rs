@@ -1,5 +1,7 @@
 //! Our own metrics, as Prometheus reads them.
 
+mod streams;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,9 +12,11 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use streams::StreamReadout;
+
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
-use crate::intake::{Beyond, Counts, Tally};
+use crate::intake::{Beyond, Counts, StreamCounts, Tally};
 use crate::load::history::Reading;
 use crate::pool::NodeId;
 use crate::snapshot::{Published, Snapshot};
@@ -25,9 +29,10 @@ pub struct Metrics {
 
 impl Metrics {
     /// Metrics of these writers and what is published.
-    pub fn new(published: Arc<Published>, counts: Vec<Arc<Counts>>) -> Self {
+    pub fn new(published: Arc<Published>, counts: Vec<Arc<Counts>>, streams: Arc<StreamCounts>) -> Self {
         let mut registry = Registry::with_prefix("thalweg");
         registry.register_collector(Box::new(Readout { published, counts }));
+        registry.register_collector(Box::new(StreamReadout(streams)));
         Self { registry }
     }
 
@@ -209,7 +214,8 @@ mod tests {
             let nodes = [NodeId(0), NodeId(1)];
             writer.book(&Observation { key: 0, region: RegionId(0), pool: PoolId(0), nodes: &nodes, ttl: 5 });
         }
-        let text = Metrics::new(Arc::new(Published::new(snapshot)), writers.to_vec()).text().unwrap();
+        let published = Arc::new(Published::new(snapshot));
+        let text = Metrics::new(published, writers.to_vec(), Arc::default()).text().unwrap();
         for line in [
             "thalweg_messages_received_total 6",
             "thalweg_messages_dropped_total 2",
@@ -220,6 +226,7 @@ mod tests {
             "thalweg_generation 7.0",
             "thalweg_reload_failures_total 2",
             "thalweg_inputs_have_errors 1.0",
+            "thalweg_tcp_connections 0.0",
         ] {
             assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
         }

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use support::case::{Case, Expected, Wrong};
+use support::exchange::{engine, in_words, matches};
 use support::installation::{Installation, Load, inputs, snapshot};
 use support::query::Query;
-use support::reply::Reply;
-use thalweg::answer::{Context, Estimate, Outcome, Reasons, Transport, answer, read};
+use thalweg::answer::Transport;
+use thalweg::config::TcpLimits;
 use thalweg::intake::Counts;
 use thalweg::serve::{Responder, stream, udp};
 use thalweg::snapshot::{Published, Snapshot};
@@ -25,8 +26,6 @@ use tokio_util::sync::CancellationToken;
 
 mod support;
 
-/// Milliseconds since 1970 at which the engine is asked.
-const NOW: u64 = 1_800_000_000_000;
 /// A query that gets an answer soon if the server is well: what came before it got none, then.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -95,8 +94,8 @@ fn run(path: &Path, served: &mut Option<Served>) -> Vec<String> {
                 )),
             }
         };
-        compare("engine, UDP", &exchange.answer, ask_engine(&snapshot, &exchange.message, client, Transport::Udp));
-        compare("engine, TCP", over_tcp, ask_engine(&snapshot, &exchange.message, client, Transport::Tcp));
+        compare("engine, UDP", &exchange.answer, engine(&snapshot, &exchange.message, client, Transport::Udp));
+        compare("engine, TCP", over_tcp, engine(&snapshot, &exchange.message, client, Transport::Tcp));
         compare("UDP", &exchange.answer, served.ask_udp(exchange.from, &exchange.message));
         compare("TCP", over_tcp, served.ask_tcp(exchange.from, &exchange.message));
     }
@@ -104,57 +103,6 @@ fn run(path: &Path, served: &mut Option<Served>) -> Vec<String> {
         fs::write(path, rewrite(&text, rewritten)).unwrap();
     }
     problems
-}
-
-/// Asks the engine, with the sink for reasons and without it: the octets must be the same.
-fn ask_engine(
-    snapshot: &Snapshot,
-    message: &[u8],
-    client: SocketAddr,
-    transport: Transport,
-) -> Result<Option<Vec<u8>>, String> {
-    let idle = (transport == Transport::Tcp).then(|| stream::Limits::default().idle);
-    let context = Context { client, local: None, transport, now: NOW, idle, estimate: Estimate::default() };
-    let ask = |reasons: Option<&mut Reasons>| {
-        let mut out = vec![0; 65_535];
-        let (outcome, _) = answer(snapshot, &read(message)?, &context, &mut out, reasons);
-        match outcome {
-            Outcome::Reply { length, .. } => {
-                out.truncate(length);
-                Some(out)
-            }
-            Outcome::Silence => None,
-        }
-    };
-    let (plain, with_reasons) = (ask(None), ask(Some(&mut Reasons::default())));
-    let longest = if transport == Transport::Udp { 1232 } else { 65_535 };
-    if plain != with_reasons {
-        return Err(format!("the sink for reasons changes the reply:\n{plain:02x?}\n{with_reasons:02x?}"));
-    }
-    match plain {
-        Some(reply) if reply.len() > longest => Err(format!("a reply of {} octets", reply.len())),
-        plain => Ok(plain),
-    }
-}
-
-fn in_words(reply: Option<&[u8]>, message: &[u8]) -> Result<Vec<String>, String> {
-    let Some(reply) = reply else { return Ok(vec!["silence".to_owned()]) };
-    let read = Reply::read(reply).map_err(|error| format!("{error}\n{reply:02x?}"))?;
-    let asked = message.first_chunk().map(|id| u16::from_be_bytes(*id));
-    if asked == Some(read.id) { Ok(read.lines) } else { Err(format!("the id is {:#06x}", read.id)) }
-}
-
-/// Whether each line is what is expected; `{a b}` is a or b, and no two lines are the same.
-fn matches(expected: &[String], found: &[String]) -> bool {
-    let is_one_of = |expected: &String, found: &String| match expected.split_once('{') {
-        None => expected == found,
-        Some((before, choices)) => {
-            let chosen = found.strip_prefix(before);
-            chosen.is_some_and(|chosen| choices.trim_end_matches('}').split_whitespace().any(|choice| choice == chosen))
-        }
-    };
-    let is_repeated = (1..found.len()).any(|at| found[..at].contains(&found[at]));
-    expected.len() == found.len() && !is_repeated && expected.iter().zip(found).all(|(a, b)| is_one_of(a, b))
 }
 
 /// The case with other answers; where several ways differ from one section, the first counts.
@@ -196,7 +144,7 @@ impl Served {
         let tcp = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let responder = Responder::new(Arc::clone(&published), counts);
-        runtime.spawn(stream::serve(listener, responder, stream::Limits::default(), stop.clone()));
+        runtime.spawn(stream::serve(listener, responder, stream::Connections::new(TcpLimits::default()), stop.clone()));
         Self { published, udp, tcp, stop, _workers: workers, _runtime: runtime }
     }
 
@@ -260,7 +208,7 @@ fn a_datagram_from_port_0_gets_no_answer() {
     ]);
     let snapshot = snapshot(&inputs(&installation.config()).unwrap(), |_| Load::Silent);
     let message = Query::new("ns1.live.example.", RecordType::A).message();
-    let ask = |client: &str, transport| ask_engine(&snapshot, &message, client.parse().unwrap(), transport).unwrap();
+    let ask = |client: &str, transport| engine(&snapshot, &message, client.parse().unwrap(), transport).unwrap();
     assert_eq!(ask("192.0.2.1:0", Transport::Udp), None);
     assert!(ask("192.0.2.1:1", Transport::Udp).is_some() && ask("192.0.2.1:0", Transport::Tcp).is_some());
 }

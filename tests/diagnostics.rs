@@ -108,6 +108,8 @@ fn the_smallest_file_gets_every_default() {
     let dns: Vec<String> = config.server.dns.iter().map(|address| address.value.to_string()).collect();
     assert_eq!(dns, ["0.0.0.0:53", "[::]:53"]);
     assert_eq!(config.server.admin.value.to_string(), "127.0.0.1:8053");
+    let (example, _) = config::read(&example(), &[]);
+    assert_eq!(config.server.tcp, example.unwrap().server.tcp, "the example shows the defaults");
     assert_eq!(config.server.tcp.connections, 1000);
     let limit = &config.server.rate_limit;
     assert_eq!((limit.mode, limit.per_second, limit.slip), (config::RateLimitMode::Log, 200, 2));

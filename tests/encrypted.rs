@@ -4,10 +4,12 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
+use std::sync::Arc;
 
 use tempfile::TempDir;
+use thalweg::config::TcpLimits;
 use thalweg::serve::hickory::{Certificate, Encrypted};
-use thalweg::serve::stream::{Limits, serve};
+use thalweg::serve::stream::{Connections, serve};
 use tokio_util::sync::CancellationToken;
 
 mod installation;
@@ -53,14 +55,14 @@ fn certificate() -> Certificate {
 }
 
 async fn listening() -> Listening {
-    let responder = installation::responder();
+    let responder = installation::responder(Arc::default());
     let stop = CancellationToken::new();
     let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let tls_listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let quic_socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let [tcp, tls] = [plain.local_addr().unwrap(), tls_listener.local_addr().unwrap()];
     let quic = quic_socket.local_addr().unwrap();
-    tokio::spawn(serve(plain, responder.clone(), Limits::default(), stop.clone()));
+    tokio::spawn(serve(plain, responder.clone(), Connections::new(TcpLimits::default()), stop.clone()));
     let mut encrypted = Encrypted::new(responder, stop.clone());
     encrypted.listen_tls(tls_listener, &certificate()).unwrap();
     encrypted.listen_quic(quic_socket, &certificate()).unwrap();

@@ -103,19 +103,16 @@ impl Daemon {
         let workers: Vec<_> = bound.udp.into_iter().map(worker).collect();
         let watches = workers.iter().map(|worker| Arc::clone(&worker.watch)).collect();
         let responder = Responder::new(Arc::clone(&published), counted());
-        let admin = Admin { published: Arc::clone(&published), metrics: Metrics::new(Arc::clone(&published), counts) };
+        let connections = stream::Connections::new(server.tcp);
+        let metrics = Metrics::new(Arc::clone(&published), counts, Arc::clone(connections.counts()));
+        let admin = Admin { published: Arc::clone(&published), metrics };
 
         let streams = tokio::runtime::Builder::new_multi_thread().thread_name("streams").enable_all().build()?;
         {
             let _entered = streams.enter();
-            let limits = stream::Limits {
-                connections: server.tcp.connections,
-                idle: server.tcp.idle,
-                ..stream::Limits::default()
-            };
             for listener in bound.tcp {
                 let listener = asynchronous(listener)?;
-                streams.spawn(stream::serve(listener, responder.clone(), limits.clone(), stop.clone()));
+                streams.spawn(stream::serve(listener, responder.clone(), connections.clone(), stop.clone()));
             }
             let mut encrypted = Encrypted::new(responder, stop.clone());
             for (listener, certificate) in bound.tls {

@@ -42,13 +42,24 @@ pub(super) struct ServerTable {
     pub(super) admin: Option<Written<SocketAddr>>,
     /// None inside = `"auto"`.
     pub(super) workers: Option<Written<Option<u32>>>,
-    pub(super) tcp_connections: Option<Written<u32>>,
-    pub(super) tcp_idle: Option<Written<Duration>>,
+    pub(super) tcp: TcpTable,
     pub(super) rate_limit: RateLimitTable,
     pub(super) identity: Option<Written<String>>,
     pub(super) version: Option<Written<String>>,
     pub(super) nsid: Option<Written<String>>,
     pub(super) cookie_secrets: Option<Written<PathBuf>>,
+}
+
+/// `server.tcp`.
+#[derive(Default)]
+pub(super) struct TcpTable {
+    pub(super) connections: Option<Written<u32>>,
+    pub(super) connections_per_prefix: Option<Written<u32>>,
+    pub(super) queries: Option<Written<u32>>,
+    pub(super) idle: Option<Written<Duration>>,
+    pub(super) write: Option<Written<Duration>>,
+    pub(super) total: Option<Written<Duration>>,
+    pub(super) unsent: Option<Written<u32>>,
 }
 
 /// `server.rate_limit`.
@@ -185,32 +196,29 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
     let quic = table.table("quic", "server.quic").map(read_secure);
     let admin = table.value("admin", |item| address::listen(item, defaults::ADMIN_PORT));
     let workers = table.value("workers", |item| value::auto_or_whole(item, &(1..=1024)));
-    let (mut tcp_connections, mut tcp_idle) = (None, None);
-    if let Some(mut tcp) = table.table("tcp", "server.tcp") {
-        tcp_connections = tcp.value("connections", |item| value::whole(item, &(1..=100_000)));
-        tcp_idle = tcp.value("idle", |item| value::duration(item, &(Duration::from_millis(100)..=HOUR)));
-        tcp.finish();
-    }
+    let tcp = table.table("tcp", "server.tcp").map(read_tcp).unwrap_or_default();
     let rate_limit = table.table("rate_limit", "server.rate_limit").map(read_rate_limit).unwrap_or_default();
     let identity = table.value("identity", |item| value::short_text(item, MAX_STRING));
     let version = table.value("version", |item| value::short_text(item, MAX_STRING));
     let nsid = table.value("nsid", |item| value::short_text(item, MAX_NSID));
     let cookie_secrets = table.value("cookie_secrets", value::path);
     table.finish();
-    ServerTable {
-        dns,
-        tls,
-        quic,
-        admin,
-        workers,
-        tcp_connections,
-        tcp_idle,
-        rate_limit,
-        identity,
-        version,
-        nsid,
-        cookie_secrets,
-    }
+    ServerTable { dns, tls, quic, admin, workers, tcp, rate_limit, identity, version, nsid, cookie_secrets }
+}
+
+fn read_tcp(mut table: Table<'_>) -> TcpTable {
+    let soon = Duration::from_millis(100)..=HOUR;
+    let tcp = TcpTable {
+        connections: table.value("connections", |item| value::whole(item, &(1..=100_000))),
+        connections_per_prefix: table.value("connections_per_prefix", |item| value::whole(item, &(1..=100_000))),
+        queries: table.value("queries", |item| value::whole(item, &(1..=1_000_000_000))),
+        idle: table.value("idle", |item| value::duration(item, &soon)),
+        write: table.value("write", |item| value::duration(item, &soon)),
+        total: table.value("total", |item| value::duration(item, &(Duration::from_secs(1)..=24 * HOUR))),
+        unsent: table.value("unsent", |item| value::size(item, &(4 << 10..=16 << 20))),
+    };
+    table.finish();
+    tcp
 }
 
 /// Octets of a string of a TXT record (RFC 1035 §3.3).

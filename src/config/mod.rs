@@ -96,13 +96,29 @@ pub enum Workers {
     Fixed(u16),
 }
 
-/// Limits of TCP.
+/// Limits of TCP (RFC 7766 §6.2, RFC 9210 §4.2), one set for all listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpLimits {
-    /// Connections open at a time.
+    /// Connections at a time; the longest idle one is closed for one more.
     pub connections: usize,
-    /// How long a connection may be silent.
+    /// Connections at a time from one /24 or /56; one more is closed at once.
+    pub connections_per_prefix: usize,
+    /// Queries on one connection, after which it is closed.
+    pub queries: usize,
+    /// How long a connection may go without a complete query: one octet now and then does not help.
     pub idle: Duration,
+    /// How long a peer may take to read what was answered.
+    pub write: Duration,
+    /// How long a connection may last.
+    pub total: Duration,
+    /// Octets of replies that may wait in the kernel for a peer to read them (SO_SNDBUF).
+    pub unsent: usize,
+}
+
+impl Default for TcpLimits {
+    fn default() -> Self {
+        defaults::TCP
+    }
 }
 
 /// The limit of answers over UDP to one network of clients, which may be the victim of a forger.
@@ -187,7 +203,23 @@ mod defaults {
     pub(super) const ZONES_DIRECTORY: &str = "zones";
     pub(super) const INTERVAL: Duration = Duration::from_secs(5);
     pub(super) const POOL: &str = "default";
-    pub(super) const TCP: TcpLimits = TcpLimits { connections: 1000, idle: Duration::from_secs(10) };
+    pub(super) const TCP: TcpLimits = TcpLimits {
+        // With the buffers of connections that are all busy that is at most 170 MB, and below the usual
+        // limit of 1,024 open files.
+        connections: 1_000,
+        // One network cannot take all places, and the resolvers of a large one still have enough.
+        connections_per_prefix: 100,
+        // The cost of connecting is spread thin by then, and a client that never pauses has to line up again.
+        queries: 10_000,
+        // The middle of the few seconds that RFC 7766 §6.2.3 calls for.
+        idle: Duration::from_secs(10),
+        // Longer than TCP needs to get over lost segments, and as long as an idle connection may stay.
+        write: Duration::from_secs(10),
+        // Resolvers reconnect in one round trip, and nobody holds a place for ever.
+        total: Duration::from_secs(600),
+        // The longest reply. The kernel would let it grow to 4 MiB for each peer that does not read.
+        unsent: 65_536,
+    };
     pub(super) const RATE_LIMIT_MODE: RateLimitMode = RateLimitMode::Log;
     /// As NSD has it. One resolver asks for one name once per TTL and type; only many viewers behind one that sends
     /// client subnets come near.

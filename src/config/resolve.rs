@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::geo::{Prefix, RegionRule};
 use crate::pool::{Answers, Capacity, Exporter, ExporterKind, Limits, Node, Place, Pool, Service, TtlBounds};
@@ -12,7 +13,7 @@ use crate::pool::{Answers, Capacity, Exporter, ExporterKind, Limits, Node, Place
 use super::address::fill;
 use super::file::{
     ConfigFile, GeoipTable, NodeSettings, NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable,
-    ServerTable, ServiceTable, ZoneTable,
+    ServerTable, ServiceTable, TcpTable, ZoneTable,
 };
 use super::written::Written;
 use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults};
@@ -42,20 +43,8 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
 }
 
 fn resolve_server(table: ServerTable) -> Server {
-    let ServerTable {
-        dns,
-        tls,
-        quic,
-        admin,
-        workers,
-        tcp_connections,
-        tcp_idle,
-        rate_limit,
-        identity,
-        version,
-        nsid,
-        cookie_secrets,
-    } = table;
+    let ServerTable { dns, tls, quic, admin, workers, tcp, rate_limit, identity, version, nsid, cookie_secrets } =
+        table;
     let workers = match workers.map(|workers| workers.value) {
         None => defaults::WORKERS,
         Some(None) => Workers::Auto,
@@ -67,15 +56,28 @@ fn resolve_server(table: ServerTable) -> Server {
         quic: quic.and_then(resolve_secure),
         admin: admin.unwrap_or_else(|| Written::default(defaults::admin())),
         workers,
-        tcp: TcpLimits {
-            connections: tcp_connections.map_or(defaults::TCP.connections, |count| count.value as usize),
-            idle: tcp_idle.map_or(defaults::TCP.idle, |idle| idle.value),
-        },
+        tcp: resolve_tcp(tcp),
         rate_limit: Arc::new(resolve_rate_limit(rate_limit)),
         identity,
         version,
         nsid,
         cookie_secrets,
+    }
+}
+
+fn resolve_tcp(table: TcpTable) -> TcpLimits {
+    let TcpTable { connections, connections_per_prefix, queries, idle, write, total, unsent } = table;
+    let usual = TcpLimits::default();
+    let number = |written: Option<Written<u32>>, usual| written.map_or(usual, |number| number.value as usize);
+    let time = |written: Option<Written<Duration>>, usual| written.map_or(usual, |time| time.value);
+    TcpLimits {
+        connections: number(connections, usual.connections),
+        connections_per_prefix: number(connections_per_prefix, usual.connections_per_prefix),
+        queries: number(queries, usual.queries),
+        idle: time(idle, usual.idle),
+        write: time(write, usual.write),
+        total: time(total, usual.total),
+        unsent: number(unsent, usual.unsent),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Durations and bit rates as operators write them, and the right spelling of what they write wrongly.
+//! Durations, bit rates and sizes as operators write them, and the right spelling of what they write wrongly.
 #![deny(clippy::disallowed_methods)]
 
 use std::time::Duration;
@@ -86,6 +86,36 @@ fn guess_bitrate(number: &str, unit: &str) -> Option<String> {
     is_rate.then(|| format!("{bits}{name}"))
 }
 
+/// The prefixes of sizes in memory: powers of 1024, as memory is counted.
+const SIZES: [(&str, u32); 2] = [("KiB", 1 << 10), ("MiB", 1 << 20)];
+
+/// Reads `64KiB` or `1MiB` as octets; an error is the right spelling, if it can be guessed.
+pub(super) fn size(text: &str) -> Result<u32, Option<String>> {
+    let (number, unit) = split(text);
+    let per_unit = SIZES.iter().find(|(name, _)| *name == unit).map(|(_, per_unit)| *per_unit);
+    if let (Ok(whole), Some(per_unit)) = (number.parse::<u32>(), per_unit) {
+        return whole.checked_mul(per_unit).ok_or(None);
+    }
+    Err(guess_size(number, unit.trim()))
+}
+
+/// Prints a size as it would be written.
+pub(super) fn print_size(octets: u32) -> String {
+    if octets.is_multiple_of(1 << 20) { format!("{}MiB", octets >> 20) } else { format!("{}KiB", octets >> 10) }
+}
+
+fn guess_size(number: &str, unit: &str) -> Option<String> {
+    let whole: u32 = number.parse().ok()?;
+    let per_unit = match unit.to_lowercase().as_str() {
+        "" | "b" | "byte" | "bytes" | "octets" => 1,
+        "k" | "kb" | "ki" | "kib" => 1 << 10,
+        "m" | "mb" | "mi" | "mib" => 1 << 20,
+        _ => return None,
+    };
+    let octets = whole.checked_mul(per_unit)?;
+    (octets > 0 && octets.is_multiple_of(1 << 10)).then(|| print_size(octets))
+}
+
 /// Digits, and perhaps a point and digits: no sign, no exponent, no `inf`.
 fn decimal(number: &str) -> Option<f64> {
     number.parse().ok().filter(|value: &f64| value.is_finite())
@@ -127,6 +157,28 @@ mod tests {
             ("1.2.3s", None),
         ] {
             assert_eq!(duration(text), Err(spelling.map(str::to_owned)), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_printed_and_spelled() {
+        for (text, octets) in [("4KiB", 4 << 10), ("64KiB", 64 << 10), ("16MiB", 16 << 20)] {
+            assert_eq!(size(text), Ok(octets), "{text}");
+            assert_eq!(print_size(octets), text);
+        }
+        for (text, spelling) in [
+            ("65536", Some("64KiB")),
+            ("64k", Some("64KiB")),
+            ("64 kB", Some("64KiB")),
+            ("1MB", Some("1MiB")),
+            ("1000", None),
+            ("4096MiB", None),
+            ("1.5MiB", None),
+            ("-1KiB", None),
+            ("64kbit", None),
+            ("", None),
+        ] {
+            assert_eq!(size(text), Err(spelling.map(str::to_owned)), "{text}");
         }
     }
 

@@ -175,6 +175,21 @@ pub(super) fn bitrate(item: &Item) -> Reading<Bitrate> {
     if value.0 > 0.0 { Ok(value) } else { Err(Wrong::new("the bit rate must be above 0")) }
 }
 
+/// A size in memory of a range, in octets, with its unit.
+pub(super) fn size(item: &Item, range: &RangeInclusive<u32>) -> Reading<u32> {
+    let expected = "a size such as `\"64KiB\"`; the units are `KiB` and `MiB`";
+    let found = match &item.value {
+        Value::Integer(_) | Value::Float(_) => units::size(item.place.text()),
+        _ => units::size(string(item, expected)?),
+    };
+    let value = found.map_err(|spelling| wrong(item, expected).maybe_help(spelling.map(write)))?;
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let bounds = (units::print_size(*range.start()), units::print_size(*range.end()));
+    Err(Wrong::new(format!("{} is not from {} to {}", shown(item), bounds.0, bounds.1)))
+}
+
 /// A point on the globe: `[latitude, longitude]`.
 pub(super) fn position(item: &Item) -> Reading<Position> {
     let expected = "`[latitude, longitude]` in degrees, such as `[50.1, 8.7]`";

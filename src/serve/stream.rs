@@ -1,62 +1,33 @@
 //! TCP (RFC 7766, RFC 9210): accepting, and the conversation on each connection.
 
-use std::collections::HashMap;
+mod connections;
+
+pub use connections::Connections;
+
+use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use connections::Place;
+
 use super::Responder;
 use super::scratch::{self, Path};
 use crate::answer::Transport;
-use crate::geo::Prefix;
-use crate::intake::Tally;
-
-/// How much one listener bears, and for how long.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Connections at a time; one more is closed at once. 1,000: with the buffers of connections
-    /// that are all busy that is at most 170 MB, and below the usual limit of 1,024 open files.
-    pub connections: usize,
-    /// Connections at a time from one /24 or /56, as one network gets them assigned. 100: one
-    /// network cannot take all places, and the resolvers of a large one still have enough.
-    pub connections_per_prefix: usize,
-    /// Queries on one connection, after which it is closed. 10,000: the cost of connecting is
-    /// spread thin by then, and a client that never pauses has to line up again.
-    pub queries_per_connection: usize,
-    /// How long a connection may go without a complete query. 10 s, the middle of what RFC 7766
-    /// §6.2.3 calls for; it counts complete queries, so that one octet now and then does not help.
-    pub idle: Duration,
-    /// How long a peer may take to read what was answered. 10 s: longer than TCP needs to get over
-    /// lost segments, and as long as an idle connection may stay.
-    pub write: Duration,
-    /// How long a connection may last. 10 minutes: resolvers reconnect in one round trip, and
-    /// nobody holds a place for ever.
-    pub total: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 1_000,
-            connections_per_prefix: 100,
-            queries_per_connection: 10_000,
-            idle: Duration::from_secs(10),
-            write: Duration::from_secs(10),
-            total: Duration::from_secs(600),
-        }
-    }
-}
+use crate::intake::{Limit, Tally};
 
 /// Pause after an error of `accept` that will come again at once, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Such errors are logged this often at most: they come with each connection of a flood.
+const LOG_PAUSE: Duration = Duration::from_secs(60);
 
 /// Connections that may wait to be accepted; the kernel has a limit too (net.core.somaxconn).
 const BACKLOG: i32 = 1024;
@@ -75,47 +46,45 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Serves the listener until `stop`; returns when the last connection is closed, which then takes
-/// at most `limits.write`.
-pub async fn serve(listener: TcpListener, responder: Responder, limits: Limits, stop: CancellationToken) {
-    let mut connections = Connections::default();
-    let mut is_troubled = false;
+/// Serves the listener until `stop`; returns when its last connection is closed, which then takes at
+/// most the time that peers have to read.
+pub async fn serve(listener: TcpListener, responder: Responder, connections: Connections, stop: CancellationToken) {
+    let mut tasks = JoinSet::new();
+    let mut next_log = Instant::now();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            Some(ended) = connections.tasks.join_next_with_id() => {
-                connections.forget(&ended);
+            Some(ended) = tasks.join_next() => {
+                tell_of_panic(ended);
                 continue;
             }
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, client)) => {
-                is_troubled = false;
-                let prefix = network(client.ip());
-                if connections.has_room(prefix, &limits) {
-                    let connection = converse(stream, client, responder.clone(), limits.clone(), stop.clone());
-                    connections.spawn(prefix, connection);
-                } else {
-                    debug!(%client, "too many connections, closed a new one");
+            Ok((stream, client)) => match connections.admit(client.ip()).await {
+                Some(place) => {
+                    tasks.spawn(keep_place(place, stream, client, responder.clone(), stop.clone()));
                 }
-            }
+                None => debug!(%client, "too many connections, closed a new one"),
+            },
             Err(error) if concerns_one_connection(&error) => debug!(%error, "a connection was lost before it began"),
             Err(error) => {
-                // Once for each bout: at this pace the log would tell nothing else.
-                if !is_troubled {
-                    warn!(%error, "cannot accept connections, trying again every {ACCEPT_PAUSE:?}");
+                connections.counts().accept_failed();
+                if Instant::now() >= next_log {
+                    warn!(%error, "cannot accept connections; closing idle ones, or trying again every {ACCEPT_PAUSE:?}");
+                    next_log = Instant::now() + LOG_PAUSE;
                 }
-                is_troubled = true;
-                // What is missing here comes back when others give it back, of which there is no
-                // news; without a pause this loop would eat the core on which they are to do so.
-                let _ = timeout(ACCEPT_PAUSE, stop.cancelled()).await;
+                // With nothing to give up, what is missing comes back when others give it back, of which there
+                // is no news; without a pause this loop would eat the core on which they are to do so.
+                if !(is_want(&error) && connections.make_room().await) {
+                    let _ = timeout(ACCEPT_PAUSE, stop.cancelled()).await;
+                }
             }
         }
     }
     drop(listener);
-    while let Some(ended) = connections.tasks.join_next_with_id().await {
-        connections.forget(&ended);
+    while let Some(ended) = tasks.join_next().await {
+        tell_of_panic(ended);
     }
 }
 
@@ -133,50 +102,53 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// The network to which connections are counted.
-fn network(client: IpAddr) -> Prefix {
-    match client.to_canonical() {
-        client @ IpAddr::V4(_) => Prefix::of(client, 24),
-        client @ IpAddr::V6(_) => Prefix::of(client, 56),
+/// Whether descriptors or memory are wanting, of which every connection has some.
+fn is_want(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+fn tell_of_panic(ended: Result<(), JoinError>) {
+    if let Err(panic) = ended {
+        error!(%panic, "a connection ended by a panic, which is a defect; the others go on");
     }
 }
 
-/// The connections of a listener; whoever accepts owns them, hence no lock.
-#[derive(Default)]
-struct Connections {
-    tasks: JoinSet<()>,
-    networks: HashMap<Id, Prefix>,
-    counts: HashMap<Prefix, usize>,
-}
-
-impl Connections {
-    fn has_room(&self, prefix: Prefix, limits: &Limits) -> bool {
-        self.networks.len() < limits.connections
-            && self.counts.get(&prefix).is_none_or(|&count| count < limits.connections_per_prefix)
-    }
-
-    fn spawn(&mut self, prefix: Prefix, connection: impl Future<Output = ()> + Send + 'static) {
-        let task = self.tasks.spawn(connection);
-        self.networks.insert(task.id(), prefix);
-        *self.counts.entry(prefix).or_default() += 1;
-    }
-
-    fn forget(&mut self, ended: &Result<(Id, ()), JoinError>) {
-        let id = match ended {
-            Ok((id, ())) => *id,
-            Err(panic) => {
-                error!(%panic, "a connection ended by a panic, which is a defect; the others go on");
-                panic.id()
-            }
-        };
-        let Some(prefix) = self.networks.remove(&id) else { return };
-        if let Some(count) = self.counts.get_mut(&prefix) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&prefix);
+/// One connection, from its place among the others to how it ended.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice, and there are a thousand")]
+fn keep_place(
+    place: Place,
+    mut stream: TcpStream,
+    client: SocketAddr,
+    responder: Responder,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let ended = converse(&mut stream, client, &responder, &place, &stop).await;
+        if let End::Limit(limit) | End::Unread(Some(limit)) = ended {
+            place.count_closed(limit);
+        }
+        match ended {
+            End::Over | End::Limit(_) => discard(&stream),
+            // The kernel would keep what was not read, and offer it again and again for minutes.
+            End::Unread(_) => {
+                // If that cannot be had, it does so.
+                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
             }
         }
+        // The descriptor is free before the place is.
+        drop(stream);
+        drop(place);
     }
+}
+
+/// Why a connection ends.
+enum End {
+    /// The peer or the server has no more to say, or the place is wanted.
+    Over,
+    /// It came to a limit.
+    Limit(Limit),
+    /// The peer did not read what was answered: within a limit, or it is gone.
+    Unread(Option<Limit>),
 }
 
 /// Octets of replies after which they are sent, whatever else was asked; one reply may go beyond.
@@ -184,60 +156,95 @@ const MAX_BATCH: usize = 16_384;
 /// Octets that are read at a time: a few hundred queries.
 const READ: usize = 16_384;
 
-/// One connection from its first octet to its last.
+/// Answers a connection from its first octet to its last.
 ///
 /// It reads, answers all that is complete, and writes, in turn: while the peer does not read, nothing
 /// is read from it, so what it can make us hold is one message and one batch of replies. While it is
-/// idle it has no buffer at all, only this future of 900 octets and the socket; both ends of an idle
-/// connection in one process were measured to take 1 KiB.
+/// idle it has no buffer at all, only this future and the socket.
 async fn converse(
-    mut stream: TcpStream,
+    stream: &mut TcpStream,
     client: SocketAddr,
-    responder: Responder,
-    limits: Limits,
-    stop: CancellationToken,
-) {
-    let Ok(local) = stream.local_addr() else { return };
+    responder: &Responder,
+    place: &Place,
+    stop: &CancellationToken,
+) -> End {
+    let Ok(local) = stream.local_addr() else { return End::Over };
     // Replies are written whole, so there is nothing for Nagle's algorithm to gather.
     // If it cannot be had, replies are only slower.
     let _ = stream.set_nodelay(true);
+    let limits = place.limits();
     let path = Path { idle: Some(limits.idle), ..Path::new(client, Some(local.ip()), Transport::Tcp) };
+    // If it cannot be had, the kernel's own limit holds. The listener cannot pass it on: connections wait
+    // there before anybody serves it.
+    let _ = SockRef::from(&*stream).set_send_buffer_size(limits.unsent);
     let end = Instant::now() + limits.total;
     let mut idle_end = end.min(Instant::now() + limits.idle);
-    let mut queries_left = limits.queries_per_connection;
+    let mut queries_left = limits.queries;
     let mut input = Vec::new();
-    let mut is_over = false;
-    // RFC 7766 §6.2.4: a peer may close its side only; what it asked in full is answered by then.
-    while !is_over && receive(&stream, &mut input, idle_end, &stop).await {
-        while !is_over && let Some(batch) = answer_batch(&responder, path, &input, &mut queries_left) {
+    loop {
+        match receive(stream, &mut input, idle_end, place, stop).await {
+            Received::Octets => {}
+            // RFC 7766 §6.2.4: a peer may close its side only; what it asked in full is answered by then.
+            Received::Nothing => return End::Over,
+            Received::TimeOut if idle_end == end => return End::Limit(Limit::Total),
+            Received::TimeOut => return End::Limit(Limit::Idle),
+        }
+        while let Some(batch) = answer_batch(responder, path, &input, &mut queries_left) {
             input.drain(..batch.read);
-            is_over = batch.is_last;
-            if !matches!(timeout(limits.write, stream.write_all(&batch.octets)).await, Ok(Ok(()))) {
+            if let Err(limit) = send(stream, &batch, place).await {
                 responder.counts.add(&Tally { unsent: batch.replies, ..Tally::default() });
-                return;
+                return End::Unread(limit);
             }
+            place.progressed();
             idle_end = end.min(Instant::now() + limits.idle);
+            match batch.then {
+                Then::More => {}
+                Then::Over => return End::Over,
+                Then::Limit => return End::Limit(Limit::Queries),
+            }
         }
         if input.is_empty() {
             input = Vec::new();
         }
         // A peer that never pauses never waits where these would be noticed.
-        is_over |= stop.is_cancelled() || Instant::now() >= end;
+        if stop.is_cancelled() || place.is_wanted() {
+            return End::Over;
+        }
+        if Instant::now() >= end {
+            return End::Limit(Limit::Total);
+        }
     }
-    discard(&stream);
 }
 
-/// Waits for octets and adds them to `input`; false if none will come, or be waited for.
-async fn receive(stream: &TcpStream, input: &mut Vec<u8>, until: Instant, stop: &CancellationToken) -> bool {
+/// What waiting for octets came to.
+enum Received {
+    Octets,
+    /// None will come, or be waited for.
+    Nothing,
+    TimeOut,
+}
+
+/// Waits for octets and adds them to `input`.
+async fn receive(
+    stream: &TcpStream,
+    input: &mut Vec<u8>,
+    until: Instant,
+    place: &Place,
+    stop: &CancellationToken,
+) -> Received {
     loop {
+        // Polled rather than awaited: the future of `readable` takes a fifth of what an idle connection has.
         let is_readable = tokio::select! {
             // What has come before the end is still answered.
             biased;
-            is_readable = timeout_at(until, stream.readable()) => is_readable,
-            () = stop.cancelled() => return false,
+            is_readable = timeout_at(until, poll_fn(|cx| stream.poll_read_ready(cx))) => is_readable,
+            () = stop.cancelled() => return Received::Nothing,
+            () = place.wanted() => return Received::Nothing,
         };
-        if !matches!(is_readable, Ok(Ok(()))) {
-            return false;
+        match is_readable {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Received::Nothing,
+            Err(_) => return Received::TimeOut,
         }
         let read: io::Result<usize> = scratch::borrow(|scratch| {
             let length = stream.try_read(&mut scratch[..READ])?;
@@ -247,10 +254,24 @@ async fn receive(stream: &TcpStream, input: &mut Vec<u8>, until: Instant, stop: 
             Ok(length)
         });
         match read {
-            Ok(length) => return length > 0,
+            Ok(1..) => return Received::Octets,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return false,
+            Ok(0) | Err(_) => return Received::Nothing,
         }
+    }
+}
+
+/// Sends replies; an error is that they were not taken, and the limit that this came to.
+async fn send(stream: &mut TcpStream, batch: &Batch, place: &Place) -> Result<(), Option<Limit>> {
+    tokio::select! {
+        biased;
+        written = timeout(place.limits().write, stream.write_all(&batch.octets)) => match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(None),
+            Err(_) => Err(Some(Limit::Write)),
+        },
+        // Who does not read is idle, too.
+        () = place.wanted() => Err(None),
     }
 }
 
@@ -263,8 +284,20 @@ struct Batch {
     replies: u64,
     /// Octets of the input that are done with.
     read: usize,
-    /// The connection is to be closed after these.
-    is_last: bool,
+    /// How the connection goes on after these.
+    then: Then,
+}
+
+/// How a connection goes on.
+#[derive(Default, PartialEq)]
+enum Then {
+    /// With more queries.
+    #[default]
+    More,
+    /// Not at all: what came was no query.
+    Over,
+    /// Not at all: there were as many queries as one may have.
+    Limit,
 }
 
 /// Answers the complete messages at the start of the input, up to a batch; none if there is none.
@@ -272,7 +305,7 @@ fn answer_batch(responder: &Responder, path: Path, input: &[u8], queries_left: &
     first_message(input)?;
     let mut batch = Batch::default();
     while batch.octets.len() < MAX_BATCH
-        && !batch.is_last
+        && batch.then == Then::More
         && let Some(message) = first_message(&input[batch.read..])
     {
         batch.read += 2 + message.len();
@@ -284,7 +317,11 @@ fn answer_batch(responder: &Responder, path: Path, input: &[u8], queries_left: &
         });
         // What gets no reply is no query (no octets are none, too): what follows it on the stream
         // is worth no more.
-        batch.is_last = is_answered.is_none() || *queries_left == 0;
+        if is_answered.is_none() {
+            batch.then = Then::Over;
+        } else if *queries_left == 0 {
+            batch.then = Then::Limit;
+        }
     }
     Some(batch)
 }

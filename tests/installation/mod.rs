@@ -36,8 +36,8 @@ sub   NS    ns.sub
 ns.sub A    192.0.2.54
 ";
 
-/// Answers for `live.example`, with `play` steered, `www` an alias of it, and `large` of 32 KiB.
-pub(crate) fn responder() -> Responder {
+/// Answers for `live.example` and counts, with `play` steered, `www` an alias of it, and `large` of 32 KiB.
+pub(crate) fn responder(counts: Arc<Counts>) -> Responder {
     let directory = TempDir::new().unwrap();
     fs::create_dir(directory.path().join("zones")).unwrap();
     let file = directory.path().join("thalweg.toml");
@@ -49,5 +49,5 @@ pub(crate) fn responder() -> Responder {
     fs::write(directory.path().join("zones/live.example.zone"), zone).unwrap();
     let options = Options { file, environment: Vec::new(), is_strict: true };
     let feed = Feed::new(options).unwrap_or_else(|error| panic!("{}", error.diagnostics[0]));
-    Responder::new(feed.published(), Arc::new(Counts::new()))
+    Responder::new(feed.published(), counts)
 }

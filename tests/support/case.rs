@@ -14,7 +14,10 @@
 //! edns: payload 512 do version 1
 //! option: 8 0001 18 01 c00002   an option in hex, malformed maybe
 //! flags: rd cd ad
-//! ask: play.live.example. A     or, in place of all but `from`, a whole message of `hex:` and `name:` lines
+//! ask: play.live.example. A     or, in place of all but `from`, a whole message of these lines:
+//! hex: 1234 0000 0001           octets in hex
+//! name: play.live.example.      a name, uncompressed
+//! repeat: 500 00ff              500 times these octets in hex
 //! == answer                     as `reply.rs` prints it, or `silence`; `{a b}` stands for one of a and b, and no
 //!                               two lines for the same one
 //! == answer over tcp            where it differs
@@ -211,6 +214,12 @@ fn read_query(body: &[&str], heading: usize) -> Result<(IpAddr, Vec<u8>), Wrong>
                 is_asked = true;
             }
             "hex" => raw.extend(hex(value).map_err(wrong)?),
+            "repeat" => {
+                let (count, octets) =
+                    value.split_once(' ').ok_or_else(|| wrong("write `repeat: 500 00ff`".to_owned()))?;
+                let count = count.parse().map_err(|_| wrong(format!("`{count}` is no number")))?;
+                raw.extend(hex(octets).map_err(wrong)?.repeat(count));
+            }
             "name" => raw.extend(name(value).map_err(wrong)?.wire()),
             _ => return Err(wrong(format!("`{key}` is no part of a query"))),
         }
@@ -218,7 +227,7 @@ fn read_query(body: &[&str], heading: usize) -> Result<(IpAddr, Vec<u8>), Wrong>
     match (is_asked, raw.is_empty()) {
         (true, true) => Ok((from, query.message())),
         (false, false) => Ok((from, raw)),
-        _ => Err(Wrong::at(heading, "a query has either one `ask:`, or `hex:` and `name:` lines")),
+        _ => Err(Wrong::at(heading, "a query has either one `ask:`, or `hex:`, `name:` and `repeat:` lines")),
     }
 }
 

@@ -3,8 +3,10 @@
 
 pub(crate) mod bodies;
 pub(crate) mod case;
+pub(crate) mod child;
 pub(crate) mod client;
 pub(crate) mod daemon;
+pub(crate) mod exchange;
 pub(crate) mod installation;
 pub(crate) mod query;
 pub(crate) mod reply;

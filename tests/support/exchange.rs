@@ -1,0 +1,64 @@
+//! Exchanges: a message asked of the engine, and its reply against the lines of a case.
+
+use std::net::SocketAddr;
+
+use thalweg::answer::{Context, Estimate, Outcome, Reasons, Transport, answer, read};
+use thalweg::config::TcpLimits;
+use thalweg::snapshot::Snapshot;
+
+use super::reply::Reply;
+
+/// Milliseconds since 1970 at which the engine is asked.
+const NOW: u64 = 1_800_000_000_000;
+
+/// Asks the engine, with the sink for reasons and without it: the octets must be the same.
+pub(crate) fn engine(
+    snapshot: &Snapshot,
+    message: &[u8],
+    client: SocketAddr,
+    transport: Transport,
+) -> Result<Option<Vec<u8>>, String> {
+    let idle = (transport == Transport::Tcp).then(|| TcpLimits::default().idle);
+    let context = Context { client, local: None, transport, now: NOW, idle, estimate: Estimate::default() };
+    let ask = |reasons: Option<&mut Reasons>| {
+        let mut out = vec![0; 65_535];
+        let (outcome, _) = answer(snapshot, &read(message)?, &context, &mut out, reasons);
+        match outcome {
+            Outcome::Reply { length, .. } => {
+                out.truncate(length);
+                Some(out)
+            }
+            Outcome::Silence => None,
+        }
+    };
+    let (plain, with_reasons) = (ask(None), ask(Some(&mut Reasons::default())));
+    let longest = if transport == Transport::Udp { 1232 } else { 65_535 };
+    if plain != with_reasons {
+        return Err(format!("the sink for reasons changes the reply:\n{plain:02x?}\n{with_reasons:02x?}"));
+    }
+    match plain {
+        Some(reply) if reply.len() > longest => Err(format!("a reply of {} octets", reply.len())),
+        plain => Ok(plain),
+    }
+}
+
+/// A reply as cases have it; an error says what no client should have to bear.
+pub(crate) fn in_words(reply: Option<&[u8]>, message: &[u8]) -> Result<Vec<String>, String> {
+    let Some(reply) = reply else { return Ok(vec!["silence".to_owned()]) };
+    let read = Reply::read(reply).map_err(|error| format!("{error}\n{reply:02x?}"))?;
+    let asked = message.first_chunk().map(|id| u16::from_be_bytes(*id));
+    if asked == Some(read.id) { Ok(read.lines) } else { Err(format!("the id is {:#06x}", read.id)) }
+}
+
+/// Whether each line is what is expected; `{a b}` is a or b, and no two lines are the same.
+pub(crate) fn matches(expected: &[String], found: &[String]) -> bool {
+    let is_one_of = |expected: &String, found: &String| match expected.split_once('{') {
+        None => expected == found,
+        Some((before, choices)) => {
+            let chosen = found.strip_prefix(before);
+            chosen.is_some_and(|chosen| choices.trim_end_matches('}').split_whitespace().any(|choice| choice == chosen))
+        }
+    };
+    let is_repeated = (1..found.len()).any(|at| found[..at].contains(&found[at]));
+    expected.len() == found.len() && !is_repeated && expected.iter().zip(found).all(|(a, b)| is_one_of(a, b))
+}
