@@ -30,7 +30,7 @@ impl Source {
         }
         let before = &self.text[..at];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        (newlines(before) + 1, before[line_start..].chars().count() + 1)
     }
 }
 
@@ -70,7 +70,7 @@ enum Place {
 impl Diagnostic {
     /// An error.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), place: None, note: None, help: None }
+        Self { severity: Severity::Error, message: shortened(message.into()), place: None, note: None, help: None }
     }
 
     /// A warning.
@@ -147,9 +147,12 @@ impl Diagnostic {
         let mut group = match self.place.as_deref() {
             Some(Place::Text { source, span, label }) => {
                 let span = visible(&source.text, span);
-                let annotation = AnnotationKind::Primary.span(span);
+                let lines = lines_around(&source.text, &span);
+                let annotation = AnnotationKind::Primary.span(span.start - lines.start..span.end - lines.start);
                 let annotation = if label.is_empty() { annotation } else { annotation.label(label.as_str()) };
-                title.element(Snippet::source(&*source.text).path(&*source.name).annotation(annotation))
+                let first_line = newlines(&source.text[..lines.start]) + 1;
+                let excerpt = Snippet::source(&source.text[lines]).line_start(first_line).path(&*source.name);
+                title.element(excerpt.annotation(annotation))
             }
             Some(Place::File(name)) => {
                 named = format!("{name}: {}", self.message);
@@ -233,6 +236,31 @@ fn edits(a: &str, b: &str) -> usize {
     last[b.len()]
 }
 
+/// Octets of the longest message: what it quotes may be a word of any length.
+const MAX_MESSAGE: usize = 1_000;
+
+/// A message without its middle if it is too long: the end says what is wrong.
+fn shortened(message: String) -> String {
+    if message.len() <= MAX_MESSAGE {
+        return message;
+    }
+    let (head, tail) = (MAX_MESSAGE / 2, message.len() - MAX_MESSAGE / 2);
+    let middle = visible(&message, &(head..tail));
+    format!("{}…{}", &message[..middle.start], &message[middle.end..])
+}
+
+/// The whole lines that a span touches. Drawing takes as long as its text, and a thousand of a large file are drawn.
+fn lines_around(text: &str, span: &Range<usize>) -> Range<usize> {
+    let start = text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[span.end..].find('\n').map_or(text.len(), |newline| span.end + newline);
+    start..end
+}
+
+/// Counted as octets, many at a time: files are large, and so are the numbers of messages about them.
+fn newlines(text: &str) -> usize {
+    text.bytes().filter(|&byte| byte == b'\n').count()
+}
+
 /// A span that can be drawn: inside the text, on character boundaries, never empty at its end.
 fn visible(text: &str, span: &Range<usize>) -> Range<usize> {
     let mut start = span.start.min(text.len());
@@ -286,6 +314,21 @@ mod tests {
         for span in [0..9, 1..1, 7..9] {
             assert!(Diagnostic::error("odd").at(&source, span).render(false).contains("odd"));
         }
+    }
+
+    #[test]
+    fn only_the_lines_of_the_place_are_drawn() {
+        let source = Source::new("x", "one\ntwo\nthree\nfour\n");
+        let drawn = Diagnostic::error("odd").at(&source, 6..10).render(false);
+        let lines: Vec<&str> = drawn.lines().map(str::trim_end).collect();
+        let expected = ["error: odd", " --> x:2:3", "  |", "2 |   two", "  |  ___^", "3 | | three", "  | |__^"];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_message_keeps_its_two_ends() {
+        let message = Diagnostic::error(format!("`{}` is odd", "ä".repeat(10_000_000))).message;
+        assert!(message.len() < 1_100 && message.starts_with("`ää") && message.ends_with("ä` is odd"), "{message}");
     }
 
     #[test]
