@@ -13,11 +13,13 @@ use crate::wire::RecordType;
 pub(super) struct Findings<'r> {
     records: &'r Records,
     found: Vec<(usize, Diagnostic)>,
+    errors: usize,
+    left_out: usize,
 }
 
 impl<'r> Findings<'r> {
     pub(super) fn new(records: &'r Records) -> Self {
-        Self { records, found: Vec::new() }
+        Self { records, found: Vec::new(), errors: 0, left_out: 0 }
     }
 
     /// The records that they are about.
@@ -27,18 +29,28 @@ impl<'r> Findings<'r> {
 
     /// All of them, those about the zone as a whole first, the others in the order of the file.
     pub(super) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
+        if self.left_out > 0 {
+            let message = format!("{} more problems of its records are not shown", self.left_out);
+            self.of_zone(Diagnostic::warning(message).help("mend the others first"));
+        }
         self.found.sort_by_key(|(entry, _)| *entry);
         self.found.into_iter().map(|(_, diagnostic)| diagnostic).collect()
     }
 
     pub(super) fn of_record(&mut self, entry: usize, diagnostic: Diagnostic) {
-        // Errors are never left out: they alone keep a zone from being served. What drawing costs stays bounded.
-        if self.found.len() < MAX_PROBLEMS || diagnostic.is_error() {
-            self.found.push((entry + 1, self.records.blame(diagnostic, entry)));
+        // Warnings never keep an error out, which alone keeps a zone from being served. What drawing costs stays bounded.
+        let is_error = diagnostic.is_error();
+        let of_its_kind = if is_error { self.errors } else { self.found.len() - self.errors };
+        if of_its_kind >= MAX_PROBLEMS {
+            self.left_out += 1;
+            return;
         }
+        self.errors += usize::from(is_error);
+        self.found.push((entry + 1, self.records.blame(diagnostic, entry)));
     }
 
     pub(super) fn of_zone(&mut self, diagnostic: Diagnostic) {
+        self.errors += usize::from(diagnostic.is_error());
         self.found.push((0, diagnostic.in_file(self.records.texts.first().name.clone())));
     }
 }

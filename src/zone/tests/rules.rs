@@ -156,3 +156,15 @@ fn a_target_may_be_a_steered_name() {
     let (is_good, warnings) = findings(&text, &services);
     assert!(is_good && warnings.iter().all(|warning| warning.contains("no records in the zone file")), "{warnings:?}");
 }
+
+#[test]
+fn of_very_many_problems_the_first_thousand_are_told_and_an_error_behind_warnings_is() {
+    let mut text = with_head("");
+    (0..1_500).for_each(|number| text.push_str(&format!("m{number} MX 1 nobody\n")));
+    let (is_good, said) = findings(&text, &[]);
+    assert!(is_good && said.len() == 1_001, "{}", said.len());
+    assert_eq!(said[0], "z: warning: 500 more problems of its records are not shown (mend the others first)");
+    (0..1_500).for_each(|number| text.push_str(&format!("c{number} CNAME x.\n A 192.0.2.1\n")));
+    let (is_good, said) = findings(&text, &[]);
+    assert!(!is_good && said.len() == 2_001, "{}", said.len());
+}
