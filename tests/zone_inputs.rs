@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use support::client::{Client, wait_for};
 use support::daemon::{SERVER, Served};
@@ -139,6 +140,42 @@ fn a_broken_zone_stops_neither_the_start_nor_the_others() {
     drop(daemon);
     let refused = Daemon::start(options(true)).err().unwrap().diagnostics;
     assert!(refused.len() == 1 && refused[0].to_string().contains("broken.example.zone:5:7: error: "), "{refused:?}");
+}
+
+#[test]
+fn a_pipe_is_no_zone_file() {
+    let installation = installation("$INCLUDE more\n");
+    for pipe in ["zones/pipe.example.zone", "zones/more"] {
+        assert!(Command::new("mkfifo").arg(installation.path(pipe)).status().unwrap().success());
+    }
+    let (inputs, said) = read(&installation, None);
+    assert_eq!(zones(inputs.as_ref()), [""; 0]);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said.iter().all(|line| line.contains("cannot be read: it is no file")), "{said:?}");
+}
+
+#[test]
+fn of_two_files_of_a_zone_neither_is_taken() {
+    let installation = installation("www A 192.0.2.1\n");
+    let (first, _) = read(&installation, None);
+    installation.write("zones/Live.example.zone", &with_head("www A 192.0.2.2\n").replace("host 1", "host 2"));
+    let (inputs, said) = read(&installation, None);
+    assert_eq!(zones(inputs.as_ref()), [""; 0]);
+    let error =
+        "zones/live.example.zone: error: zones/Live.example.zone is of the same zone (one of the two files has to go)";
+    assert_eq!(said, [error]);
+    let (second, _) = read(&installation, first.as_ref());
+    assert_eq!(second.unwrap().zones.iter().map(|zone| zone.serial()).collect::<Vec<_>>(), [1], "the old form stays");
+}
+
+#[test]
+fn a_file_can_be_of_the_root() {
+    let installation = installation("");
+    installation.write("zones/..zone", &with_head("www A 192.0.2.1\n"));
+    installation.write("zones/0\\04725.2.0.192.in-addr.arpa.zone", &with_head("1 PTR a.\n"));
+    let (inputs, said) = read(&installation, None);
+    assert_eq!(said, [""; 0]);
+    assert_eq!(zones(inputs.as_ref()), [".", "0/25.2.0.192.in-addr.arpa.", "live.example."]);
 }
 
 #[test]

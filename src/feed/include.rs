@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::inputs::shown;
+use super::inputs::{read_file, shown};
 use super::stamps::Stamps;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::zone::{self, Inclusion};
@@ -72,10 +72,7 @@ impl Includes {
         if let Some(source) = self.opened.get(&real) {
             return Ok(source.clone());
         }
-        if !real.is_file() {
-            return Err(unreadable(&io::Error::other("it is no file")));
-        }
-        let octets = std::fs::read(&real).map_err(|error| unreadable(&error))?;
+        let octets = read_file(&real).map_err(|error| unreadable(&error))?;
         (&real, &octets).hash(hasher);
         let source = Source::new(shown(&path), zone::text_of(octets));
         // It may be reached by several links; what it includes is sought beside itself.

@@ -4,6 +4,7 @@ mod zones;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -109,7 +110,8 @@ impl Loader {
     }
 
     fn load(&mut self, file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Option<Inputs> {
-        let source = self.read_text(file)?;
+        // It may come through a pipe.
+        let source = self.text(file, std::fs::read(file))?;
         let (config, diagnostics) = config::read(&source, environment);
         self.diagnostics.extend(diagnostics);
         let config = config?;
@@ -156,7 +158,7 @@ impl Loader {
         for written in &config.geoip.databases {
             let path = self.directory.join(&written.value);
             self.watched.take(&path);
-            match std::fs::read(&path) {
+            match read_file(&path) {
                 Ok(bytes) => {
                     (&path, &bytes).hash(&mut self.hasher);
                     match Database::open(&shown(&path), &bytes) {
@@ -254,11 +256,12 @@ impl Loader {
             self.diagnostics.push(written.error(format!("{} cannot be read: {error}", shown(&path))));
             return None;
         }
-        self.read_text(&path)
+        self.text(&path, read_file(&path))
     }
 
-    fn read_octets(&mut self, path: &Path) -> Option<Vec<u8>> {
-        let octets = std::fs::read(path).map_err(|error| {
+    /// What was read of a file.
+    fn octets(&mut self, path: &Path, read: io::Result<Vec<u8>>) -> Option<Vec<u8>> {
+        let octets = read.map_err(|error| {
             self.diagnostics.push(Diagnostic::error(format!("cannot be read: {error}")).in_file(shown(path)));
         });
         let octets = octets.ok()?;
@@ -267,8 +270,9 @@ impl Loader {
         Some(octets)
     }
 
-    fn read_text(&mut self, path: &Path) -> Option<Source> {
-        match String::from_utf8(self.read_octets(path)?) {
+    /// The same as text.
+    fn text(&mut self, path: &Path, read: io::Result<Vec<u8>>) -> Option<Source> {
+        match String::from_utf8(self.octets(path, read)?) {
             Ok(text) => Some(Source::new(shown(path), text)),
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
@@ -290,6 +294,14 @@ fn positions(config: &Config) -> Vec<(String, Option<Position>)> {
 
 fn values<T: Clone>(written: &[Written<T>]) -> Vec<T> {
     written.iter().map(|each| each.value.clone()).collect()
+}
+
+/// What stands in a file. To read a pipe or a device might never end, and with it no reload.
+pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    match std::fs::metadata(path)?.is_file() {
+        true => std::fs::read(path),
+        false => Err(io::Error::other("it is no file")),
+    }
 }
 
 pub(super) fn shown(path: &Path) -> String {

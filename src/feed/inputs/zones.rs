@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Inputs, Loader, shown};
+use super::{Inputs, Loader, read_file, shown};
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::feed::include::Includes;
@@ -26,6 +26,7 @@ pub(super) struct ZoneText {
 impl Loader {
     pub(super) fn read_zones(&mut self, config: &Config) -> Vec<ZoneText> {
         let mut files: BTreeMap<Name, PathBuf> = BTreeMap::new();
+        let mut contested = BTreeMap::new();
         let directory = self.directory.join(&config.zones.directory.value);
         self.watched.take(&directory);
         self.zone_directory.clone_from(&directory);
@@ -42,18 +43,20 @@ impl Loader {
                     let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".zone")) else {
                         continue;
                     };
-                    // Editors leave such files beside the one that is being written.
-                    if stem.starts_with('.') {
+                    // Editors leave such files beside the one that is being written; `..zone` is that of the root.
+                    if stem.starts_with('.') && stem != "." {
                         continue;
                     }
                     match Name::parse(stem, None) {
                         Ok(origin) => {
                             if let Some(twin) = files.insert(origin.clone(), path.clone()) {
+                                let (first, second) = if twin < path { (&twin, &path) } else { (&path, &twin) };
                                 self.diagnostics.push(
-                                    Diagnostic::error(format!("{} is of the zone {origin} too", shown(&twin)))
-                                        .in_file(shown(&path))
+                                    Diagnostic::error(format!("{} is of the same zone", shown(first)))
+                                        .in_file(shown(second))
                                         .help("one of the two files has to go"),
                                 );
+                                contested.insert(origin, path);
                             }
                         }
                         Err(error) => self.diagnostics.push(
@@ -71,6 +74,13 @@ impl Loader {
             Err(error) => self.unlisted(config, &error),
         }
         let mut missing = Vec::new();
+        // Which of the two is meant nobody knows; in which order a directory is listed must not say it.
+        for (origin, path) in contested {
+            files.remove(&origin);
+            if config.zones.files.iter().all(|written| written.value.name != origin) {
+                missing.push(ZoneText { origin, source: Source::new(shown(&path), ""), records: None });
+            }
+        }
         for written in &config.zones.files {
             let path = self.directory.join(&written.value.path);
             let origin = written.value.name.clone();
@@ -99,7 +109,9 @@ impl Loader {
 
     fn read_zone(&mut self, origin: Name, path: &Path) -> ZoneText {
         self.watched.take(path);
-        let Some(octets) = self.read_octets(path) else {
+        // A pipe that is named in the configuration is meant; one that lies among the zones is not.
+        let read = if path.starts_with(&self.zone_directory) { read_file(path) } else { std::fs::read(path) };
+        let Some(octets) = self.octets(path, read) else {
             let source = Source::new(shown(path), "");
             return ZoneText { origin, source, records: None };
         };
