@@ -67,6 +67,7 @@ impl<'s> Lexer<'s> {
     fn read_entry(&mut self, words: &mut Vec<Word>, problems: &mut Vec<Diagnostic>) -> bool {
         let mut opened = Vec::new();
         let mut is_whole = true;
+        let mut long_string = None;
         while let Some(byte) = self.peek() {
             let start = self.at;
             match byte {
@@ -86,13 +87,21 @@ impl<'s> Lexer<'s> {
                 }
                 b')' => {
                     self.at += 1;
-                    if opened.pop().is_none() {
+                    // Once a line is enough.
+                    if opened.pop().is_none() && std::mem::replace(&mut is_whole, false) {
                         problems.push(self.error("a parenthesis is closed that was never opened", start..self.at));
-                        is_whole = false;
                     }
                 }
                 b'"' => {
                     if !self.skip_string() {
+                        // Behind a missing quote all strings seem to lie between those that are there: the first is blamed.
+                        let start = match long_string {
+                            Some((start, known_problems)) => {
+                                problems.truncate(known_problems);
+                                start
+                            }
+                            None => start,
+                        };
                         problems.push(
                             self.error("a quoted string has no end", start..start + 1)
                                 .help("close it with `\"`; write a quote inside it as `\\\"`"),
@@ -100,7 +109,9 @@ impl<'s> Lexer<'s> {
                         self.go_back(start, words);
                         return false;
                     }
-                    if self.source.text.as_bytes()[start..self.at].contains(&b'\n') {
+                    let is_long = self.source.text.as_bytes()[start..self.at].contains(&b'\n');
+                    if is_long && long_string.is_none() {
+                        long_string = Some((start, problems.len()));
                         problems.push(self.long_string(start));
                     }
                     words.push(Word { start, end: self.at, is_quoted: true });
@@ -272,6 +283,18 @@ mod tests {
                 "z:1:3: warning: a quoted string goes over several lines \
                  (is its closing quote missing? the ends of lines in it are part of the string)",
             ),
+            (
+                "a \"b\nc \"d\"\ne \"f\" \"g\"\nh",
+                &["!a", "c|\"d\"", "e|\"f\"|\"g\"", "h"],
+                "z:1:3: error: a quoted string has no end (close it with `\"`; write a quote inside it as `\\\"`)",
+            ),
+            (
+                "a \"b\nc\" d \"e\nf\"\ng",
+                &["a|\"b\nc\"|d|\"e\nf\"", "g"],
+                "z:1:3: warning: a quoted string goes over several lines \
+                 (is its closing quote missing? the ends of lines in it are part of the string)",
+            ),
+            ("a ) ) )\nb", &["!a", "b"], "z:1:3: error: a parenthesis is closed that was never opened"),
             (
                 "a\0 A 1\0\nb",
                 &["!a|A|1", "b"],

@@ -95,6 +95,10 @@ impl State<'_> {
 
     /// Completes the messages since so many of them: they are of an included file, whose first octet this is.
     pub(super) fn say_who_includes(&mut self, start: u32, known_problems: usize) {
+        // Finding lines takes time, and many files are included without a problem.
+        if self.problems.len() == known_problems {
+            return;
+        }
         let texts = &self.records.texts;
         let Some(note) = texts.includers(texts.locate(start).0) else { return };
         for problem in self.problems[known_problems..].iter_mut().filter(|problem| !problem.has_note()) {
@@ -116,6 +120,10 @@ impl State<'_> {
 
 impl<'s> Reader<'s, '_, '_> {
     pub(super) fn read(&mut self) {
+        if is_utf16(&self.source.text) {
+            let error = Diagnostic::error("the file is UTF-16").in_file(self.source.name.clone());
+            return self.state.problems.push(error.help("save it as UTF-8"));
+        }
         let mut lexer = Lexer::new(self.source);
         let mut words = Vec::new();
         while let Some(entry) = lexer.next_entry(&mut words, &mut self.state.problems) {
@@ -131,6 +139,8 @@ impl<'s> Reader<'s, '_, '_> {
                 return;
             }
             if self.state.problems.len() >= MAX_PROBLEMS {
+                // One entry of many words may have had more of them.
+                self.state.problems.truncate(MAX_PROBLEMS);
                 let message = format!("reading stops here, after {MAX_PROBLEMS} problems");
                 self.error(words[0], message, Some("is this a zone file?"));
                 self.state.is_given_up = true;
@@ -194,12 +204,34 @@ impl<'s> Reader<'s, '_, '_> {
             return;
         };
         let context = rdata::Context { source: self.source, origin: &self.origin, rtype, type_word };
-        let start = self.state.records.rdata.len();
+        let (start, known_problems) = (self.state.records.rdata.len(), self.state.problems.len());
         if !rdata::parse(&context, fields, &mut self.state.records.rdata, &mut self.state.problems) {
-            return;
+            return self.blame_order(rtype, type_word, fields, known_problems);
         }
         let ttl = self.effective_ttl(ttl, rtype, type_word, start);
         self.store(type_word, rtype, ttl, start);
+    }
+
+    /// Says once that TTL or class stand behind the type, if that is what is wrong with the data.
+    fn blame_order(&mut self, rtype: RecordType, type_word: Word, fields: &[Word], known_problems: usize) {
+        let context = rdata::Context { source: self.source, origin: &self.origin, rtype, type_word };
+        let is_misplaced = |word: &&Word| {
+            let text = self.text(**word);
+            !word.is_quoted && (class_number(text) == Some(CLASS_IN) || ttl::seconds(text).is_ok())
+        };
+        // Elsewhere a TTL without a class behind it is not to be told from a number of the data.
+        let has_no_numbers =
+            matches!(rtype, RecordType::A | RecordType::AAAA | RecordType::NS | RecordType::CNAME | RecordType::PTR);
+        let misplaced = fields.iter().take(2).take_while(is_misplaced).count();
+        let is_right = |count: usize| {
+            let (before, data) = fields.split_at(count);
+            (has_no_numbers || before.iter().any(|word| class_number(self.text(*word)).is_some()))
+                && rdata::parse(&context, data, &mut Vec::new(), &mut Vec::new())
+        };
+        let Some(count) = (1..=misplaced).find(|&count| is_right(count)) else { return };
+        self.state.problems.truncate(known_problems);
+        let message = format!("`{}` stands behind the type", self.text(fields[count - 1]));
+        self.error(fields[count - 1], message, Some(WRITTEN));
     }
 
     fn owner(&mut self, word: Word) {
@@ -234,7 +266,7 @@ impl<'s> Reader<'s, '_, '_> {
             let text = self.text(*word);
             if ttl.is_none() && text.starts_with(|first: char| first.is_ascii_digit()) {
                 if ttl::seconds(text) == Err(TtlError::NotATime) {
-                    let help = self.owner_help(entry, all);
+                    let help = self.owner_help(entry, all).or(Some(WRITTEN));
                     self.error(*word, format!("`{text}` is neither a TTL nor a class nor a type"), help);
                     return None;
                 }
@@ -281,7 +313,8 @@ impl<'s> Reader<'s, '_, '_> {
             return None;
         }
         let Ok(rtype) = text.parse::<RecordType>() else {
-            let similar = nearest(text, RecordType::mnemonics()).map(|known| format!("did you mean `{known}`?"));
+            let known = RecordType::mnemonics().filter(|known| !known.parse().is_ok_and(RecordType::is_meta));
+            let similar = nearest(text, known).map(|known| format!("did you mean `{known}`?"));
             let help = match text.starts_with('$') && entry.is_indented {
                 true => Some("a directive begins in the first column".to_owned()),
                 false => similar.or_else(|| self.owner_help(entry, all).map(str::to_owned)),
@@ -377,7 +410,14 @@ impl<'s> Reader<'s, '_, '_> {
     }
 }
 
+/// Whether octets that became this text began with a byte order mark of UTF-16, in which every other octet is 0.
+fn is_utf16(text: &str) -> bool {
+    let rest = text.strip_prefix("\\255\\254").or_else(|| text.strip_prefix("\\254\\255"));
+    rest.is_some_and(|rest| rest.bytes().take(2).any(|octet| octet == 0))
+}
+
 const CLASS_IN: u16 = 1;
+const WRITTEN: &str = "a record is written with: owner, TTL, class, type, data";
 
 /// The number of a class: its mnemonic, or `CLASS` and a number (RFC 3597 §5).
 fn class_number(text: &str) -> Option<u16> {

@@ -130,7 +130,10 @@ fn what_is_wrong_with_a_record_is_said_with_its_place() {
         ("TYPE9999 \\# 3 c000", "z:1:17: error: the length is given as 3, but there are 2 octets"),
         ("CH A 192.0.2.1", "z:1:5: error: class `CH` is not served (only the class IN is)"),
         ("IN", "z:1:5: error: the record ends before its type"),
-        ("1h30 A 192.0.2.1", "z:1:5: error: `1h30` is neither a TTL nor a class nor a type"),
+        (
+            "1h30 A 192.0.2.1",
+            "z:1:5: error: `1h30` is neither a TTL nor a class nor a type (a record is written with: owner, TTL, class, type, data)",
+        ),
         ("99999999999 A 192.0.2.1", "z:1:5: error: `99999999999` is out of range: a TTL is 0 to 2147483647 seconds"),
     ] {
         let ttl = if text.starts_with(|first: char| first.is_ascii_digit()) { "" } else { "5" };
