@@ -180,6 +180,7 @@ impl<'s> Resolution<'s, '_> {
             Some(zone) if self.query.qtype == RecordType::IXFR && self.context.transport == Transport::Udp => {
                 self.reply.is_authoritative = true;
                 self.reply.answer.push(Item::required(Owner::Question, ready(zone.raw_soa())));
+                self.tell_expire(zone.raw_soa());
                 self.subject = Subject { kind: SubjectKind::Answer, name: name.suffix_hashes()[zone.apex_labels()] };
             }
             _ => self.reply.rcode = Rcode::REFUSED,
