@@ -205,9 +205,14 @@ impl Zone {
         let mut hasher = DefaultHasher::new();
         (&self.owners, &self.answers).hash(&mut hasher);
         for (index, node) in self.nodes.iter().enumerate() {
+            // Whose the octets are that lie back to back.
+            (node.owner, node.rrsets).hash(&mut hasher);
             if let Some(ServiceId(service)) = node.steering.service {
                 (index, service, node.steering.has_v4, node.steering.has_v6).hash(&mut hasher);
             }
+        }
+        for rrset in &self.rrsets {
+            rrset.start.hash(&mut hasher);
         }
         hasher.finish()
     }
