@@ -17,7 +17,7 @@ use crate::wire::MAX_UDP;
 /// Datagrams that are received, answered and sent together. More gain nothing measurable on loopback.
 pub(super) const BATCH: usize = 32;
 /// Octets of the longest query that is read; what is longer is no query we could answer, and is dropped.
-const MAX_QUERY: usize = 2048;
+const MAX_QUERY: usize = 4096;
 /// Octets for control messages: one packet information of either family.
 const CONTROL: usize = 64;
 

@@ -184,24 +184,8 @@ impl<'m> Query<'m> {
     /// Reads the question and returns where it ends.
     fn read_question(&mut self) -> Result<usize, Malformed> {
         let message = self.message;
-        let mut at = HEADER;
-        loop {
-            let length = usize::from(*message.get(at).ok_or(Malformed)?);
-            at += 1;
-            if length == 0 {
-                break;
-            }
-            // Nothing stands before the question that a pointer could point to.
-            if length > MAX_LABEL {
-                return Err(Malformed);
-            }
-            let label = message.get(at..at + length).ok_or(Malformed)?;
-            if !self.name.push(label) {
-                return Err(Malformed);
-            }
-            at += length;
-        }
-        self.name.finish();
+        // Nothing stands before the question that a pointer could point to.
+        let at = HEADER + self.name.read(&message[HEADER..]).ok_or(Malformed)?;
         let [type_high, type_low, class_high, class_low] =
             message.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or(Malformed)?;
         self.qtype = RecordType(u16::from_be_bytes([*type_high, *type_low]));
