@@ -178,6 +178,16 @@ pub fn truncated(snapshot: &Snapshot, query: &Query<'_>, context: &Context, out:
     write(&reply, query, context, Subject::ERROR, out)
 }
 
+/// Answers a query with nothing but an error.
+///
+/// It is what rate limiting sends in place of an error that says more, such as this server's name: not longer than the
+/// query, but for a cookie.
+pub fn bare_error(snapshot: &Snapshot, query: &Query<'_>, context: &Context, rcode: Rcode, out: &mut [u8]) -> Outcome {
+    let mut reply = Reply { rcode, ..Reply::default() };
+    bake(snapshot, query, context, &mut reply);
+    write(&reply, query, context, Subject::ERROR, out)
+}
+
 /// Answers a query that has a client's cookie with nothing but a cookie of ours to come back with (RFC 7873 §5.2.3); none
 /// for others.
 pub fn bad_cookie(snapshot: &Snapshot, query: &Query<'_>, context: &Context, out: &mut [u8]) -> Option<Outcome> {
@@ -187,7 +197,7 @@ pub fn bad_cookie(snapshot: &Snapshot, query: &Query<'_>, context: &Context, out
     Some(write(&reply, query, context, Subject::ERROR, out))
 }
 
-/// Whether the client has shown that it receives what is sent to its address: it has a cookie of ours (RFC 7873 §5.2.4).
+/// Whether the client has shown that it receives what is sent to its address: it has a cookie of ours (RFC 7873 §5.2.5).
 pub fn has_valid_cookie(snapshot: &Snapshot, query: &Query<'_>, context: &Context) -> bool {
     let cookie = query.edns.as_ref().and_then(|edns| edns.cookie.as_ref());
     cookie.is_some_and(|cookie| snapshot.cookies.know(cookie, context.client.ip(), seconds(context)))

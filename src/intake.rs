@@ -15,8 +15,8 @@ use crate::wire::Rcode;
 
 /// The most events that may wait for the feed.
 const MAX_EVENTS: usize = 64;
-/// Response codes that are counted one by one; the others share the last place.
-const RCODES: usize = 17;
+/// Response codes that are counted: as many as the largest of those that are given wants.
+const RCODES: usize = Rcode::BADCOOKIE.0 as usize + 1;
 
 /// Counts of one writer, a UDP worker or the streams; others read them at any time.
 pub struct Counts {
@@ -157,7 +157,7 @@ pub struct Tally {
     pub received: u64,
     /// Messages that got no reply, because they are no queries.
     pub dropped: u64,
-    /// Replies by response code; the last place is for all codes from there on.
+    /// Replies by response code.
     pub replies: [u64; RCODES],
     /// Replies that could not be sent.
     pub unsent: u64,
@@ -167,7 +167,9 @@ impl Tally {
     /// Counts a reply by its response code.
     #[inline]
     pub fn replied(&mut self, rcode: Rcode) {
-        self.replies[usize::from(rcode.0).min(RCODES - 1)] += 1;
+        if let Some(count) = self.replies.get_mut(usize::from(rcode.0)) {
+            *count += 1;
+        }
     }
 }
 

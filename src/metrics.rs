@@ -209,6 +209,8 @@ mod tests {
         for writer in &writers {
             let mut tally = Tally { received: 3, dropped: 1, ..Tally::default() };
             tally.replied(Rcode::NXDOMAIN);
+            tally.replied(Rcode::BADVERS);
+            tally.replied(Rcode::BADCOOKIE);
             writer.add(&tally);
             writer.beyond_rate(SubjectKind::NxDomain, Beyond::Truncated);
             let nodes = [NodeId(0), NodeId(1)];
@@ -220,6 +222,8 @@ mod tests {
             "thalweg_messages_received_total 6",
             "thalweg_messages_dropped_total 2",
             "thalweg_replies_total{rcode=\"NXDOMAIN\"} 2",
+            "thalweg_replies_total{rcode=\"BADVERS\"} 2",
+            "thalweg_replies_total{rcode=\"BADCOOKIE\"} 2",
             "thalweg_answers_steered_total 2",
             "thalweg_answers_beyond_rate_total{subject=\"nxdomain\",done=\"truncated\"} 2",
             "thalweg_region_answers_total{region=\"unknown\"} 2",

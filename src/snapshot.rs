@@ -80,17 +80,20 @@ impl Zones {
     #[inline]
     pub fn find(&self, name: &LookupName, hashes: &SuffixHashes, max_labels: usize) -> Option<&Arc<Zone>> {
         let most = name.label_count().min(max_labels).min(MAX_LABELS);
-        (0..=most).rev().filter(|depth| self.depths >> depth & 1 == 1).find_map(|depth| {
+        let mut depths = self.depths & u128::MAX >> (MAX_LABELS - most);
+        while depths != 0 {
+            let depth = MAX_LABELS - depths.leading_zeros() as usize;
+            depths ^= 1 << depth;
             let suffix = name.suffix(depth);
             let mut at = hashes[depth] as usize % self.table.len();
-            loop {
-                let zone = self.zones.get(self.table[at] as usize)?;
+            while let Some(zone) = self.zones.get(self.table[at] as usize) {
                 if zone.apex().wire().eq_ignore_ascii_case(suffix) {
                     return Some(zone);
                 }
                 at = (at + 1) % self.table.len();
             }
-        })
+        }
+        None
     }
 
     /// All zones.

@@ -18,6 +18,8 @@ const VICTIM: Ipv4Addr = Ipv4Addr::new(127, 1, 1, 1);
 const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(127, 1, 1, 200);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 1, 2, 1);
 const EXEMPT: Ipv4Addr = Ipv4Addr::new(127, 1, 1, 53);
+/// The longest there may be.
+const NSID: &str = "a-name-of-a-server-that-is-just-as-long-as-the-longest-may-be-ok";
 /// Queries of a flood. With its usual buffers the kernel keeps so many replies of 1 KB, however late they are read.
 const FLOOD: usize = 60;
 /// Floods in all tests of this file.
@@ -40,6 +42,7 @@ fn served(mode: &str) -> (Installation, Served) {
 fn config(mode: &str) -> String {
     format!(
         "[server]\ndns = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nworkers = 1\n\
+         nsid = \"{NSID}\"\n\
          rate_limit = {{ mode = \"{mode}\", per_second = 1, exempt = [\"{EXEMPT}/32\"] }}\n"
     )
 }
@@ -191,12 +194,22 @@ fn names_that_differ_in_each_query_are_one_answer_where_no_records_are_theirs() 
 }
 
 #[test]
-fn errors_are_limited_and_every_second_goes_out_as_it_is() {
+fn errors_are_limited_and_every_second_goes_out() {
     let (_installation, served) = served("on");
     let queries = (0..FLOOD).map(|number| Query::new(&format!("{number}.elsewhere.example."), RecordType::A));
     let found = flood(served.dns(), VICTIM, queries);
     let (sent, dropped) = (metric(&served, "error", "sent"), metric(&served, "error", "dropped"));
     assert_eq!((found.truncated, dropped, sent), (0, FLOOD - found.whole, (sent + dropped) / 2));
+    assert!(found.replied_octets < found.asked_octets, "{found:?}");
+}
+
+#[test]
+fn an_error_that_goes_out_all_the_same_brings_nothing_but_itself() {
+    let (_installation, served) = served("on");
+    let mut query = Query::new(".", RecordType::A);
+    query.edns().options.push((3, Vec::new()));
+    let found = flood(served.dns(), VICTIM, vec![query; FLOOD]);
+    assert!(found.whole >= FLOOD / 2, "{found:?}");
     assert!(found.replied_octets < found.asked_octets, "{found:?}");
 }
 

@@ -216,3 +216,24 @@ fn a_name_whose_service_is_removed_has_its_static_address() {
         },
     );
 }
+
+#[test]
+fn a_reload_says_what_it_changed_of_the_server_and_what_takes_a_restart() {
+    let installation = installation(&[("fra1", "198.51.100.10")]);
+    let served = Served::start(&installation);
+    let config = config(&[("fra1", "198.51.100.10")], true);
+    let with = |keys: &str| config.replacen("[server]\n", &format!("[server]\n{keys}\n"), 1);
+    let secrets = "000102030405060708090a0b0c0d0e0f\n";
+    installation.write("cookie.secrets", secrets);
+    installation.write("thalweg.toml", &with("identity = \"ns1\"\ncookie_secrets = \"cookie.secrets\""));
+    assert_eq!(served.reload(), Ok("generation 1 → 2: ~identity, ~cookie_secrets".to_owned()));
+    installation.write("cookie.secrets", &format!("{secrets}{}", secrets.replace('0', "1")));
+    assert_eq!(served.reload(), Ok("generation 2 → 3: ~cookie_secrets".to_owned()));
+    let keys = "identity = \"ns1\"\nversion = \"7\"\nnsid = \"ns1.fra\"\ncookie_secrets = \"cookie.secrets\"\n";
+    installation.write("thalweg.toml", &with(keys));
+    assert_eq!(served.reload(), Ok("generation 3 → 4: ~version, ~nsid".to_owned()));
+    installation.write("thalweg.toml", &with(&format!("{keys}tcp.idle = \"20s\"")));
+    let outcome = "generation 4 → 5: nothing that is served has changed; \
+                   listeners, certificates, workers and limits of TCP change at a restart";
+    assert_eq!(served.reload(), Ok(outcome.to_owned()));
+}

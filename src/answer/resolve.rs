@@ -70,9 +70,7 @@ impl<'s> Resolution<'s, '_> {
             let Some(zone) = self.zone_of(name, &hashes) else {
                 // Outside our zones a chain just ends; a question does not belong here.
                 if owner == Owner::Question {
-                    self.subject = Subject::ERROR;
-                    self.reply.rcode = Rcode::REFUSED;
-                    self.reply.options.error = Some(ExtendedError::NOT_AUTHORITATIVE);
+                    self.refuse_name();
                 }
                 self.note(|| format!("{} is in no zone that is served here", Printed(name.wire())));
                 return None;
@@ -176,14 +174,25 @@ impl<'s> Resolution<'s, '_> {
     fn refuse_transfer(&mut self) {
         let name = &self.query.name;
         let zone = self.zone_of(name, &name.suffix_hashes());
-        match zone.filter(|zone| zone.apex_labels() == name.label_count()) {
-            Some(zone) if self.query.qtype == RecordType::IXFR && self.context.transport == Transport::Udp => {
+        let is_told = self.query.qtype == RecordType::IXFR && self.context.transport == Transport::Udp;
+        match zone {
+            Some(zone) if is_told && zone.apex_labels() == name.label_count() => {
                 self.reply.is_authoritative = true;
                 self.reply.answer.push(Item::required(Owner::Question, ready(zone.raw_soa())));
+                self.tell_expire(zone.raw_soa());
                 self.subject = Subject { kind: SubjectKind::Answer, name: name.suffix_hashes()[zone.apex_labels()] };
             }
-            _ => self.reply.rcode = Rcode::REFUSED,
+            Some(_) => self.reply.rcode = Rcode::REFUSED,
+            None => self.refuse_name(),
         }
+    }
+
+    /// No zone here has the name asked for.
+    #[cold]
+    fn refuse_name(&mut self) {
+        self.subject = Subject::ERROR;
+        self.reply.rcode = Rcode::REFUSED;
+        self.reply.options.error = Some(ExtendedError::NOT_AUTHORITATIVE);
     }
 
     /// RFC 9660: the version of the zone that answers, where it is asked for.

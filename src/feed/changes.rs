@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::inputs::Inputs;
+use crate::config::{Secure, Written};
 
 /// Says what differs: `+1 node, ~2 zones`; words for that if nothing does.
 pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
@@ -27,17 +28,27 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
         regions.map(|region| (region.name.clone(), format!("{region:?}"))).collect()
     };
     compare(&mut parts, "region", &regions(old), &regions(new));
-    if old.config.server.rate_limit != new.config.server.rate_limit {
-        parts.push("~rate_limit".to_owned());
+    let (before, after) = (&old.config.server, &new.config.server);
+    let text = |written: &Option<Written<String>>| written.as_ref().map(|written| written.value.clone());
+    for (key, is_same) in [
+        ("rate_limit", before.rate_limit == after.rate_limit),
+        ("identity", text(&before.identity) == text(&after.identity)),
+        ("version", text(&before.version) == text(&after.version)),
+        ("nsid", text(&before.nsid) == text(&after.nsid)),
+        ("cookie_secrets", old.cookies == new.cookies),
+    ] {
+        if !is_same {
+            parts.push(format!("~{key}"));
+        }
     }
     if parts.is_empty() { "nothing that is served has changed".to_owned() } else { parts.join(", ") }
 }
 
-/// Keys of listeners that differ: they are read at the start only.
+/// Keys of listeners or of TCP that differ: they are read at the start only.
 pub(super) fn needs_restart(old: &Inputs, new: &Inputs) -> bool {
     let listeners = |inputs: &Inputs| {
         let server = &inputs.config.server;
-        let secure = |secure: &Option<crate::config::Secure>| {
+        let secure = |secure: &Option<Secure>| {
             secure.as_ref().map(|secure| {
                 let listen: Vec<_> = secure.listen.iter().map(|address| address.value).collect();
                 (listen, secure.certificate.value.clone(), secure.key.value.clone())

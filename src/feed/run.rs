@@ -267,8 +267,8 @@ impl Feed {
         log(&diagnostics);
         let mut changes = describe(&self.inputs, &inputs);
         if needs_restart(&self.inputs, &inputs) {
-            tracing::warn!("listeners, workers or certificates have changed: that takes a restart");
-            changes.push_str("; listeners, workers and certificates change at a restart");
+            tracing::warn!("listeners, certificates, workers or limits of TCP have changed: that takes a restart");
+            changes.push_str("; listeners, certificates, workers and limits of TCP change at a restart");
         }
         let old = self.generation;
         self.generation += 1;

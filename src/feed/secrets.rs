@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use crate::diagnostic::{Diagnostic, Source, has_errors};
 use crate::wire::{MAX_SECRETS, Secret, Secrets};
 
-/// How long a secret that was drawn here makes cookies. RFC 9018 §5 wants a roll at least each 26 days; cookies live an
-/// hour, so that a day costs nobody more than the secret before it being known for as long.
+/// How long a secret that was drawn here makes cookies. RFC 7873 §7.1 wants it to be for no more than 26 hours; cookies
+/// live an hour, so that a day costs nobody more than the secret before it being known for as long.
 const LIFE: Duration = Duration::from_secs(24 * 3_600);
 
 /// Reads a file of secrets: a line of 32 hexadecimal digits each, the one to make cookies by first.

@@ -34,10 +34,32 @@ impl LookupName {
         name
     }
 
+    /// Takes the uncompressed name that `octets` begin with, and says where it ends; none if it is broken, or goes on by a
+    /// pointer.
+    #[inline]
+    pub fn read(&mut self, octets: &[u8]) -> Option<usize> {
+        let mut end = 0;
+        loop {
+            let length = usize::from(*octets.get(end)?);
+            if length == 0 {
+                break;
+            }
+            if length > MAX_LABEL || end + 1 + length >= MAX_NAME {
+                return None;
+            }
+            self.starts.push(end as u8);
+            end += 1 + length;
+        }
+        self.wire.try_extend_from_slice(&octets[..=end]).ok()?;
+        // All at once, lengths too: these are below the letters.
+        self.wire.make_ascii_lowercase();
+        Some(end + 1)
+    }
+
     /// Adds a label on the right; false if the name would become too long.
     #[inline]
     #[must_use]
-    pub fn push(&mut self, label: &[u8]) -> bool {
+    fn push(&mut self, label: &[u8]) -> bool {
         let at = self.wire.len();
         // The root's octet has to fit behind it.
         if at + 1 + label.len() >= MAX_NAME || label.len() > MAX_LABEL {
@@ -52,7 +74,7 @@ impl LookupName {
 
     /// Adds the root: the name is whole.
     #[inline]
-    pub fn finish(&mut self) {
+    fn finish(&mut self) {
         self.wire.push(0);
     }
 
@@ -143,6 +165,29 @@ mod tests {
             assert_eq!(lookup.suffix(count), name(text).wire());
             assert_eq!(hashes[count], hash_wire(name(text).wire()));
         }
+    }
+
+    #[test]
+    fn a_name_is_read_up_to_its_end() {
+        let longest = [&b"\x01A".repeat(127)[..], b"\0"].concat();
+        for (octets, expected) in [
+            (&b"\x02H5\x07Example\0\0\x01"[..], Some((12, "h5.example."))),
+            (b"\0", Some((1, "."))),
+            (b"", None),
+            (b"\x02H5", None),
+            (b"\x02H5\xc0\x0c", None),
+            (b"\x40", None),
+        ] {
+            let mut name = LookupName::new();
+            let read = name.read(octets);
+            assert_eq!(read, expected.map(|(end, _)| end), "{octets:?}");
+            if let Some((_, text)) = expected {
+                assert_eq!(name.wire(), self::name(text).wire());
+                assert_eq!(name.label_count(), self::name(text).label_count());
+            }
+        }
+        assert_eq!(LookupName::new().read(&longest), Some(255));
+        assert_eq!(LookupName::new().read(&[&b"\x01A"[..], &longest].concat()), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::wire::MAX_UDP;
 /// Datagrams that are received, answered and sent together. More gain nothing measurable on loopback.
 pub(super) const BATCH: usize = 32;
 /// Octets of the longest query that is read; what is longer is no query we could answer, and is dropped.
-const MAX_QUERY: usize = 2048;
+const MAX_QUERY: usize = 4096;
 /// Octets for control messages: one packet information of either family.
 const CONTROL: usize = 64;
 
@@ -175,14 +175,26 @@ impl Batch {
 pub(super) fn want_local_address(socket: &UdpSocket, is_ipv4: bool) -> io::Result<()> {
     let (level, option) =
         if is_ipv4 { (libc::IPPROTO_IP, libc::IP_PKTINFO) } else { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) };
-    let on: libc::c_int = 1;
+    set_option(socket, level, option, 1)
+}
+
+/// Lets no ICMP message lower the path's MTU for what is sent (RFC 9715 §3.1): else a forged one has replies fragmented, and
+/// a fragment can be forged too. No reply is longer than 1,232 octets, which every path of IPv6 carries whole.
+pub(super) fn ignore_path_mtu(socket: &UdpSocket, is_ipv4: bool) -> io::Result<()> {
+    match is_ipv4 {
+        true => set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT),
+        false => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT),
+    }
+}
+
+fn set_option(socket: &UdpSocket, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     // SAFETY: the value is a C int that lives during the call, and its size is given.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             level,
             option,
-            std::ptr::from_ref(&on).cast(),
+            std::ptr::from_ref(&value).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
@@ -282,6 +294,23 @@ mod tests {
         for (bound, asked) in [("0.0.0.0:0", "127.0.0.9"), ("0.0.0.0:0", "127.1.2.3"), ("[::]:0", "::1")] {
             let (_, reply) = exchange(bound, asked);
             assert_eq!(reply, b"ask!");
+        }
+    }
+
+    #[test]
+    fn forged_icmp_messages_cannot_have_replies_fragmented() {
+        for (bound, level, option, expected) in [
+            ("127.0.0.1:0", libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT),
+            ("[::1]:0", libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT),
+        ] {
+            let sockets = crate::serve::udp::bind(bound.parse().expect(bound), 1).expect(bound);
+            let (mut value, mut length) = (0, size_of::<libc::c_int>() as libc::socklen_t);
+            // SAFETY: the value is a C int that lives during the call, and its size is given.
+            let result = unsafe {
+                let value = std::ptr::from_mut::<libc::c_int>(&mut value).cast();
+                libc::getsockopt(sockets[0].as_raw_fd(), level, option, value, &mut length)
+            };
+            assert_eq!((result, value), (0, expected), "{bound}");
         }
     }
 

@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use self::rate_limit::{Limiter, Verdict};
 use self::scratch::Path;
 use crate::answer::{
-    Context, Estimate, Outcome, Subject, SubjectKind, answer, bad_cookie, has_valid_cookie, read, truncated,
+    Context, Estimate, Outcome, Subject, SubjectKind, answer, bad_cookie, bare_error, has_valid_cookie, read, truncated,
 };
 use crate::config::RateLimitMode;
 use crate::intake::{Beyond, Counts, Tally};
@@ -67,7 +67,7 @@ pub fn respond(
         tally.dropped += 1;
         return None;
     };
-    let sent = match limiter.map(|limiter| limit(limiter, snapshot, query, context, subject, counts, out)) {
+    let sent = match limiter.map(|limiter| limit(limiter, snapshot, query, context, (subject, rcode), counts, out)) {
         None | Some(Sent::Whole) => {
             if let Some(observation) = &observation {
                 counts.book(observation);
@@ -96,7 +96,7 @@ fn limit(
     snapshot: &Snapshot,
     query: &Query<'_>,
     context: &Context,
-    subject: Subject,
+    (subject, rcode): (Subject, Rcode),
     counts: &Counts,
     out: &mut [u8],
 ) -> Sent {
@@ -111,12 +111,16 @@ fn limit(
     }
     let (beyond, sent) = match (limit.mode, verdict) {
         (RateLimitMode::On, Verdict::Drop) => (Beyond::Dropped, Sent::Nothing),
-        // Neither TCP nor a cookie would bring anything but the same error, which is short as it is.
-        (RateLimitMode::On, Verdict::Slip) if subject.kind != SubjectKind::Error => {
-            // RFC 7873 §5.2.3: who knows of cookies comes back with one, which is cheaper than TCP.
-            let (beyond, outcome) = match bad_cookie(snapshot, query, context, out) {
-                Some(outcome) => (Beyond::BadCookie, outcome),
-                None => (Beyond::Truncated, truncated(snapshot, query, context, out)),
+        (RateLimitMode::On, Verdict::Slip) => {
+            let (beyond, outcome) = if subject.kind == SubjectKind::Error {
+                // Neither TCP nor a cookie would bring anything but the same error.
+                (Beyond::Sent, bare_error(snapshot, query, context, rcode, out))
+            } else {
+                // RFC 7873 §5.2.3: who knows of cookies comes back with one, which is cheaper than TCP.
+                match bad_cookie(snapshot, query, context, out) {
+                    Some(outcome) => (Beyond::BadCookie, outcome),
+                    None => (Beyond::Truncated, truncated(snapshot, query, context, out)),
+                }
             };
             match outcome {
                 Outcome::Reply { length, rcode, .. } => (beyond, Sent::Short(length, rcode)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::datagram::{Batch, want_local_address};
+use super::datagram::{Batch, ignore_path_mtu, want_local_address};
 use super::rate_limit::{Limiter, Watch};
 use super::{respond, unix_milliseconds};
 use crate::answer::{Context, Estimate, Transport};
@@ -39,6 +39,7 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
             socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
             socket.set_read_timeout(Some(STOP_CHECK))?;
             let socket = UdpSocket::from(socket);
+            ignore_path_mtu(&socket, address.is_ipv4())?;
             if address.ip().is_unspecified() {
                 want_local_address(&socket, address.is_ipv4())?;
             }

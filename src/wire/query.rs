@@ -3,7 +3,7 @@
 use super::edns::{Edns, Malformed};
 use super::tsig::{TYPE_TSIG, Tsig};
 use super::{HEADER, Rcode, RecordType};
-use crate::name::{LookupName, MAX_LABEL};
+use crate::name::{LookupName, MAX_LABEL, MAX_NAME};
 
 const TYPE_OPT: u16 = 41;
 const OPCODE_QUERY: u8 = 0;
@@ -184,24 +184,8 @@ impl<'m> Query<'m> {
     /// Reads the question and returns where it ends.
     fn read_question(&mut self) -> Result<usize, Malformed> {
         let message = self.message;
-        let mut at = HEADER;
-        loop {
-            let length = usize::from(*message.get(at).ok_or(Malformed)?);
-            at += 1;
-            if length == 0 {
-                break;
-            }
-            // Nothing stands before the question that a pointer could point to.
-            if length > MAX_LABEL {
-                return Err(Malformed);
-            }
-            let label = message.get(at..at + length).ok_or(Malformed)?;
-            if !self.name.push(label) {
-                return Err(Malformed);
-            }
-            at += length;
-        }
-        self.name.finish();
+        // Nothing stands before the question that a pointer could point to.
+        let at = HEADER + self.name.read(&message[HEADER..]).ok_or(Malformed)?;
         let [type_high, type_low, class_high, class_low] =
             message.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or(Malformed)?;
         self.qtype = RecordType(u16::from_be_bytes([*type_high, *type_low]));
@@ -244,7 +228,9 @@ impl<'m> Record<'m> {
 fn skip_name(message: &[u8], start: usize) -> Option<usize> {
     let mut end = None;
     let mut at = start;
-    let mut octets = 0;
+    // The root's is one of them.
+    let mut octets = 1;
+    let mut pointers = 0;
     loop {
         let length = usize::from(*message.get(at)?);
         match length {
@@ -255,18 +241,19 @@ fn skip_name(message: &[u8], start: usize) -> Option<usize> {
             }
             0xc0.. => {
                 let target = (length & 0x3f) << 8 | usize::from(*message.get(at + 1)?);
-                // RFC 9267 §2: a pointer points backwards, behind the header; the count of octets ends loops.
+                // RFC 9267 §2: a pointer points backwards, behind the header; the counts end loops.
                 if target >= at || target < HEADER {
                     return None;
                 }
                 end.get_or_insert(at + 2);
                 at = target;
-                octets += 1;
+                pointers += 1;
             }
             // RFC 6891 §4.2: other label types are not in use.
             _ => return None,
         }
-        if octets > crate::name::MAX_NAME {
+        // More pointers than a name has octets are of no use, and would only be work.
+        if octets > MAX_NAME || pointers > MAX_NAME {
             return None;
         }
     }

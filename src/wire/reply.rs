@@ -9,11 +9,15 @@ use crate::pool::{AddressBook, Family, NodeId};
 
 /// Items of the answer section: a CNAME chain of the longest kind and its end.
 const MAX_ANSWER_ITEMS: usize = 20;
-/// Items of the additional section; what is beyond was optional anyway.
-const MAX_ADDITIONAL_ITEMS: usize = 32;
+/// Items of the additional section: both families of 32 nameservers.
+const MAX_ADDITIONAL_ITEMS: usize = 64;
+/// Names besides the question's that later ones are compressed by.
+const MAX_NAMES: usize = 32;
 
 /// A pointer to the question's name (RFC 1035 §4.1.4).
 const POINTER_TO_QUESTION: [u8; 2] = [0xc0, HEADER as u8];
+/// Places up to here can be pointed at (RFC 1035 §4.1.4: 14 bits).
+const MAX_POINTER: usize = 0x4000;
 /// Octets of a record before its data, with a pointer as owner: owner, type, class, TTL, length.
 const RECORD_FIXED: usize = 12;
 
@@ -115,7 +119,8 @@ impl Reply<'_> {
         let opt_length = opt.as_ref().map_or(0, Opt::len);
         let has_opt = u16::from(opt.is_some());
         let limit = limit.min(out.len());
-        let mut writer = Writer { at: HEADER + question.len(), limit: limit - opt_length, out, target: 0 };
+        let mut writer =
+            Writer { at: HEADER + question.len(), limit: limit - opt_length, out, target: 0, names: ArrayVec::new() };
         writer.out[HEADER..writer.at].copy_from_slice(question);
 
         let mut is_truncated = self.lacks_required;
@@ -176,31 +181,43 @@ pub fn udp_limit(query: &Query<'_>) -> usize {
     query.edns.as_ref().map_or(MIN_UDP, |edns| edns.payload.min(MAX_UDP))
 }
 
-struct Writer<'o> {
+struct Writer<'o, 'n> {
     out: &'o mut [u8],
     at: usize,
     limit: usize,
     /// Where the data of the last record begins.
     target: usize,
+    /// Names that have been written.
+    names: ArrayVec<WrittenName<'n>, MAX_NAMES>,
 }
 
-impl Writer<'_> {
+/// A name that stands in the reply.
+struct WrittenName<'n> {
+    wire: &'n [u8],
+    /// Where its first label stands.
+    at: u16,
+    /// How many of its octets stand there; a pointer follows.
+    kept: u8,
+}
+
+impl<'n> Writer<'_, 'n> {
     /// Writes an RRset whole and returns how many records it has; none if there is no room for it.
     #[inline]
-    fn put(&mut self, item: &Item<'_>, question: &[u8]) -> Option<u16> {
+    fn put(&mut self, item: &Item<'n>, question: &[u8]) -> Option<u16> {
         match item.records {
-            Records::Ready { count, bytes } if item.owner == Owner::Question && item.ttl.is_none() => {
-                let end = self.at + bytes.len();
-                self.room(end)?.copy_from_slice(bytes);
-                self.target = self.at + RECORD_FIXED;
-                self.at = end;
-                Some(count)
-            }
             Records::Ready { count, bytes } => {
-                let start = self.at;
+                if item.owner == Owner::Question && item.ttl.is_none() && !has_compressed_name(bytes) {
+                    let end = self.at + bytes.len();
+                    self.room(end)?.copy_from_slice(bytes);
+                    self.target = self.at + RECORD_FIXED;
+                    self.at = end;
+                    return Some(count);
+                }
+                let (start, names) = (self.at, self.names.len());
                 let put = self.put_each(item, bytes, question);
                 if put.is_none() {
                     self.at = start;
+                    self.names.truncate(names);
                 }
                 put.map(|()| count)
             }
@@ -229,8 +246,8 @@ impl Writer<'_> {
         if end > self.limit { None } else { self.out.get_mut(self.at..end) }
     }
 
-    /// Writes ready-made records one by one, with another owner or TTL.
-    fn put_each(&mut self, item: &Item<'_>, bytes: &[u8], question: &[u8]) -> Option<()> {
+    /// Writes ready-made records one by one: with another owner or TTL, or with names in their data compressed.
+    fn put_each(&mut self, item: &Item<'n>, bytes: &'n [u8], question: &[u8]) -> Option<()> {
         let mut rest = bytes;
         // All records of the RRset belong to the target of the record before the first.
         let target = self.target;
@@ -240,12 +257,18 @@ impl Writer<'_> {
             rest = after;
             self.put_owner(item.owner, target, question)?;
             let [ttl1, ttl2, ttl3, ttl4] = item.ttl.map_or([ttl1, ttl2, ttl3, ttl4], u32::to_be_bytes);
-            let end = self.at + RECORD_FIXED - 2 + length;
-            let room = self.room(end)?;
-            room[..10].copy_from_slice(&[t1, t2, c1, c2, ttl1, ttl2, ttl3, ttl4, l1, l2]);
-            room[10..].copy_from_slice(&record[RECORD_FIXED..]);
-            self.target = end - length;
-            self.at = end;
+            self.put_bytes(&[t1, t2, c1, c2, ttl1, ttl2, ttl3, ttl4, l1, l2])?;
+            self.target = self.at;
+            let data = &record[RECORD_FIXED..];
+            match RecordType(u16::from_be_bytes([t1, t2])).compressed_name() {
+                Some(before) => {
+                    self.put_bytes(&data[..before])?;
+                    self.put_name(&data[before..], question)?;
+                    let length = (self.at - self.target) as u16;
+                    self.out[self.target - 2..self.target].copy_from_slice(&length.to_be_bytes());
+                }
+                None => self.put_bytes(data)?,
+            }
         }
         Some(())
     }
@@ -253,7 +276,7 @@ impl Writer<'_> {
     #[cold]
     fn put_renamed(
         &mut self,
-        owner: Owner<'_>,
+        owner: Owner<'n>,
         dname: Option<&[u8]>,
         kept: usize,
         target: &[u8],
@@ -283,7 +306,7 @@ impl Writer<'_> {
     #[inline]
     fn put_addresses(
         &mut self,
-        item: &Item<'_>,
+        item: &Item<'n>,
         family: Family,
         nodes: &[NodeId],
         book: &AddressBook,
@@ -313,11 +336,11 @@ impl Writer<'_> {
     }
 
     #[inline]
-    fn put_owner(&mut self, owner: Owner<'_>, target: usize, question: &[u8]) -> Option<()> {
+    fn put_owner(&mut self, owner: Owner<'n>, target: usize, question: &[u8]) -> Option<()> {
         match owner {
             Owner::Question => self.put_bytes(&POINTER_TO_QUESTION),
             // RFC 1035 §4.1.4: a pointer has 14 bits; a chain that begins behind them is written out.
-            Owner::Target if target < 0x4000 => self.put_bytes(&(0xc000 | target as u16).to_be_bytes()),
+            Owner::Target if target < MAX_POINTER => self.put_bytes(&(0xc000 | target as u16).to_be_bytes()),
             Owner::Target => {
                 let end = target + name_length(&self.out[target..]);
                 let length = end - target;
@@ -327,15 +350,41 @@ impl Writer<'_> {
                 self.at = to + length;
                 Some(())
             }
-            Owner::Name(wire) => {
-                let (kept, pointer) = compress(wire, question);
-                self.put_bytes(&wire[..kept])?;
-                match pointer {
-                    Some(pointer) => self.put_bytes(&pointer),
-                    None => self.put_bytes(&[0]),
-                }
-            }
+            Owner::Name(wire) => self.put_name(wire, question),
         }
+    }
+
+    /// Writes a name, the end of it as a pointer at the same in the question or in a name before it.
+    fn put_name(&mut self, wire: &'n [u8], question: &[u8]) -> Option<()> {
+        let (kept, pointer) = self.compress(wire, question);
+        let at = self.at;
+        self.put_bytes(&wire[..kept])?;
+        match pointer {
+            Some(pointer) => self.put_bytes(&(0xc000 | pointer).to_be_bytes())?,
+            None => self.put_bytes(&[0])?,
+        }
+        if kept > 0 && at < MAX_POINTER {
+            // Names beyond those that there is room for are not pointed at.
+            let _fits = self.names.try_push(WrittenName { wire, at: at as u16, kept: kept as u8 });
+        }
+        Some(())
+    }
+
+    /// How many octets of a name stand before what it has in common with another name, and where that stands; without
+    /// such a place, the name but for its root.
+    fn compress(&self, wire: &[u8], question: &[u8]) -> (usize, Option<u16>) {
+        let asked = &question[..question.len().saturating_sub(4)];
+        let asked = WrittenName { wire: asked, at: HEADER as u16, kept: asked.len() as u8 };
+        let mut at = 0;
+        for label in labels(wire) {
+            let rest = &wire[at..];
+            let place = std::iter::once(&asked).chain(&self.names).find_map(|name| name.place_of(rest));
+            if place.is_some() {
+                return (at, place);
+            }
+            at += 1 + label.len();
+        }
+        (at, None)
     }
 
     #[inline]
@@ -347,22 +396,23 @@ impl Writer<'_> {
     }
 }
 
-/// How many octets of a name stand before what it has in common with the question's name, and the
-/// pointer to that; without a pointer, the name but for its root.
-fn compress(wire: &[u8], question: &[u8]) -> (usize, Option<[u8; 2]>) {
-    let asked = &question[..question.len().saturating_sub(4)];
-    let mut at = 0;
-    for label in labels(wire) {
-        let rest = &wire[at..];
-        if let Some(start) = asked.len().checked_sub(rest.len())
-            && asked[start..].eq_ignore_ascii_case(rest)
-            && starts_label(asked, start)
-        {
-            return (at, Some((0xc000 | (HEADER + start) as u16).to_be_bytes()));
-        }
-        at += 1 + label.len();
+impl WrittenName<'_> {
+    /// Where the name's suffix stands that is this name, if it has one and that is not behind a pointer itself.
+    fn place_of(&self, suffix: &[u8]) -> Option<u16> {
+        let start = self.wire.len().checked_sub(suffix.len())?;
+        let is_it = start < usize::from(self.kept)
+            && self.wire[start..].eq_ignore_ascii_case(suffix)
+            && starts_label(self.wire, start);
+        let place = usize::from(self.at) + start;
+        (is_it && place < MAX_POINTER).then_some(place as u16)
     }
-    (at, None)
+}
+
+/// Whether ready-made records end with a name that may be compressed; they are all of one type.
+#[inline]
+fn has_compressed_name(bytes: &[u8]) -> bool {
+    let &[_, _, high, low] = bytes.first_chunk().unwrap_or(&[0; 4]);
+    RecordType(u16::from_be_bytes([high, low])).compressed_name().is_some()
 }
 
 /// Octets of the uncompressed name at the start of `bytes`.

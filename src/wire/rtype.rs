@@ -178,6 +178,16 @@ impl RecordType {
     /// A DS record beside the tree, historic (RFC 8749).
     pub const DLV: Self = Self(32769);
 
+    /// Octets before the name that the data of this type end with, if that may be compressed (RFC 3597 §4: in the types of
+    /// RFC 1035 only). CNAME is not among them: what follows in a reply may point into its target.
+    pub(super) fn compressed_name(self) -> Option<usize> {
+        match self {
+            Self::NS | Self::PTR => Some(0),
+            Self::MX => Some(2),
+            _ => None,
+        }
+    }
+
     /// Whether the type exists in questions and messages only, never in a zone (RFC 6895 §3.1).
     pub fn is_meta(self) -> bool {
         matches!(self, Self(0) | Self::OPT | Self(128..=255))

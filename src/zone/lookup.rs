@@ -118,7 +118,10 @@ impl Zone {
         for number in self.rrset_numbers(index) {
             let rtype = self.rrsets[number].rtype;
             if rtype == qtype {
-                return Found::Records(self.rrset_at(number));
+                let records = self.rrset_at(number);
+                // RFC 4035 §2.2: signatures form no RRset; all of a name's would amplify as all its records do.
+                let is_asked_alone = qtype == RecordType::RRSIG;
+                return Found::Records(if is_asked_alone { records.signatures_of_one() } else { records });
             }
             // RFC 4035 §2.5: these two stand beside a CNAME, so they are not looked for behind it.
             if rtype == RecordType::CNAME && !matches!(qtype, RecordType::RRSIG | RecordType::NSEC) {

@@ -128,6 +128,18 @@ impl<'z> Rrset<'z> {
         self.rdata().filter_map(move |rdata| layout::target(rtype, rdata)).filter(|target| target.len() > 1)
     }
 
+    /// Of signatures, the first ones, which are of one RRset: their data begins with the type that they cover (RFC 4034
+    /// §3.1.1).
+    pub(super) fn signatures_of_one(self) -> Self {
+        let covered = |rdata: &[u8]| rdata.first_chunk::<2>().copied();
+        let first = self.rdata().next().and_then(covered);
+        let (mut count, mut end) = (0, 0);
+        for rdata in self.rdata().take_while(|rdata| covered(rdata) == first) {
+            (count, end) = (count + 1, end + record_length(rdata.len()));
+        }
+        Self { count, bytes: &self.bytes[..end], ..self }
+    }
+
     /// Reads what `push_record` wrote.
     fn of(rtype: RecordType, count: u16, bytes: &'z [u8]) -> Self {
         let ttl = bytes.get(6..10).map_or(0, |ttl| u32::from_be_bytes([ttl[0], ttl[1], ttl[2], ttl[3]]));
@@ -193,9 +205,14 @@ impl Zone {
         let mut hasher = DefaultHasher::new();
         (&self.owners, &self.answers).hash(&mut hasher);
         for (index, node) in self.nodes.iter().enumerate() {
+            // Whose the octets are that lie back to back.
+            (node.owner, node.rrsets).hash(&mut hasher);
             if let Some(ServiceId(service)) = node.steering.service {
                 (index, service, node.steering.has_v4, node.steering.has_v6).hash(&mut hasher);
             }
+        }
+        for rrset in &self.rrsets {
+            rrset.start.hash(&mut hasher);
         }
         hasher.finish()
     }

@@ -48,7 +48,7 @@ impl Rule {
             }
             Self::Truncated => "truncated: what is left in the reply must be part of the whole",
             Self::Size => {
-                "TC: the peers compress names in data and owners of glue more than we do, and NSD and BIND leave glue out \
+                "TC: the peers compress names in the data of CNAME and SOA too, and NSD and BIND leave glue out \
                  without TC (RFC 9471 §3.1); ours must be set just when what is required does not fit as we write it"
             }
         }

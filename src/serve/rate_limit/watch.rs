@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::super::unix_milliseconds;
-use crate::config::RateLimitMode;
+use crate::config::{RateLimit, RateLimitMode};
 use crate::geo::Prefix;
 use crate::snapshot::Published;
 
@@ -121,17 +121,20 @@ pub async fn report(watches: Vec<Arc<Watch>>, published: Arc<Published>, stop: C
             _ = looks.tick() => {}
         }
         for news in told.look(&watches, unix_milliseconds()) {
-            log(&news, published.snapshot().rate_limit.mode);
+            log(&news, &published.snapshot().rate_limit);
         }
     }
 }
 
-fn log(news: &News, mode: RateLimitMode) {
-    match (news, mode) {
+fn log(news: &News, limit: &RateLimit) {
+    match (news, limit.mode) {
         (News::Began { network }, RateLimitMode::Log) => tracing::warn!(
             %network,
             "is asking beyond `server.rate_limit`; with the mode `on` it would be limited"
         ),
+        (News::Began { network }, RateLimitMode::On | RateLimitMode::Off) if limit.slip == 0 => {
+            tracing::warn!(%network, "is asking beyond `server.rate_limit`; it gets nothing for it");
+        }
         (News::Began { network }, RateLimitMode::On | RateLimitMode::Off) => tracing::warn!(
             %network,
             "is asking beyond `server.rate_limit`; it gets short replies only, which send real clients to TCP"

@@ -331,3 +331,10 @@ fn a_dname_at_the_apex_renames_all_but_the_apex() {
     let renamed = "dname live.example. to other.example. ttl 300";
     check(&zone, &[("@ NS", "NS 1 ttl 300"), ("@ A", "nodata"), ("x A", renamed), ("ns1 A", renamed)]);
 }
+
+#[test]
+fn a_record_that_goes_to_another_name_is_a_change() {
+    let zones = ["a A 192.0.2.1\n  A 192.0.2.2\nb A 192.0.2.3\n", "a A 192.0.2.1\nb A 192.0.2.2\n  A 192.0.2.3\n"];
+    let [before, after] = zones.map(|records| build(&with_head(records), &[]).fingerprint());
+    assert_ne!(before, after);
+}
