@@ -10,6 +10,7 @@ use super::hidden;
 use super::layout;
 use super::records::Records;
 use super::store::{self, NONE, Node, RrsetAt, Slot, Steering, Zone};
+use super::targets::check_targets;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::name::{self, MAX_LABELS};
 use crate::wire::RecordType;
@@ -258,7 +259,7 @@ impl<'r> Builder<'r> {
         check::check_apex(&zone, &mut findings);
         let has_apex = nodes > 0 && zone.close_soa();
         if has_apex {
-            check::check_targets(&zone, &mut findings);
+            check_targets(&zone, &mut findings);
             hidden::check_hidden(&zone, &mut findings);
         }
         let diagnostics = findings.into_diagnostics();

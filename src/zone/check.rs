@@ -1,12 +1,11 @@
 //! The rules that a zone must keep as a whole (RFC 1034 §3.6.2, RFC 2181 §5 and §10), and what operators get wrong.
 
 use super::Steered;
-use super::layout;
 use super::read::MAX_PROBLEMS;
 use super::records::Records;
-use super::store::{NONE, Zone};
+use super::store::Zone;
 use crate::diagnostic::Diagnostic;
-use crate::name::{self, LookupName, Name, Printed};
+use crate::name::{self, Printed};
 use crate::wire::RecordType;
 
 /// What the rules found, by the record it is about.
@@ -216,80 +215,4 @@ pub(super) fn check_apex(zone: &Zone, findings: &mut Findings<'_>) {
             findings.of_zone(Diagnostic::error(format!("the zone `{apex}` has no {rtype} record")).help(help));
         }
     }
-}
-
-/// Whether what NS, MX and SRV records point at inside the zone can be reached (RFC 2181 §10.3, RFC 2782).
-pub(super) fn check_targets(zone: &Zone, findings: &mut Findings<'_>) {
-    let records = findings.records;
-    // After an error the address may just not have been read.
-    if !records.is_whole {
-        return;
-    }
-    for (run, at) in records.runs.iter().enumerate() {
-        let owner = LookupName::from_wire(records.name(at.name));
-        let mut owner_node = None;
-        for entry in records.entries_of(run) {
-            let rtype = records.entries[entry].rtype;
-            if !matches!(rtype, RecordType::NS | RecordType::MX | RecordType::SRV) {
-                continue;
-            }
-            let Some(target) = layout::target(rtype, records.rdata(entry)) else {
-                continue;
-            };
-            let node =
-                *owner_node.get_or_insert_with(|| zone.find(owner.suffix_hashes()[owner.label_count()], owner.wire()));
-            let Some(node) = node else {
-                continue;
-            };
-            let cut = zone.nodes[node as usize].cut;
-            // What is occluded is never given out.
-            if cut != NONE && (cut != node || rtype != RecordType::NS) {
-                continue;
-            }
-            let Some(problem) = reach(zone, target, cut) else {
-                continue;
-            };
-            let message = format!("the {rtype} record points at `{}`, which {problem}", Printed(target));
-            let warning = Diagnostic::warning(message).maybe_help(missing_dot(zone.apex(), target));
-            findings.of_record(entry, warning);
-        }
-    }
-}
-
-/// What is wrong with a target; none if nothing is, or if it is not for this zone to say.
-fn reach(zone: &Zone, target: &[u8], owner_cut: u32) -> Option<&'static str> {
-    let target = LookupName::from_wire(target);
-    let apex = zone.apex().lower_wire();
-    if target.label_count() < zone.apex_labels() || target.suffix(zone.apex_labels()) != &*apex || apex.len() == 1 {
-        return None;
-    }
-    let hashes = target.suffix_hashes();
-    let exact = zone.find(hashes[target.label_count()], target.wire());
-    let encloser = exact.unwrap_or_else(|| zone.closest_encloser(&target, &hashes).0);
-    let cut = zone.nodes[encloser as usize].cut;
-    // Below a cut the child zone has the addresses; only a delegation to names inside itself needs them here as well.
-    if cut != NONE && cut != owner_cut {
-        return None;
-    }
-    let node =
-        exact.or(Some(zone.nodes[encloser as usize].wildcard).filter(|&wildcard| wildcard != NONE && cut == NONE));
-    let has = |rtype| node.is_some_and(|node| zone.rrset(node, rtype).is_some());
-    let is_steered = node.is_some_and(|node| zone.nodes[node as usize].steering.service.is_some());
-    if has(RecordType::A) || has(RecordType::AAAA) || is_steered {
-        None
-    } else if has(RecordType::CNAME) {
-        Some("is an alias, not a name with addresses")
-    } else if cut != NONE {
-        Some("is inside the delegated zone and has no address here: nobody can reach it")
-    } else {
-        Some("has no address in this zone")
-    }
-}
-
-/// `ns1.live.example` without its last dot means `ns1.live.example.live.example.`.
-fn missing_dot(apex: &Name, target: &[u8]) -> Option<String> {
-    let apex = apex.lower_wire();
-    let twice = [&apex[..apex.len() - 1], &apex].concat();
-    let target = target.to_ascii_lowercase();
-    target.ends_with(&twice).then(|| "is the dot at the end of the name missing?".to_owned())
 }

@@ -9,6 +9,8 @@ use crate::wire::RecordType;
 
 /// How many records the `$GENERATE` lines of a zone may make in all.
 pub(super) const MAX_GENERATED: usize = 1 << 20;
+/// How many octets of data a `$GENERATE` line may make: a few hundred for each of as many records as there may be.
+const MAX_OCTETS: usize = 256 << 20;
 /// Digits that a counter may be padded to; no string is longer.
 const MAX_WIDTH: usize = 255;
 
@@ -46,6 +48,7 @@ impl Reader<'_, '_, '_> {
             return self.error(*range_word, message, Some("generate fewer records"));
         }
         let before = self.state.take_owner();
+        let start = self.state.records.rdata.len();
         let line = Line { rtype, type_word, data_word, owner_word: *owner_word, ttl };
         for value in range.values() {
             let is_good = match (owner.expand(value), data.expand(value)) {
@@ -55,6 +58,14 @@ impl Reader<'_, '_, '_> {
                     false
                 }
             };
+            if self.state.records.rdata.len() - start > MAX_OCTETS {
+                self.error(
+                    *range_word,
+                    format!("more than {MAX_OCTETS} octets are generated"),
+                    Some("generate fewer records"),
+                );
+                break;
+            }
             // The other steps would say the same again.
             if !is_good || self.state.is_full() {
                 break;

@@ -17,6 +17,7 @@ mod read;
 mod records;
 mod serial;
 mod store;
+mod targets;
 mod ttl;
 
 #[cfg(test)]

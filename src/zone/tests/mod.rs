@@ -29,7 +29,11 @@ fn name(text: &str) -> Name {
 }
 
 fn read_text(text: &str) -> (Records, Vec<Diagnostic>) {
-    read(&Source::new("z", text), &name("live.example."), &mut no_files)
+    read_text_of(text, "live.example.")
+}
+
+fn read_text_of(text: &str, origin: &str) -> (Records, Vec<Diagnostic>) {
+    read(&Source::new("z", text), &name(origin), &mut no_files)
 }
 
 /// There are no files to include.

@@ -1,7 +1,7 @@
 //! What is said of a zone as a whole.
 
 use super::super::Zone;
-use super::{HEAD, lines, read_text, steered, with_head};
+use super::{HEAD, lines, read_text, read_text_of, steered, with_head};
 use crate::zone::Steered;
 
 fn findings(text: &str, steered: &[Steered]) -> (bool, Vec<String>) {
@@ -80,6 +80,16 @@ fn what_is_probably_not_meant_is_warned_of() {
         (
             "@ MX 10 mail.live.example",
             "z:8:3: warning: the MX record points at `mail.live.example.live.example.`, which has no address in this zone \
+             (is the dot at the end of the name missing?)",
+        ),
+        (
+            "www CNAME ns1.live.example",
+            "z:8:5: warning: the CNAME record points at `ns1.live.example.live.example.`, which does not exist \
+             (is the dot at the end of the name missing?)",
+        ),
+        (
+            "www.live.example A 192.0.2.1",
+            "z:8:18: warning: the owner `www.live.example.live.example.` has the zone's name twice \
              (is the dot at the end of the name missing?)",
         ),
         (
@@ -167,4 +177,19 @@ fn of_very_many_problems_the_first_thousand_are_told_and_an_error_behind_warning
     (0..1_500).for_each(|number| text.push_str(&format!("c{number} CNAME x.\n A 192.0.2.1\n")));
     let (is_good, said) = findings(&text, &[]);
     assert!(!is_good && said.len() == 2_001, "{}", said.len());
+}
+
+#[test]
+fn hosts_without_their_last_dot_are_noticed_in_reverse_zones() {
+    let text = "$TTL 300\n@ SOA ns1.example. host.example. 1 1h 15m 2w 60\n@ NS ns1.example.\n\
+                1 PTR host.example\n2 PTR host.example.\n";
+    let (records, problems) = read_text_of(text, "2.0.192.in-addr.arpa.");
+    assert!(problems.is_empty());
+    let (zone, found) = Zone::build(&records, &[]);
+    assert!(zone.is_some());
+    assert_eq!(
+        lines(&found),
+        ["z:4:3: warning: the PTR record points at `host.example.2.0.192.in-addr.arpa.`, which does not exist \
+          (is the dot at the end of the name missing?)"]
+    );
 }
