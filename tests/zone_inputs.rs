@@ -155,6 +155,17 @@ fn a_pipe_is_no_zone_file() {
 }
 
 #[test]
+fn a_file_that_was_meant_to_be_a_zone_is_not_passed_over_in_silence() {
+    let installation = installation("www A 192.0.2.1\n");
+    installation.write("zones/other.example.ZONE", &with_head(""));
+    let (inputs, said) = read(&installation, None);
+    assert_eq!(zones(inputs.as_ref()), ["live.example."]);
+    let warning = "zones/other.example.ZONE: warning: the file is not read: its name does not end with `.zone` \
+                   (write the name in UTF-8 and its end in lower case)";
+    assert_eq!(said, [warning]);
+}
+
+#[test]
 fn of_two_files_of_a_zone_neither_is_taken() {
     let installation = installation("www A 192.0.2.1\n");
     let (first, _) = read(&installation, None);

@@ -41,6 +41,13 @@ impl Loader {
                         }
                     };
                     let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".zone")) else {
+                        // Parts that are included stand here too; only what was surely meant to be a zone is told.
+                        if path.to_string_lossy().to_ascii_lowercase().ends_with(".zone") {
+                            let warning =
+                                Diagnostic::warning("the file is not read: its name does not end with `.zone`");
+                            let help = "write the name in UTF-8 and its end in lower case";
+                            self.diagnostics.push(warning.in_file(shown(&path)).help(help));
+                        }
                         continue;
                     };
                     // Editors leave such files beside the one that is being written; `..zone` is that of the root.
