@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use support::case::{Case, Expected, Wrong};
-use support::exchange::{engine, in_words, matches};
+use support::exchange::{engine, framed, in_words, matches, next_framed};
 use support::installation::{Installation, Load, inputs, snapshot};
 use support::query::Query;
 use thalweg::answer::Transport;
@@ -179,15 +179,8 @@ impl Served {
             socket.connect(&self.tcp.into())?;
             let mut stream = TcpStream::from(socket);
             stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(&[&(message.len() as u16).to_be_bytes()[..], message].concat())?;
-            let mut length = [0; 2];
-            if stream.read(&mut length[..1])? == 0 {
-                return Ok(None);
-            }
-            stream.read_exact(&mut length[1..])?;
-            let mut reply = vec![0; usize::from(u16::from_be_bytes(length))];
-            stream.read_exact(&mut reply)?;
-            Ok(Some(reply))
+            stream.write_all(&framed(message))?;
+            next_framed(&mut stream)
         };
         converse().map_err(|error: std::io::Error| error.to_string())
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use support::child::Child;
 use support::client::{Client, PATIENCE, wait_for};
+use support::exchange::{framed, next_framed};
 use support::installation::Installation;
 use support::query::Query;
 use support::reply::Reply;
@@ -106,26 +107,18 @@ fn www() -> Query {
 }
 
 /// A query behind its length.
-fn framed(name: &str, qtype: RecordType) -> Vec<u8> {
-    let message = Query::new(name, qtype).message();
-    [&(message.len() as u16).to_be_bytes()[..], &message].concat()
+fn query(name: &str, qtype: RecordType) -> Vec<u8> {
+    framed(&Query::new(name, qtype).message())
 }
 
 fn asked(stream: &mut TcpStream, name: &str, qtype: RecordType) -> io::Result<Option<Reply>> {
-    stream.write_all(&framed(name, qtype))?;
+    stream.write_all(&query(name, qtype))?;
     replied(stream)
 }
 
 /// The next reply; none if the connection is closed in order.
 fn replied(stream: &mut TcpStream) -> io::Result<Option<Reply>> {
-    let mut length = [0; 2];
-    if stream.read(&mut length[..1])? == 0 {
-        return Ok(None);
-    }
-    stream.read_exact(&mut length[1..])?;
-    let mut reply = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut reply)?;
-    Ok(Some(Reply::read(&reply).unwrap()))
+    Ok(next_framed(stream)?.map(|reply| Reply::read(&reply).unwrap()))
 }
 
 #[test]
@@ -134,7 +127,7 @@ fn five_thousand_queries_whose_replies_nobody_reads() {
     let mut deaf = flooded.try_connect(2, Some(4_096)).unwrap();
     // The queries have room in the kernels of both sides, as the replies have not.
     SockRef::from(&deaf).set_send_buffer_size(1 << 20).unwrap();
-    deaf.write_all(&framed("huge.live.example.", RecordType::TXT).repeat(5_000)).unwrap();
+    deaf.write_all(&query("huge.live.example.", RecordType::TXT).repeat(5_000)).unwrap();
     let before = flooded.child.metric("thalweg_replies_total");
     flooded.assert_datagrams_are_answered();
     flooded.assert_has_not_grown("5,000 queries that nobody reads the replies of");
@@ -165,7 +158,7 @@ fn a_thousand_idle_connections() {
 fn slow_senders_that_finish_no_query() {
     let flooded = Flooded::start(DESCRIPTORS, "");
     let mut slow: Vec<TcpStream> = (0..500).map(|index| flooded.connect((index / 100 + 2) as u8)).collect();
-    let query = framed("www.live.example.", RecordType::A);
+    let query = query("www.live.example.", RecordType::A);
     let (last, others) = query.split_last().unwrap();
     for octet in others {
         for stream in &mut slow {
@@ -214,7 +207,7 @@ fn garbage_zero_lengths_and_closed_halves() {
             0 => (0..2_000).map(|_| octet()).collect(),
             // RFC 1035 §4.2.2: a message of no octets.
             1 => vec![0; 2],
-            _ => framed("www.live.example.", RecordType::A)[..20].to_vec(),
+            _ => query("www.live.example.", RecordType::A)[..20].to_vec(),
         };
         // The server may have had enough before all of it is sent.
         let _ = stream.write_all(&garbage);
@@ -231,7 +224,7 @@ fn garbage_zero_lengths_and_closed_halves() {
 fn the_longest_reply_comes_whole_through_a_tiny_window() {
     let flooded = Flooded::start(DESCRIPTORS, "");
     let mut narrow = flooded.try_connect(2, Some(2_048)).unwrap();
-    narrow.write_all(&framed("huge.live.example.", RecordType::TXT)).unwrap();
+    narrow.write_all(&query("huge.live.example.", RecordType::TXT)).unwrap();
     let mut octets = Vec::new();
     while octets.len() < 2 || octets.len() < 2 + usize::from(u16::from_be_bytes([octets[0], octets[1]])) {
         let mut few = [0; 100];
@@ -271,7 +264,7 @@ fn no_descriptor_is_left_at_all() {
     flooded.child.limit_descriptors(8);
     let mut waiting: Vec<TcpStream> = (0..20).map(|_| flooded.connect(2)).collect();
     for stream in &mut waiting {
-        stream.write_all(&framed("www.live.example.", RecordType::A)).unwrap();
+        stream.write_all(&query("www.live.example.", RecordType::A)).unwrap();
     }
     while start.elapsed() < 5 * ACCEPT_PAUSE {
         flooded.assert_datagrams_are_answered();

@@ -6,14 +6,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use support::case::{Case, Expected, Wrong};
 use support::child::Child;
 use support::client::PATIENCE;
-use support::exchange::{engine, in_words, matches};
+use support::exchange::{engine, framed, in_words, matches, next_framed};
 use support::installation::{Load, inputs, snapshot};
 use support::query::Query;
 use thalweg::answer::Transport;
@@ -207,13 +207,6 @@ fn client() -> SocketAddr {
 
 /// Asks on a connection; no reply if it is closed in order.
 fn ask(stream: &mut TcpStream, message: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    stream.write_all(&[&(message.len() as u16).to_be_bytes()[..], message].concat())?;
-    let mut length = [0; 2];
-    if stream.read(&mut length[..1])? == 0 {
-        return Ok(None);
-    }
-    stream.read_exact(&mut length[1..])?;
-    let mut reply = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut reply)?;
-    Ok(Some(reply))
+    stream.write_all(&framed(message))?;
+    next_framed(stream)
 }

@@ -1,6 +1,7 @@
 //! Exchanges: a message asked of the engine, and its reply against the lines of a case.
 
-use std::net::SocketAddr;
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpStream};
 
 use thalweg::answer::{Context, Estimate, Outcome, Reasons, Transport, answer, read};
 use thalweg::config::TcpLimits;
@@ -40,6 +41,23 @@ pub(crate) fn engine(
         Some(reply) if reply.len() > longest => Err(format!("a reply of {} octets", reply.len())),
         plain => Ok(plain),
     }
+}
+
+/// A message behind its length, as streams carry it (RFC 1035 §4.2.2).
+pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
+    [&(message.len() as u16).to_be_bytes()[..], message].concat()
+}
+
+/// The next message of a stream; none if it is closed in order.
+pub(crate) fn next_framed(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
+    let mut length = [0; 2];
+    if stream.read(&mut length[..1])? == 0 {
+        return Ok(None);
+    }
+    stream.read_exact(&mut length[1..])?;
+    let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut message)?;
+    Ok(Some(message))
 }
 
 /// A reply as cases have it; an error says what no client should have to bear.

@@ -22,7 +22,8 @@ pub(crate) struct Reply {
 impl Reply {
     /// Reads a reply; an error says what no client should have to bear.
     pub(crate) fn read(octets: &[u8]) -> Result<Self, String> {
-        let opt = find_opt(octets)?;
+        let records = records(octets)?;
+        let opt = find_opt(&records)?;
         let mut readable = octets.to_vec();
         if let Some(at) = opt.as_ref().and_then(|opt| opt.unreadable) {
             // An option of which nobody knows anything, for local use (RFC 6891 §9).
@@ -63,10 +64,10 @@ impl Reply {
             [("answer", &message.answers), ("authority", &message.authorities), ("additional", &message.additionals)];
         for (section, records) in sections {
             // TSIG has a line of its own.
-            let records = records.iter().filter(|record| u16::from(record.record_type()) != 250);
-            lines.extend(records.map(|record| format!("{section}: {}", printed(record))));
+            let plain = records.iter().filter(|record| u16::from(record.record_type()) != 250);
+            lines.extend(plain.map(|record| format!("{section}: {}", printed(record))));
         }
-        lines.extend(find_tsig(octets)?);
+        lines.extend(find_tsig(&records)?);
         lines.extend(opt.map(|opt| format!("edns: {}", opt.words)));
         Ok(Self { id: u16::from_be_bytes([octets[0], octets[1]]), lines })
     }
@@ -97,8 +98,19 @@ struct Opt {
     unreadable: Option<usize>,
 }
 
-/// Walks the whole message: nothing may be left over, and OPT may be there once.
-fn find_opt(octets: &[u8]) -> Result<Option<Opt>, String> {
+/// A record as it stands in a message.
+struct Raw<'m> {
+    owner: &'m [u8],
+    rtype: u16,
+    class: [u8; 2],
+    ttl: [u8; 4],
+    data: &'m [u8],
+    /// Where the data stand.
+    data_at: usize,
+}
+
+/// All records of a message, behind which nothing may be left over.
+fn records(octets: &[u8]) -> Result<Vec<Raw<'_>>, String> {
     let mut rest = Rest(octets);
     let header = rest.take(12)?;
     let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
@@ -106,82 +118,70 @@ fn find_opt(octets: &[u8]) -> Result<Option<Opt>, String> {
         rest.skip_name()?;
         rest.take(4)?;
     }
-    let mut found = None;
+    let mut records = Vec::new();
     for _ in 0..count(6) + count(8) + count(10) {
+        let before = rest.0;
         rest.skip_name()?;
+        let owner = &before[..before.len() - rest.0.len()];
         let fixed: [u8; 10] = rest.take(10)?.try_into().map_err(|_| "a short record")?;
-        let [type_high, type_low, class_high, class_low, extended_rcode, version, flags, zero, high, low] = fixed;
-        let data = rest.take(usize::from(u16::from_be_bytes([high, low])))?;
-        if (type_high, type_low) != (0, 41) {
-            continue;
-        }
-        let mut words = vec![format!("payload {}", u16::from_be_bytes([class_high, class_low]))];
-        if version != 0 {
-            words.push(format!("version {version}"));
-        }
-        if flags & 0x80 != 0 {
-            words.push("do".to_owned());
-        }
-        if flags & 0x7f != 0 || zero != 0 {
-            words.push("unknown flags".to_owned());
-        }
-        let mut options = Rest(data);
-        let mut unreadable = None;
-        while !options.0.is_empty() {
-            let at = octets.len() - rest.0.len() - options.0.len();
-            let fixed = options.take(4)?;
-            let data = options.take(usize::from(u16::from_be_bytes([fixed[2], fixed[3]])))?;
-            if fixed[..2] == [0, 8] && data.starts_with(&[0, 0]) {
-                unreadable = Some(at);
-            }
-            words.push(option(u16::from_be_bytes([fixed[0], fixed[1]]), data));
-        }
-        if found.replace(Opt { extended_rcode, words: words.join(", "), unreadable }).is_some() {
-            return Err("two OPT records".to_owned());
-        }
+        let [t1, t2, c1, c2, ttl1, ttl2, ttl3, ttl4, l1, l2] = fixed;
+        let data_at = octets.len() - rest.0.len();
+        let data = rest.take(usize::from(u16::from_be_bytes([l1, l2])))?;
+        let (rtype, class, ttl) = (u16::from_be_bytes([t1, t2]), [c1, c2], [ttl1, ttl2, ttl3, ttl4]);
+        records.push(Raw { owner, rtype, class, ttl, data, data_at });
     }
-    if rest.0.is_empty() { Ok(found) } else { Err(format!("{} octets behind the last record", rest.0.len())) }
+    if rest.0.is_empty() { Ok(records) } else { Err(format!("{} octets behind the last record", rest.0.len())) }
 }
 
-/// What the last record says, if it is TSIG (RFC 8945 §4.2): hickory-proto keeps it apart.
-fn find_tsig(octets: &[u8]) -> Result<Option<String>, String> {
-    let mut rest = Rest(octets);
-    let header = rest.take(12)?;
-    let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
-    for _ in 0..count(4) {
-        rest.skip_name()?;
-        rest.take(4)?;
+/// What the OPT record says, which may be there once.
+fn find_opt(records: &[Raw<'_>]) -> Result<Option<Opt>, String> {
+    let mut found = records.iter().filter(|record| record.rtype == 41);
+    let Some(&Raw { class, ttl: [extended_rcode, version, flags, zero], data, data_at, .. }) = found.next() else {
+        return Ok(None);
+    };
+    if found.next().is_some() {
+        return Err("two OPT records".to_owned());
     }
-    for _ in 0..count(6) + count(8) + count(10) {
-        let owner = Rest(rest.0);
-        rest.skip_name()?;
-        let fixed: [u8; 10] = rest.take(10)?.try_into().map_err(|_| "a short record")?;
-        let mut data = Rest(rest.take(usize::from(u16::from_be_bytes([fixed[8], fixed[9]])))?);
-        if fixed[..2] != [0, 250] {
-            continue;
-        }
-        if fixed[2..8] != [0, 255, 0, 0, 0, 0] || !rest.0.is_empty() {
-            return Err("TSIG has class ANY and TTL 0, and is the last record".to_owned());
-        }
-        data.skip_name()?;
-        data.take(8)?;
-        let [high, low] = data.take(2)?.try_into().map_err(|_| "a short record")?;
-        let mac = usize::from(u16::from_be_bytes([high, low]));
-        data.take(mac)?;
-        data.take(2)?;
-        let error = data.take(2)?;
-        let key =
-            Name::from_wire(&owner.0[..owner.0.len() - rest_of(owner.0)?.len()]).map_err(|error| error.to_string())?;
-        return Ok(Some(format!("tsig: {key} error {} mac of {mac} octets", u16::from_be_bytes([error[0], error[1]]))));
+    let mut words = vec![format!("payload {}", u16::from_be_bytes(class))];
+    if version != 0 {
+        words.push(format!("version {version}"));
     }
-    Ok(None)
+    if flags & 0x80 != 0 {
+        words.push("do".to_owned());
+    }
+    if flags & 0x7f != 0 || zero != 0 {
+        words.push("unknown flags".to_owned());
+    }
+    let mut options = Rest(data);
+    let mut unreadable = None;
+    while !options.0.is_empty() {
+        let at = data_at + data.len() - options.0.len();
+        let fixed = options.take(4)?;
+        let data = options.take(usize::from(u16::from_be_bytes([fixed[2], fixed[3]])))?;
+        if fixed[..2] == [0, 8] && data.starts_with(&[0, 0]) {
+            unreadable = Some(at);
+        }
+        words.push(option(u16::from_be_bytes([fixed[0], fixed[1]]), data));
+    }
+    Ok(Some(Opt { extended_rcode, words: words.join(", "), unreadable }))
 }
 
-/// What stands behind the name at the start.
-fn rest_of(octets: &[u8]) -> Result<&[u8], String> {
-    let mut rest = Rest(octets);
-    rest.skip_name()?;
-    Ok(rest.0)
+/// What the TSIG record says, which is the last (RFC 8945 §4.2): hickory-proto keeps it apart.
+fn find_tsig(records: &[Raw<'_>]) -> Result<Option<String>, String> {
+    let Some(at) = records.iter().position(|record| record.rtype == 250) else { return Ok(None) };
+    let Raw { owner, class, ttl, data, .. } = records[at];
+    if (class, ttl) != ([0, 255], [0; 4]) || at + 1 != records.len() {
+        return Err("TSIG has class ANY and TTL 0, and is the last record".to_owned());
+    }
+    let mut data = Rest(data);
+    data.skip_name()?;
+    data.take(8)?;
+    let [high, low] = data.take(2)?.try_into().map_err(|_| "a short record")?;
+    let mac = usize::from(u16::from_be_bytes([high, low]));
+    data.take(mac + 2)?;
+    let [high, low] = data.take(2)?.try_into().map_err(|_| "a short record")?;
+    let key = Name::from_wire(owner).map_err(|error| error.to_string())?;
+    Ok(Some(format!("tsig: {key} error {} mac of {mac} octets", u16::from_be_bytes([high, low]))))
 }
 
 fn option(code: u16, data: &[u8]) -> String {
