@@ -73,6 +73,12 @@ fn load_goes_with_the_viewers() {
             assert_eq!(sent(node.exporter).await, sent(node.exporter).await, "{} sends to nobody", node.role.name());
         }
         until("no load as the server sees it", async || pressures(&world).await.iter().all(|p| *p < 0.1)).await;
+        let metrics = http(world.admin, "GET /metrics").await;
+        assert!(metrics.contains("thalweg_answers_steered_total"), "{metrics}");
+        assert!(
+            !metrics.contains("thalweg_answers_beyond_rate_total{"),
+            "the demo's own viewers are no flood: {metrics}"
+        );
     });
 }
 

@@ -128,7 +128,8 @@ pub async fn report(watches: Vec<Arc<Watch>>, published: Arc<Published>, stop: C
 
 fn log(news: &News, limit: &RateLimit) {
     match (news, limit.mode) {
-        (News::Began { network }, RateLimitMode::Log) => tracing::warn!(
+        // Nothing is done to it, and a large resolver may do so honestly: that is nothing to be warned of.
+        (News::Began { network }, RateLimitMode::Log) => tracing::info!(
             %network,
             "is asking beyond `server.rate_limit`; with the mode `on` it would be limited"
         ),
