@@ -143,6 +143,16 @@ fn a_broken_zone_stops_neither_the_start_nor_the_others() {
 }
 
 #[test]
+fn errors_of_records_and_of_the_zone_as_a_whole_are_told_at_once() {
+    let installation = installation("www A 192.0.2.300\nd DNAME a\nd DNAME b\nns2 CNAME www\nns2 TXT t\n");
+    let (inputs, said) = read(&installation, None);
+    assert_eq!(zones(inputs.as_ref()), [""; 0]);
+    let told = ["`192.0.2.300` is not an IPv4 address", "a second DNAME record at", "has a CNAME beside other data"];
+    assert_eq!(said.len(), told.len(), "{said:?}");
+    assert!(told.iter().all(|part| said.iter().any(|line| line.contains(part))), "{said:?}");
+}
+
+#[test]
 fn a_pipe_is_no_zone_file() {
     let installation = installation("$INCLUDE more\n");
     for pipe in ["zones/pipe.example.zone", "zones/more"] {

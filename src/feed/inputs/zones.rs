@@ -19,7 +19,7 @@ use crate::zone::{self, Inclusion, Steered, Zone};
 pub(super) struct ZoneText {
     origin: Name,
     source: Source,
-    /// None if the file could not be read, or has errors.
+    /// None if the file could not be read; those of a file with errors are still judged as a whole.
     records: Option<zone::Records>,
 }
 
@@ -126,9 +126,8 @@ impl Loader {
         let mut includes = Includes::new(&self.zone_directory, path, &source);
         let mut open = |inclusion: &Inclusion<'_>| includes.open(inclusion, &mut self.watched, &mut self.hasher);
         let (records, diagnostics) = zone::read(&source, &origin, &mut open);
-        let is_sound = !crate::diagnostic::has_errors(&diagnostics);
         self.diagnostics.extend(diagnostics);
-        ZoneText { origin, source, records: is_sound.then_some(records) }
+        ZoneText { origin, source, records: Some(records) }
     }
 
     /// Binds services to the zones that hold their names, and builds the zones.
