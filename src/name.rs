@@ -251,6 +251,12 @@ pub fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     })
 }
 
+/// Octets of the uncompressed, well-formed name that `wire` begins with, its root included.
+#[inline]
+pub fn wire_length(wire: &[u8]) -> usize {
+    labels(wire).map(|label| 1 + label.len()).sum::<usize>() + 1
+}
+
 /// Whether a name in uncompressed wire form is `ancestor` or below it.
 pub fn is_at_or_below(wire: &[u8], ancestor: &[u8]) -> bool {
     wire.len()

@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 
 use super::edns::{Opt, Options};
 use super::{CLASS_IN, HEADER, MAX_UDP, MIN_UDP, Query, Rcode, RecordType};
-use crate::name::{labels, starts_label};
+use crate::name::{labels, starts_label, wire_length};
 use crate::pool::{AddressBook, Family, NodeId};
 
 /// Items of the answer section: a CNAME chain of the longest kind and its end.
@@ -342,7 +342,7 @@ impl<'n> Writer<'_, 'n> {
             // RFC 1035 §4.1.4: a pointer has 14 bits; a chain that begins behind them is written out.
             Owner::Target if target < MAX_POINTER => self.put_bytes(&(0xc000 | target as u16).to_be_bytes()),
             Owner::Target => {
-                let end = target + name_length(&self.out[target..]);
+                let end = target + wire_length(&self.out[target..]);
                 let length = end - target;
                 let to = self.at;
                 self.room(to + length)?;
@@ -413,9 +413,4 @@ impl WrittenName<'_> {
 fn has_compressed_name(bytes: &[u8]) -> bool {
     let &[_, _, high, low] = bytes.first_chunk().unwrap_or(&[0; 4]);
     RecordType(u16::from_be_bytes([high, low])).compressed_name().is_some()
-}
-
-/// Octets of the uncompressed name at the start of `bytes`.
-fn name_length(bytes: &[u8]) -> usize {
-    labels(bytes).map(|label| 1 + label.len()).sum::<usize>() + 1
 }

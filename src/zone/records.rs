@@ -2,7 +2,7 @@
 
 use super::lex;
 use crate::diagnostic::{Diagnostic, Source};
-use crate::name::Name;
+use crate::name::{Name, wire_length};
 use crate::wire::RecordType;
 
 /// The records of a zone in the order of its file.
@@ -118,11 +118,7 @@ impl Records {
 /// The name in wire form that starts at an octet of an arena, with its root.
 pub(super) fn name_at(arena: &[u8], at: u32) -> &[u8] {
     let name = &arena[at as usize..];
-    let mut end = 0;
-    while name[end] != 0 {
-        end += 1 + usize::from(name[end]);
-    }
-    &name[..=end]
+    &name[..wire_length(name)]
 }
 
 /// The texts of a zone in the order in which reading them began: its file first, then what that includes.
