@@ -27,7 +27,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     let nodes: Vec<_> = nodes.into_iter().map(|node| resolve_node(node, &node_defaults)).collect();
     let mut pools: Vec<_> = pools.into_iter().map(resolve_pool).collect();
     if pools.is_empty() && !(nodes.is_empty() && services.is_empty()) {
-        pools.push(Written::default(Pool { name: defaults::POOL.to_owned(), select: BTreeMap::new() }));
+        pools.push(Written::default(Pool { name: defaults::POOL.to_owned(), ..Pool::default() }));
     }
     let only_pool = pools.first().map(|pool| pool.value.name.clone()).unwrap_or_default();
     Config {
@@ -122,6 +122,7 @@ fn resolve_region(table: RegionTable) -> Written<RegionRule> {
         networks: values(networks),
         is_default: default.is_some_and(|default| default.value),
         near: values(near),
+        near_only: false,
     })
 }
 
@@ -150,13 +151,15 @@ fn resolve_node(table: NodeTable, node_defaults: &NodeSettings) -> Written<Node>
         }),
         place: value_or(place, &node_defaults.place),
         labels,
-        capacity: Capacity { egress: value_or(egress_capacity, &node_defaults.egress_capacity) },
+        capacity: Capacity { egress: value_or(egress_capacity, &node_defaults.egress_capacity), clients: None },
         limits: Limits {
             cpu: value_or(cpu_limit, &node_defaults.cpu_limit).unwrap_or(usual.cpu),
             egress: value_or(egress_limit, &node_defaults.egress_limit).unwrap_or(usual.egress),
+            ..usual
         },
         interval: value_or(interval, &node_defaults.interval).unwrap_or(defaults::INTERVAL),
         exporters: exporters.into_iter().collect(),
+        ..Node::default()
     })
 }
 
@@ -173,7 +176,7 @@ pub(super) fn labels(own: &NodeSettings, defaults: &NodeSettings) -> Option<BTre
 
 fn resolve_pool(table: PoolTable) -> Written<Pool> {
     let PoolTable { name, select, select_place: _ } = table;
-    name.map(|name| Pool { name, select: select.unwrap_or_default() })
+    name.map(|name| Pool { name, select: select.unwrap_or_default(), ..Pool::default() })
 }
 
 fn resolve_service(table: ServiceTable, only_pool: &str) -> Written<Service> {
@@ -184,7 +187,7 @@ fn resolve_service(table: ServiceTable, only_pool: &str) -> Written<Service> {
         Some(count) => Answers::Fixed(u8::try_from(count).unwrap_or(u8::MAX)),
     };
     let pool = pool.map_or_else(|| only_pool.to_owned(), |pool| pool.value);
-    name.map(|name| Service { name, pool, answers, ttl })
+    name.map(|name| Service { name, pool, answers, ttl, policy: None, within: Vec::new() })
 }
 
 /// The bounds of a service's TTL.

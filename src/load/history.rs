@@ -180,7 +180,11 @@ mod tests {
     const STALE_AFTER: f64 = 12.0;
 
     fn history() -> History {
-        History::new(Capacity::default(), Limits { cpu: 0.5, egress: 0.5 }, Duration::from_secs_f64(INTERVAL))
+        History::new(
+            Capacity::default(),
+            Limits { cpu: 0.5, egress: 0.5, ..Limits::default() },
+            Duration::from_secs_f64(INTERVAL),
+        )
     }
 
     fn counters(idle: f64, busy: f64) -> Counters {

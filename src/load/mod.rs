@@ -72,8 +72,8 @@ impl NodeLoad {
         window: f64,
     ) -> Result<Self, NoLoad> {
         let Utilisation { cpu, egress, link } = *used;
-        let Capacity { egress: configured } = *capacity;
-        let Limits { cpu: cpu_limit, egress: egress_limit } = *limits;
+        let Capacity { egress: configured, clients: _ } = *capacity;
+        let Limits { cpu: cpu_limit, egress: egress_limit, process_cpu: _, clients: _ } = *limits;
         // What an operator says goes first: a hired line is often narrower than the link.
         let egress_capacity = configured.or(link).filter(|capacity| capacity.0 > 0.0);
         let egress_share = egress.zip(egress_capacity).map(|(egress, capacity)| egress.0 / capacity.0);
@@ -103,7 +103,7 @@ impl NodeLoad {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { cpu: 0.8, egress: 0.5 };
+    const LIMITS: Limits = Limits { cpu: 0.8, process_cpu: 0.8, egress: 0.5, clients: 0.9 };
 
     fn load(
         cpu: Option<f64>,
@@ -112,7 +112,7 @@ mod tests {
         configured: Option<f64>,
     ) -> Result<NodeLoad, NoLoad> {
         let used = Utilisation { cpu, egress: egress.map(Bitrate), link: link.map(Bitrate) };
-        NodeLoad::new(&used, &Capacity { egress: configured.map(Bitrate) }, &LIMITS, 100.0, 5.0)
+        NodeLoad::new(&used, &Capacity { egress: configured.map(Bitrate), clients: None }, &LIMITS, 100.0, 5.0)
     }
 
     #[test]
