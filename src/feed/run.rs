@@ -25,7 +25,7 @@ use crate::pool::NodeId;
 use crate::snapshot::{InputStatus, Published};
 use crate::steer::{Controller, mix};
 
-/// Time between ticks of the steering (STEERING §3).
+/// Time between ticks of the steering.
 const TICK: Duration = Duration::from_secs(1);
 /// Outcomes of scrapes, and of probes, that may wait; the scraper leaves out what does not fit.
 const MAX_SCRAPED: usize = 4096;
