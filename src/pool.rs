@@ -162,11 +162,15 @@ pub struct Exporter {
     pub url: String,
 }
 
-/// Whose metrics an exporter has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whose metrics an exporter has; where several tell what a node sends, the first of this order is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ExporterKind {
-    /// Prometheus node_exporter.
+    /// Prometheus node_exporter: the whole machine.
     Node,
+    /// The media server's own exporter, with the metrics of its process as Prometheus' client libraries name them.
+    Process,
+    /// SRS.
+    Srs,
 }
 
 /// Nodes that serve the same thing.

@@ -133,6 +133,38 @@ fn spell_percent(percent: f64) -> Option<String> {
     (5.0..=100.0).contains(&percent).then(|| format!("{percent} % is written `{}`", percent / 100.0))
 }
 
+/// A number from 0 to 1, both included.
+pub(super) fn fraction(item: &Item) -> Reading<f64> {
+    let expected = "a number from 0 to 1";
+    match number(item) {
+        Some(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        value => Err(wrong(item, expected).maybe_help(value.and_then(spell_percent))),
+    }
+}
+
+/// A distance in milliseconds, not negative: a number without a unit.
+pub(super) fn milliseconds(item: &Item) -> Reading<f64> {
+    // No round trip on earth is longer.
+    const MOST: f64 = 10_000.0;
+    let expected = "a number of milliseconds from 0 to 10000";
+    match number(item) {
+        Some(value) if (0.0..=MOST).contains(&value) => Ok(value),
+        Some(_) => Err(wrong(item, expected)),
+        None => {
+            let time = string(item, expected).ok().and_then(|text| units::duration(text).ok());
+            let bare = time.map(|time| format!("write `{}`, without a unit", time.as_millis()));
+            Err(wrong(item, expected).maybe_help(bare))
+        }
+    }
+}
+
+/// How often the fair share may be exceeded: more than 1.
+pub(super) fn bound(item: &Item) -> Reading<f64> {
+    let help = "1.25 lets a node have a quarter more than its fair share; at 1 every key would move with every other";
+    let found = number(item).filter(|value| *value > 1.0 && *value <= 100.0);
+    found.ok_or_else(|| wrong(item, "a number above 1 and up to 100").help(help))
+}
+
 /// A time of a range, with its unit.
 pub(super) fn duration(item: &Item, range: &RangeInclusive<Duration>) -> Reading<Duration> {
     let expected = "a duration such as `\"30s\"`; the units are `ms`, `s`, `m` and `h`";
@@ -266,6 +298,11 @@ pub(super) fn prefix(item: &Item) -> Reading<Prefix> {
             Wrong::new(format!("{} has bits behind the prefix", shown(item))).help(write(prefix.to_string()))
         }
     })
+}
+
+/// An absolute domain name, as a value.
+pub(super) fn name(item: &Item) -> Reading<Name> {
+    domain_name(string(item, "a domain name")?)
 }
 
 /// An absolute domain name, with or without the dot at its end.

@@ -157,7 +157,9 @@ async fn scrape_at_intervals(client: HttpClient, target: Target, epoch: Instant,
 
 fn counters(kind: ExporterKind, body: &[u8]) -> Result<Counters, ScrapeError> {
     match kind {
-        ExporterKind::Node => Counters::from_samples(&exposition::read(body, node_exporter::WANTED)?),
+        ExporterKind::Node | ExporterKind::Process | ExporterKind::Srs => {
+            Counters::from_samples(&exposition::read(body, node_exporter::WANTED)?)
+        }
     }
 }
 
