@@ -73,7 +73,7 @@ pub(super) fn check(item: &Item) -> Reading<Check> {
     let expected = "a check: `\"tcp:1935\"`, or a URL such as `\"http://{address}/health\"`";
     let text = string(item, expected).map_err(|wrong| wrong.maybe_help(port_alone(item)))?;
     if let Some(port) = text.strip_prefix("tcp:") {
-        let help = "write the port alone, as in `\"tcp:1935\"`: it is tried at each address of the node";
+        let help = "write the port alone, as in `\"tcp:1935\"`: it is tried at the node's address";
         let port = port.parse().ok().filter(|&port: &u16| port > 0);
         return port.map(Check::Tcp).ok_or_else(|| {
             Wrong::new(format!("{} is not a check: no port from 1 to 65535 follows `tcp:`", shown(item))).help(help)
@@ -119,7 +119,8 @@ fn url(item: &Item, text: &str, what: &str) -> Reading<String> {
         }
     };
     let Some(authority) = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https"))) else {
-        return Err(because("it must begin with `http://` or `https://`"));
+        let help = (!text.contains("://")).then(|| write(format!("http://{text}")));
+        return Err(because("it must begin with `http://` or `https://`").maybe_help(help));
     };
     let rest = authority.as_str().strip_prefix(authority.host()).unwrap_or("@");
     match (authority.host(), rest, authority.port_u16()) {

@@ -33,8 +33,14 @@ impl Atlas {
         }
     }
 
-    /// What a word names.
-    pub(super) fn area(&self, word: &str, barrier: Barrier) -> Reading<Area> {
+    /// What the words of a list name, one by one.
+    pub(super) fn areas(&self, words: &[Written<String>], barrier: Barrier) -> Vec<Reading<Area>> {
+        let listed: Vec<u32> = words.iter().filter_map(|word| autonomous_system(&word.value)).collect();
+        words.iter().map(|word| self.area(&word.value, barrier, &listed)).collect()
+    }
+
+    /// What a word names in a list with these autonomous systems.
+    fn area(&self, word: &str, barrier: Barrier, listed: &[u32]) -> Reading<Area> {
         if let Some((kind, name)) = word.split_once(':') {
             return match kind {
                 "continent" => continent(name).ok_or_else(|| no_code("continent", name)),
@@ -43,14 +49,17 @@ impl Atlas {
                 "place" => self.place(name, barrier),
                 _ => {
                     let kinds = ["continent", "country", "region", "place"];
-                    let help = did_you_mean(kind, kinds)
-                        .unwrap_or_else(|| "an area is a continent, a country, a region or a place".to_owned());
+                    let help = match kind.to_ascii_lowercase().as_str() {
+                        "as" | "asn" => write(format!("AS{name}")),
+                        _ => did_you_mean(kind, kinds)
+                            .unwrap_or_else(|| "the kinds are continent, country, region and place".to_owned()),
+                    };
                     Err(Wrong::new(format!("`{kind}` is no kind of area")).help(help))
                 }
             };
         }
         if let Some(number) = autonomous_system(word) {
-            return self.asn(number, barrier);
+            return self.asn(number, barrier, listed);
         }
         let is_code = word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_uppercase());
         if is_code {
@@ -82,15 +91,17 @@ impl Atlas {
         }
     }
 
-    fn asn(&self, number: u32, barrier: Barrier) -> Reading<Area> {
+    fn asn(&self, number: u32, barrier: Barrier, listed: &[u32]) -> Reading<Area> {
         if barrier == Barrier::Within {
             let help = format!("write `serves = [\"AS{number}\"]` at the nodes that only they may use");
             return Err(Wrong::new(format!("`AS{number}` is no continent, country or place")).help(help));
         }
-        if self.regions.iter().any(|(_, asns)| *asns == [number]) {
+        // A region of more systems than the list has would let the others through.
+        let is_let_through = |asns: &[u32]| asns.contains(&number) && asns.iter().all(|asn| listed.contains(asn));
+        if self.regions.iter().any(|(_, asns)| is_let_through(asns)) {
             return Ok(Area::Asn(number));
         }
-        let message = format!("no region consists of AS{number} alone, and by regions clients are told apart");
+        let message = format!("no region consists of AS{number} alone, and clients are told apart by regions");
         let help = match self.regions.iter().find(|(_, asns)| asns.contains(&number)) {
             Some((shared, _)) => format!(
                 "write `\"{shared}\"` for the whole of that region, or make one of it alone: `[region.NAME]` with \
@@ -174,6 +185,7 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
     let help = match did_you_mean(name, known) {
         Some(help) => help,
         None if is_code || autonomous_system(&upper).is_some() => write(upper),
+        None if autonomous_system(&format!("AS{name}")).is_some() => write(format!("AS{name}")),
         None => {
             format!("a {what} is made by a table `[{what}.{name}]`; countries and continents have two capital letters")
         }
@@ -192,7 +204,10 @@ mod tests {
     }
 
     fn found(word: &str, barrier: Barrier) -> Result<Area, String> {
-        atlas().area(word, barrier).map_err(|wrong| crate::diagnostic::Diagnostic::from(wrong).to_string())
+        atlas()
+            .areas(&[Written::default(word.to_owned())], barrier)
+            .remove(0)
+            .map_err(|wrong| crate::diagnostic::Diagnostic::from(wrong).to_string())
     }
 
     #[test]
@@ -216,6 +231,16 @@ mod tests {
         ] {
             assert_eq!(found(word, barrier), Ok(area), "{word}");
         }
+    }
+
+    #[test]
+    fn autonomous_systems_are_let_through_by_whole_regions() {
+        let all_sound = |words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|&word| Written::default(word.to_owned())).collect();
+            atlas().areas(&words, Barrier::Serves).iter().all(Result::is_ok)
+        };
+        assert!(all_sound(&["AS3320"]) && all_sound(&["AS2", "AS1"]));
+        assert!(!all_sound(&["AS1"]) && !all_sound(&["AS3"]));
     }
 
     #[test]

@@ -10,53 +10,144 @@ use crate::pool::{Area, Node, Pool, Service};
 use super::Config;
 use super::written::{Problems, Written};
 
-/// Reports services and regions that nothing is left for.
+/// Reports services and regions that nothing is left for, and areas that let nobody through.
 pub(super) fn check(config: &Config, problems: &Problems) {
-    for written in &config.services {
-        let service = &written.value;
-        let Some(pool) = pool_of(config, service) else { continue };
-        let nodes = nodes_of(config, pool);
-        // A pool without nodes has been reported.
-        if nodes.is_empty() {
-            continue;
+    for service in &config.services {
+        if let Some(error) = left_without_nodes(config, &service.value) {
+            problems.add_to(service, error);
         }
-        let standing: Vec<&Node> = nodes.into_iter().filter(|node| may_stand(node, &service.within)).collect();
-        let diagnostic = if standing.is_empty() {
-            let message = format!(
-                "`within` leaves the service `{}` without any node: none of the pool `{}` stands there",
-                service.name, pool.name
-            );
-            let help = "name a place where nodes of the pool stand, or a pool that has nodes there";
-            Diagnostic::error(message).help(help)
-        } else if standing.iter().all(|node| never_meet(node, service, &config.regions)) {
-            let message = format!(
-                "the service `{}` is left without any node: no client that `within` lets in is one that a node serves",
-                service.name
-            );
-            Diagnostic::error(message).help("widen `within`, or `serves` of the nodes of its pool")
-        } else {
-            continue;
+    }
+    for region in config.regions.iter().filter(|region| region.value.near_only) {
+        if let Some(warning) = left_alone(config, &region.value) {
+            problems.add_to(region, warning);
+        }
+    }
+    // Nodes often have them from the same default.
+    let mut told: Vec<&[Area]> = Vec::new();
+    for node in &config.nodes {
+        if !told.contains(&&*node.value.serves) {
+            told.push(&node.value.serves);
+            for warning in lost_areas("serves", &node.value.serves, &config.regions) {
+                problems.add_to(node, warning);
+            }
+        }
+    }
+    for service in &config.services {
+        for warning in lost_areas("within", &service.value.within, &config.regions) {
+            problems.add_to(service, warning);
+        }
+    }
+}
+
+fn left_without_nodes(config: &Config, service: &Service) -> Option<Diagnostic> {
+    let pool = pool_of(config, service)?;
+    let mut standing = nodes_of(config, pool);
+    // A pool without nodes has been reported.
+    if standing.is_empty() {
+        return None;
+    }
+    standing.retain(|node| may_stand(node, &service.within));
+    if standing.is_empty() {
+        let message = format!(
+            "`within` leaves the service `{}` without any node: none of the pool `{}` stands there",
+            service.name, pool.name
+        );
+        let help = "name a place where nodes of the pool stand";
+        return Some(Diagnostic::error(message).help(help));
+    }
+    standing.iter().all(|node| never_meet(node, service, &config.regions)).then(|| {
+        let message = format!(
+            "`within` and `serves` leave the service `{}` without any node: none serves a client whom it lets in",
+            service.name
+        );
+        Diagnostic::error(message).help("widen `within`, or `serves` of the nodes of its pool")
+    })
+}
+
+/// What a region that is near only lacks.
+fn left_alone(config: &Config, region: &RegionRule) -> Option<Diagnostic> {
+    let is_left_alone = |service: &&Service| {
+        let nodes = pool_of(config, service).map_or_else(Vec::new, |pool| nodes_of(config, pool));
+        let has_node = || nodes.iter().any(|node| may_use(region, node, service));
+        !nodes.is_empty() && may_be_served(region, service) && !has_node()
+    };
+    let service = config.services.iter().map(|service| &service.value).find(is_left_alone)?;
+    let message =
+        format!("`near_only` leaves the region `{}` without any node of the service `{}`", region.name, service.name);
+    let help = format!("none that may serve it stands at {}: add a place to `near`", region.near.join(" or "));
+    Some(Diagnostic::warning(message).help(help))
+}
+
+/// What is said of areas whose clients are all in regions that reach beyond the areas: a barrier lets only whole
+/// regions through.
+fn lost_areas(key: &str, areas: &[Area], regions: &[Written<RegionRule>]) -> Vec<Diagnostic> {
+    let mut warnings = Vec::new();
+    for area in areas {
+        let (code, taker) = match area {
+            Area::Country(code) => (code, taker(code, areas, regions)),
+            Area::Continent(code) => {
+                let countries = Countries::embedded().iter().filter(|country| country.continent == *code);
+                let takers: Vec<_> = countries.map(|country| taker(&country.code, areas, regions)).collect();
+                (code, takers.iter().flatten().next().copied().filter(|_| takers.iter().all(Option::is_some)))
+            }
+            // They name regions, or no clients.
+            Area::Asn(_) | Area::Region(_) | Area::Place(_) => continue,
         };
-        problems.add_to(written, diagnostic);
-    }
-    for written in config.regions.iter().filter(|written| written.value.near_only) {
-        let region = &written.value;
-        let left_alone = config.services.iter().map(|service| &service.value).find(|service| {
-            may_be_served(region, service)
-                && pool_of(config, service).is_some_and(|pool| {
-                    let nodes = nodes_of(config, pool);
-                    !nodes.is_empty() && !nodes.into_iter().any(|node| may_use(region, node, service))
-                })
-        });
-        if let Some(service) = left_alone {
+        if let Some(taker) = taker {
             let message = format!(
-                "`near_only` leaves the region `{}` without any node of the service `{}`",
-                region.name, service.name
+                "`{code}` in `{key}` lets nobody through: its clients are in the region `{}`, which reaches beyond it",
+                taker.name
             );
-            let help = format!("none that may serve it stands at {}: add places to `near`", region.near.join(" or "));
-            problems.add_to(written, Diagnostic::warning(message).help(help));
+            let help = format!("make a region of {code} alone, before `[region.{}]`", taker.name);
+            warnings.push(Diagnostic::warning(message).help(help));
         }
     }
+    warnings
+}
+
+/// The region that reaches beyond the areas and takes all clients of the country in them.
+fn taker<'r>(country: &str, areas: &[Area], regions: &'r [Written<RegionRule>]) -> Option<&'r RegionRule> {
+    let area = Area::Country(country.to_owned());
+    for rule in regions.iter().map(|region| &region.value).filter(|rule| rule.has_matchers()) {
+        if lies_within(rule, areas) && may_hold(&area, rule) {
+            return None;
+        }
+        if claims_whole(rule, country) {
+            return Some(rule);
+        }
+    }
+    None
+}
+
+/// Whether a rule takes all clients of a country that no rule before it has taken.
+fn claims_whole(rule: &RegionRule, country: &str) -> bool {
+    let RegionRule {
+        name: _,
+        continents,
+        countries,
+        subdivisions,
+        asns,
+        networks,
+        is_default: _,
+        near: _,
+        near_only: _,
+    } = rule;
+    let is_on =
+        |continent: &String| Countries::embedded().get(country).is_some_and(|country| country.continent == *continent);
+    (subdivisions.is_empty() && asns.is_empty() && networks.is_empty())
+        && (countries.is_empty() || countries.iter().any(|code| code == country))
+        && (continents.is_empty() || continents.iter().any(is_on))
+}
+
+/// Whether all clients of a rule are in these areas.
+fn lies_within(rule: &RegionRule, areas: &[Area]) -> bool {
+    let has_continent = |code: &String| areas.contains(&Area::Continent(code.clone()));
+    let has_country = |code: &String| {
+        let country = Countries::embedded().get(code);
+        areas.contains(&Area::Country(code.clone())) || country.is_some_and(|country| has_continent(&country.continent))
+    };
+    (!rule.countries.is_empty() && rule.countries.iter().all(has_country))
+        || (!rule.continents.is_empty() && rule.continents.iter().all(has_continent))
 }
 
 fn pool_of<'c>(config: &'c Config, service: &Service) -> Option<&'c Pool> {
@@ -82,16 +173,23 @@ fn may_stand(node: &Node, within: &[Area]) -> bool {
 /// Whether no client of the service is one that the node serves.
 fn never_meet(node: &Node, service: &Service, regions: &[Written<RegionRule>]) -> bool {
     let rule = |name: &str| regions.iter().map(|written| &written.value).find(|region| region.name == name);
+    let let_in = let_in(service);
     let is_apart = |served: &Area| match served {
         Area::Region(name) => rule(name).is_some_and(|region| !may_be_served(region, service)),
-        area => !service.within.is_empty() && !service.within.iter().any(|within| overlap(area, within)),
+        area => !let_in.is_empty() && !let_in.iter().any(|within| overlap(area, within)),
     };
     !node.serves.is_empty() && node.serves.iter().all(is_apart)
 }
 
 /// Whether clients of the region may be among those of the service.
 fn may_be_served(region: &RegionRule, service: &Service) -> bool {
-    service.within.is_empty() || service.within.iter().any(|area| may_hold(area, region))
+    let let_in = let_in(service);
+    let_in.is_empty() || let_in.iter().any(|area| may_hold(area, region))
+}
+
+/// The areas of the service's clients; all if there are none, for places say nothing of clients.
+fn let_in(service: &Service) -> Vec<&Area> {
+    service.within.iter().filter(|area| !matches!(area, Area::Place(_))).collect()
 }
 
 fn may_use(region: &RegionRule, node: &Node, service: &Service) -> bool {

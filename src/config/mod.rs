@@ -216,7 +216,8 @@ mod defaults {
     pub(super) const INTERVAL: Duration = Duration::from_secs(5);
     pub(super) const POOL: &str = "default";
     pub(super) const HASH_KEY: HashKey = HashKey::Client;
-    /// The least at which few keys move when nodes fill up (Mirrokni and others, Consistent Hashing with Bounded Loads, 2018).
+    /// How many keys move when a node fills up grows with 1 / (bound − 1)², so not much less (Mirrokni, Thorup and
+    /// Zadimoghaddam, Consistent Hashing with Bounded Loads, 2018).
     pub(super) const HASH_BOUND: f64 = 1.25;
     /// Before the pool's own nodes are full, so that nobody waits for the sign that they are.
     pub(super) const OVERFLOW_ABOVE: f64 = 0.95;

@@ -226,7 +226,7 @@ fn resolve_exporters(
 
 /// The areas of words; those that name none have been reported.
 fn areas(words: &[Written<String>], barrier: Barrier, atlas: &Atlas) -> Vec<Area> {
-    words.iter().filter_map(|word| atlas.area(&word.value, barrier).ok()).collect()
+    atlas.areas(words, barrier).into_iter().filter_map(Result::ok).collect()
 }
 
 fn value_or<T: Clone>(own: Option<Written<T>>, default: &Option<Written<T>>) -> Option<T> {

@@ -224,11 +224,13 @@ fn check_regions(regions: &[RegionTable], problems: &Problems) {
 fn check_areas(file: &ConfigFile, problems: &Problems) {
     let atlas = Atlas::of(file);
     let settings = file.nodes.iter().map(|node| &node.settings).chain([&file.node_defaults]);
-    let serves = settings.flat_map(|node| node.serves.iter().flatten()).map(|word| (word, Barrier::Serves));
-    let within = file.services.iter().flat_map(|service| &service.within).map(|word| (word, Barrier::Within));
-    for (word, barrier) in serves.chain(within) {
-        if let Err(wrong) = atlas.area(&word.value, barrier) {
-            problems.add_to(word, wrong);
+    let serves = settings.filter_map(|node| node.serves.as_deref()).map(|words| (words, Barrier::Serves));
+    let within = file.services.iter().map(|service| (service.within.as_slice(), Barrier::Within));
+    for (words, barrier) in serves.chain(within) {
+        for (word, area) in words.iter().zip(atlas.areas(words, barrier)) {
+            if let Err(wrong) = area {
+                problems.add_to(word, wrong);
+            }
         }
     }
 }

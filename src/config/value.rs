@@ -58,6 +58,15 @@ pub(super) fn short_text(item: &Item, most: usize) -> Reading<String> {
     }
 }
 
+/// A word of a list of areas.
+pub(super) fn area(item: &Item) -> Reading<String> {
+    match item.value {
+        // The number of an autonomous system, as regions have it.
+        Value::Integer(number) => Err(wrong(item, "an area").help(write(format!("AS{number}")))),
+        _ => text(item),
+    }
+}
+
 /// The path of a file or directory.
 pub(super) fn path(item: &Item) -> Reading<PathBuf> {
     match string(item, "a path").map_err(|wrong| wrong.maybe_help(quoted(item)))? {
@@ -74,7 +83,11 @@ fn quoted(item: &Item) -> Option<String> {
 
 /// One of a few words.
 pub(super) fn word<'a>(item: &Item, known: &[&'a str]) -> Reading<&'a str> {
-    let list = known.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(" or ");
+    let quoted: Vec<String> = known.iter().map(|word| format!("`\"{word}\"`")).collect();
+    let list = match quoted.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        few => few.concat(),
+    };
     let found = string(item, &list)?;
     known.iter().find(|word| **word == found).copied().ok_or_else(|| {
         let meant = nearest(found, known.iter().copied());

@@ -98,7 +98,7 @@ fn read_settings(table: &mut Table<'_>) -> NodeSettings {
         exporters: table.table("exporters", "node.exporters").map(read_exporters).unwrap_or_default(),
         cost: table.value("cost", value::milliseconds),
         weight: table.value("weight", value::fraction),
-        serves: table.list("serves", value::text).map(|list| list.value),
+        serves: table.list("serves", value::area).map(|list| list.value),
         check: table.value("check", address::check),
     }
 }

@@ -143,7 +143,7 @@ pub(super) fn read_service(name: &Written<String>, mut table: Table<'_>, problem
         ttl.finish();
     }
     let policy = read_policy(&mut table);
-    let within = values(table.list("within", value::text));
+    let within = values(table.list("within", value::area));
     table.finish();
     let name = read_name(name, problems)?;
     if name.value.wire()[usize::from(name.value.is_wildcard()) * 2..].contains(&b'*') {
