@@ -18,6 +18,7 @@ use super::watch::Watch;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::Event;
 use crate::load::history::{History, Reading};
+use crate::load::merge;
 use crate::pool::NodeId;
 use crate::snapshot::{InputStatus, Published};
 use crate::steer::{Controller, mix};
@@ -192,15 +193,12 @@ impl Feed {
         }
     }
 
-    /// What is known of a node: of several exporters the one that shows the most pressure.
+    /// What all of a node's exporters know of it.
     fn reading(&self, node: NodeId, now: f64) -> Reading {
-        let known = &self.inputs.fleet.node(node).node;
-        let readings = known.exporters.iter().filter_map(|exporter| {
-            let history = self.histories.get(&(node, exporter.url.clone()))?;
-            Some(history.load(now))
-        });
-        let pressure = |reading: &Reading| reading.last().map_or(-1.0, |load| load.pressure);
-        readings.max_by(|a, b| pressure(a).total_cmp(&pressure(b))).unwrap_or(Reading::Never { because: None })
+        let mut exporters: Vec<_> = self.inputs.fleet.node(node).node.exporters.iter().collect();
+        exporters.sort_by_key(|exporter| exporter.kind);
+        let known = exporters.iter().filter_map(|exporter| self.histories.get(&(node, exporter.url.clone())));
+        merge(known.map(|history| history.load(now)).collect())
     }
 
     fn take(&mut self, scraped: Scraped) {

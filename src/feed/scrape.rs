@@ -13,10 +13,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::feed::scrape::exchange::{Exchange, HttpClient, client};
+use crate::load;
+use crate::load::counters::Counters;
 use crate::load::error::ScrapeError;
-use crate::load::exposition;
-use crate::load::node_exporter::{self, Counters};
-use crate::pool::{Exporter, ExporterKind, NodeId};
+use crate::pool::{Exporter, NodeId};
 
 /// The longest time for a whole scrape, if the interval allows it.
 const MAX_TIMEOUT: Duration = Duration::from_secs(4);
@@ -147,19 +147,11 @@ async fn scrape_at_intervals(client: HttpClient, target: Target, epoch: Instant,
         let body =
             tokio::time::timeout(limit, exchange.body(&client)).await.unwrap_or(Err(ScrapeError::Timeout(limit)));
         let at = Instant::now().into_std();
-        let result = body.and_then(|body| counters(exporter.kind, &body));
+        let result = body.and_then(|body| load::read(exporter.kind, &body));
         if sender.send(Scraped { node, url: exporter.url.clone(), at, result }).await.is_err() {
             return;
         }
         ticks.tick().await;
-    }
-}
-
-fn counters(kind: ExporterKind, body: &[u8]) -> Result<Counters, ScrapeError> {
-    match kind {
-        ExporterKind::Node | ExporterKind::Process | ExporterKind::Srs => {
-            Counters::from_samples(&exposition::read(body, node_exporter::WANTED)?)
-        }
     }
 }
 
@@ -187,7 +179,7 @@ mod tests {
     use super::*;
     use crate::feed::scrape::exchange::READ_BUFFER;
     use crate::load::exposition::MAX_BODY;
-    use crate::pool::Bitrate;
+    use crate::pool::{Bitrate, ExporterKind};
 
     const BODY: &str = include_str!("../../tests/load/node_exporter_default.prom");
 

@@ -92,16 +92,7 @@ fn fresh(pressure: f64) -> Reading {
 }
 
 fn load(pressure: f64) -> NodeLoad {
-    NodeLoad {
-        pressure,
-        worst: Resource::Cpu,
-        uses: Vec::new(),
-        egress: None,
-        egress_capacity: None,
-        at: 95.0,
-        sampled: 97.5,
-        window: 5.0,
-    }
+    NodeLoad { pressure, worst: Resource::Cpu, at: 95.0, sampled: 97.5, window: 5.0, ..NodeLoad::default() }
 }
 
 /// Within three standard deviations of a share of 4,096 draws.

@@ -10,7 +10,7 @@ use thalweg::load::NodeLoad;
 use thalweg::load::history::Reading;
 use thalweg::name::Name;
 use thalweg::pool::{
-    Answers, Bitrate, Capacity, Family, Node, NodeId, Place, Pool, PoolId, Resource, Service, ServiceId, TtlBounds,
+    Answers, Bitrate, Capacity, Family, Node, NodeId, Place, Pool, PoolId, Service, ServiceId, TtlBounds,
 };
 use thalweg::steer::{Assembly, Controller, FamilyTables, Fleet, Key, Tables, pick};
 
@@ -158,16 +158,7 @@ impl World {
 
 impl AnyLoad {
     fn reading(self) -> Reading {
-        let load = |pressure, sampled| NodeLoad {
-            pressure,
-            worst: Resource::Cpu,
-            uses: Vec::new(),
-            egress: None,
-            egress_capacity: None,
-            at: sampled,
-            sampled,
-            window: 5.0,
-        };
+        let load = |pressure, sampled| NodeLoad { pressure, at: sampled, sampled, window: 5.0, ..NodeLoad::default() };
         match self {
             Self::Never => Reading::Never { because: None },
             Self::Fresh(pressure) => Reading::Fresh(load(pressure, 99.0)),
