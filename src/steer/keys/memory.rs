@@ -1,0 +1,270 @@
+//! What is remembered of one key, and how its rate of viewers follows from when it asks.
+
+use super::Estimate;
+use super::caches::{CachePool, NO_CACHES};
+use super::places::PROBATION;
+use crate::pool::Family;
+
+/// Euler's constant: the mean of ln x is -γ - ln λ for times x between events that come at random at the rate λ.
+const GAMMA: f32 = 0.577_215_7;
+/// Bounds of viewers/s.
+const RATES: [f32; 2] = [1e-4, 100.0];
+/// The same as bounds of the mean of ln x.
+const EXCESSES: [f32; 2] = [-GAMMA - 4.605_170_2, -GAMMA + 9.210_34];
+/// Clocks of whole seconds let an answer expire up to one second early; what comes earlier is another cache, or a
+/// resolver that fetches before the TTL is over.
+const CLOCK_SLACK: f32 = 1.05;
+/// Milliseconds in which A and AAAA are asked together.
+const PAIR: i32 = 1000;
+/// A key may ask five times a second, ten times at once: what is beyond is no crowd behind resolvers with a TTL.
+const PER_QUERY: u32 = 200;
+const BURST: i32 = 9 * PER_QUERY as i32;
+/// Part of early queries from which a key is taken for several caches.
+const SHARED: f32 = 0.3;
+/// The part at which the list of its caches is given back.
+const NO_LONGER_SHARED: f32 = 0.05;
+/// A cache's part of a region's viewers that is assumed where gaps say nothing.
+const TYPICAL_PART: f64 = 0.02;
+/// Queries in which a resolver must show that it stretches TTLs.
+const WINDOW: u8 = 4;
+/// No TTL counts for longer, in seconds.
+const LONGEST_TTL: u32 = 24 * 3600;
+
+/// All of one key: a cache line.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Memory {
+    /// When it asked last, of what counts; milliseconds that wrap, like `paid`.
+    last: u32,
+    /// Until when its queries are paid for (the generic cell rate algorithm).
+    paid: u32,
+    /// When it came first, in seconds.
+    since: u32,
+    /// TTL of the last answer, in seconds.
+    ttl: f32,
+    /// Mean of ln(seconds between the end of the TTL and the next query).
+    excess: f32,
+    /// Viewers/s that follow from it.
+    viewers: f32,
+    /// Part of its queries that came early.
+    early: f32,
+    /// Seconds for which it keeps answers whatever their TTL; 0 = it honours TTLs.
+    stretched: f32,
+    /// The shortest and longest time between queries in this window.
+    shortest: f32,
+    longest: f32,
+    /// Mean time between queries, in seconds.
+    rhythm: f32,
+    /// Its list in the pool.
+    caches: u16,
+    /// Queries in this window.
+    seen: u8,
+    /// Queries after the first, as far as it matters.
+    returns: u8,
+    family: Family,
+    /// The other type was asked since.
+    is_paired: bool,
+}
+
+const _: () = assert!(size_of::<Memory>() == 64);
+
+/// Viewers/s from the mean of ln(seconds beyond the TTL).
+#[inline]
+pub(super) fn rate(excess: f32) -> f32 {
+    (-GAMMA - excess).exp().clamp(RATES[0], RATES[1])
+}
+
+impl Memory {
+    /// Of a key that asks for the first time.
+    pub(super) fn new(start: f32, family: Family, now: u32, seconds: u32) -> Self {
+        Self {
+            last: now,
+            paid: now.wrapping_add(PER_QUERY),
+            since: seconds,
+            ttl: 0.0,
+            excess: start,
+            viewers: rate(start),
+            early: 0.0,
+            stretched: 0.0,
+            shortest: f32::INFINITY,
+            longest: 0.0,
+            rhythm: 0.0,
+            caches: NO_CACHES,
+            seen: 0,
+            returns: 0,
+            family,
+            is_paired: false,
+        }
+    }
+
+    #[inline]
+    pub(super) fn estimate(&self, counts: bool) -> Estimate {
+        Estimate {
+            viewers: f64::from(self.viewers),
+            stretched: f64::from(self.stretched),
+            is_shared: self.is_shared(),
+            counts,
+        }
+    }
+
+    /// Whether a query brings viewers of its own: neither the other type of a pair nor beyond the key's rate of queries.
+    ///
+    /// Viewers with and without IPv6 share a cache: the other type may come long after the first, and is no sign of a
+    /// second cache as long as it comes once.
+    #[inline]
+    pub(super) fn counts(&mut self, family: Family, now: u32) -> bool {
+        let gap = now.wrapping_sub(self.last) as i32;
+        if family != self.family && gap >= 0 {
+            let is_within_ttl = (gap as f32) < 1000.0 * (self.ttl - CLOCK_SLACK);
+            if gap <= PAIR || is_within_ttl && !self.is_paired {
+                self.is_paired = true;
+                return false;
+            }
+        }
+        let ahead = self.paid.wrapping_sub(now) as i32;
+        // A clock that was set back owes nothing.
+        if ahead > BURST && ahead <= BURST + PER_QUERY as i32 {
+            return false;
+        }
+        let from = if (0..=BURST).contains(&ahead) { self.paid } else { now };
+        self.paid = from.wrapping_add(PER_QUERY);
+        true
+    }
+
+    /// Seconds since it asked last; none if the clock was set back, when there is nothing to learn.
+    #[inline]
+    pub(super) fn gap(&self, now: u32) -> Option<f32> {
+        let gap = now.wrapping_sub(self.last) as i32;
+        (gap >= 0).then(|| gap as f32 / 1000.0)
+    }
+
+    /// Learns from the seconds since the last query, and says whether it came before the answer can have expired.
+    #[inline]
+    pub(super) fn learn(
+        &mut self,
+        gap: f32,
+        now: u32,
+        typical: f64,
+        start: f32,
+        at: u32,
+        caches: &mut CachePool,
+    ) -> bool {
+        self.returns = self.returns.saturating_add(1);
+        self.rhythm += (gap - self.rhythm) / f32::from(self.returns.min(4));
+        self.watch_stretching(gap);
+        let is_early = gap < self.ttl - CLOCK_SLACK;
+        self.early += 0.1 * (f32::from(u8::from(is_early)) - self.early);
+        let is_shared = self.is_shared();
+        if !caches.is_of(self.caches, at) {
+            self.caches = NO_CACHES;
+        }
+        if (is_early || is_shared) && self.caches == NO_CACHES {
+            self.caches = caches.claim(at, self.expiry(self.last), now);
+        }
+        // With several caches, the time since the last query says nothing; the time since the answer of the same cache expired does.
+        // The one that expired last is taken for it: among caches with the same TTL it renews first as often as not.
+        let expired = caches.take_expired(self.caches, now).map(|age| (age as f32 / 1000.0).max(0.02));
+        if is_early || is_shared {
+            match expired {
+                Some(beyond) => self.excess += 0.1 * (beyond.ln() - self.excess).clamp(-3.0, 3.0),
+                None if is_shared && caches.count(self.caches) > 1 => {}
+                // Neither is known: towards what is typical of a busy cache of the region. Learned from gaps, a farm of
+                // eight caches would be taken for a hundred times its viewers.
+                None => {
+                    let typical = TYPICAL_PART * typical.clamp(0.05, 1e6).max(0.05);
+                    self.excess += 0.1 * (-(typical as f32).ln() - GAMMA - self.excess);
+                }
+            }
+        } else {
+            let least = if self.stretched > 0.0 { 0.05 } else { 0.02 };
+            let beyond = (gap - self.ttl.max(self.stretched)).max(least).ln();
+            if self.returns == 1 {
+                // It came back, so it may be as busy as others that do; how soon it came says how far to believe that.
+                self.excess = beyond.clamp(start.min(self.excess), start.max(self.excess));
+            }
+            // Rises fast and falls slowly: longer times may come of a query that another nameserver answered.
+            self.excess += 0.4 * (beyond - self.excess).clamp(-3.0, 1.5);
+            if self.early < NO_LONGER_SHARED {
+                caches.release(self.caches, at);
+                self.caches = NO_CACHES;
+            }
+        }
+        self.excess = self.excess.clamp(EXCESSES[0], EXCESSES[1]);
+        self.viewers = rate(self.excess);
+        is_early
+    }
+
+    /// Notes a query that counts.
+    #[inline]
+    pub(super) fn asked(&mut self, family: Family, now: u32) {
+        self.last = now;
+        self.family = family;
+        self.is_paired = false;
+    }
+
+    /// Notes the TTL that was given.
+    #[inline]
+    pub(super) fn answered(&mut self, ttl: u32, at: u32, now: u32, caches: &mut CachePool) {
+        self.ttl = ttl.min(LONGEST_TTL) as f32;
+        if caches.is_of(self.caches, at) {
+            let kept = 2000 * ttl.clamp(5, LONGEST_TTL / 2) as i32;
+            caches.push(self.caches, self.expiry(now), kept, now);
+        }
+    }
+
+    /// Seconds for which its place is kept if it does not ask again: as long as it has been there, up to five minutes, so
+    /// that no burst can buy a place; or eight times its rhythm.
+    #[inline]
+    pub(super) fn patience(&self, now: u32) -> u32 {
+        let known = now.saturating_sub(self.since).min(300);
+        known.max((8.0 * self.rhythm) as u32).max(PROBATION)
+    }
+
+    /// Several caches, or one that fetches early.
+    #[inline]
+    pub(super) fn is_shared(&self) -> bool {
+        self.early > SHARED
+    }
+
+    pub(super) fn excess(&self) -> f32 {
+        self.excess
+    }
+
+    /// Queries after the first; no more than 255 are told apart.
+    pub(super) fn returns(&self) -> u8 {
+        self.returns
+    }
+
+    /// Caches for which the list of expiries is kept.
+    pub(super) fn caches(&self) -> u16 {
+        self.caches
+    }
+
+    /// When an answer of `from` expires, by its TTL.
+    fn expiry(&self, from: u32) -> u32 {
+        from.wrapping_add((1000.0 * self.ttl) as u32)
+    }
+
+    /// A resolver that keeps answers longer than it should comes back at equal times, well above the TTL.
+    #[inline]
+    fn watch_stretching(&mut self, gap: f32) {
+        self.shortest = self.shortest.min(gap);
+        self.longest = self.longest.max(gap);
+        self.seen += 1;
+        if self.seen == WINDOW {
+            let is_stretched = self.shortest > 1.3 * self.ttl.max(10.0) && self.longest < 1.15 * self.shortest;
+            self.stretched = if is_stretched { self.shortest } else { 0.0 };
+            (self.shortest, self.longest, self.seen) = (f32::INFINITY, 0.0, 0);
+        }
+        if gap < 0.9 * self.stretched {
+            self.stretched = 0.0;
+        }
+    }
+}
+
+impl Default for Memory {
+    /// Of nobody.
+    fn default() -> Self {
+        Self::new(0.0, Family::V4, 0, 0)
+    }
+}
