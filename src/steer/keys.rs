@@ -54,10 +54,23 @@ pub struct Estimate {
 #[must_use = "the TTL that is given must be noted"]
 pub struct KeySlot(u32);
 
+/// How a key's viewers follow from the times of its queries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeyRule {
+    /// From the time that all caches of the key were without an answer, added up; gaps that a clock of whole seconds cuts
+    /// short, or the end of a stretched TTL, are no measure.
+    #[default]
+    Exposure,
+    /// From the time since the answer that expired last, as in the study that came before. It takes 15 farms of eight
+    /// caches for 2.3 times their 5 viewers/s, and a whole-second clock for seven times its one viewer/s (now 1.5 and 1.6).
+    LastExpired,
+}
+
 /// What one worker knows of client keys.
 pub struct KeyTable {
     /// Secret: nobody can aim at collisions.
     seed: u64,
+    rule: KeyRule,
     places: Places,
     memories: Box<[Memory]>,
     caches: CachePool,
@@ -83,7 +96,20 @@ impl KeyTable {
         let places = Places::new(slots);
         let memories = vec![Memory::default(); places.len()].into();
         let caches = CachePool::new(places.len());
-        Self { seed, places, memories, caches, starts: Box::new([UNKNOWN; SERVICES]), gaps: GapHistogram::default() }
+        Self {
+            seed,
+            rule: KeyRule::default(),
+            places,
+            memories,
+            caches,
+            starts: Box::new([UNKNOWN; SERVICES]),
+            gaps: GapHistogram::default(),
+        }
+    }
+
+    /// The same table with another rule, to compare them.
+    pub fn with_rule(self, rule: KeyRule) -> Self {
+        Self { rule, ..self }
     }
 
     /// The key of who asks for a service: the exact source address, the client's network if it was told, and the service's
@@ -126,7 +152,7 @@ impl KeyTable {
             return (memory.estimate(false), NOWHERE);
         }
         if let Some(gap) = memory.gap(now) {
-            let is_early = memory.learn(gap, now, asking.typical, *start, at as u32, &mut self.caches);
+            let is_early = memory.learn(gap, now, asking.typical, *start, at as u32, self.rule, &mut self.caches);
             if !is_early {
                 self.gaps.add(gap);
                 if memory.returns() <= SAYS && !memory.is_shared() {
@@ -143,7 +169,7 @@ impl KeyTable {
     #[inline]
     pub fn answered(&mut self, slot: KeySlot, ttl: u32, now: u64) {
         let Some(memory) = self.memories.get_mut(slot.0 as usize) else { return };
-        memory.answered(ttl, slot.0, now as u32, &mut self.caches);
+        memory.answered(ttl, slot.0, now as u32, self.rule, &mut self.caches);
     }
 
     /// How long resolvers really kept answers.

@@ -79,7 +79,16 @@ impl CachePool {
         self.lists.get(usize::from(number)).map_or(0, |list| usize::from(list.count))
     }
 
-    /// Takes out the answer that expired last, and says for how many milliseconds it has been gone.
+    /// For how many milliseconds caches have been without an answer since `last`, all added up.
+    #[inline]
+    pub(super) fn exposure(&self, number: u16, last: u32, now: u32) -> u32 {
+        let Some(list) = self.lists.get(usize::from(number)) else { return 0 };
+        let since_last = now.wrapping_sub(last);
+        let gone = |&time: &u32| (now.wrapping_sub(time) as i32).max(0) as u32;
+        list.times[..usize::from(list.count)].iter().map(|time| gone(time).min(since_last)).sum()
+    }
+
+    /// Takes out the answer that expired last, and says for how many milliseconds it has been gone by `now`.
     #[inline]
     pub(super) fn take_expired(&mut self, number: u16, now: u32) -> Option<u32> {
         let list = self.lists.get_mut(usize::from(number))?;

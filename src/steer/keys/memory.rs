@@ -1,8 +1,8 @@
 //! What is remembered of one key, and how its rate of viewers follows from when it asks.
 
-use super::Estimate;
 use super::caches::{CachePool, NO_CACHES};
 use super::places::PROBATION;
+use super::{Estimate, KeyRule};
 use crate::pool::Family;
 
 /// Euler's constant: the mean of ln x is -γ - ln λ for times x between events that come at random at the rate λ.
@@ -25,6 +25,14 @@ const SHARED: f32 = 0.3;
 const NO_LONGER_SHARED: f32 = 0.05;
 /// A cache's part of a region's viewers that is assumed where gaps say nothing.
 const TYPICAL_PART: f64 = 0.02;
+/// The shortest time beyond a TTL that is believed, in seconds: less is jitter of the network.
+const SHORTEST: f32 = 0.02;
+/// What takes the place of ln(seconds beyond the TTL) where they are known to be less than one: a viewer each 0.3 s.
+const WITHIN_A_SECOND: f32 = -1.2;
+/// Part of the TTL by which resolvers fetch early, and a little more: a tenth is usual.
+const PREFETCHED: f32 = 0.15;
+/// Seconds for which a cache without viewers is remembered, at most.
+const LONGEST_IDLE: f32 = 600.0;
 /// Queries in which a resolver must show that it stretches TTLs.
 const WINDOW: u8 = 4;
 /// No TTL counts for longer, in seconds.
@@ -55,6 +63,8 @@ pub(super) struct Memory {
     longest: f32,
     /// Mean time between queries, in seconds.
     rhythm: f32,
+    /// Seconds in which its caches were without an answer, added up, since a query of one of them.
+    exposed: f32,
     /// Its list in the pool.
     caches: u16,
     /// Queries in this window.
@@ -89,6 +99,7 @@ impl Memory {
             shortest: f32::INFINITY,
             longest: 0.0,
             rhythm: 0.0,
+            exposed: 0.0,
             caches: NO_CACHES,
             seen: 0,
             returns: 0,
@@ -147,51 +158,88 @@ impl Memory {
         typical: f64,
         start: f32,
         at: u32,
+        rule: KeyRule,
         caches: &mut CachePool,
     ) -> bool {
         self.returns = self.returns.saturating_add(1);
         self.rhythm += (gap - self.rhythm) / f32::from(self.returns.min(4));
-        self.watch_stretching(gap);
+        self.watch_stretching(gap, rule);
         let is_early = gap < self.ttl - CLOCK_SLACK;
         self.early += 0.1 * (f32::from(u8::from(is_early)) - self.early);
         let is_shared = self.is_shared();
         if !caches.is_of(self.caches, at) {
             self.caches = NO_CACHES;
         }
-        if (is_early || is_shared) && self.caches == NO_CACHES {
-            self.caches = caches.claim(at, self.expiry(self.last), now);
-        }
-        // With several caches, the time since the last query says nothing; the time since the answer of the same cache expired does.
-        // The one that expired last is taken for it: among caches with the same TTL it renews first as often as not.
-        let expired = caches.take_expired(self.caches, now).map(|age| (age as f32 / 1000.0).max(0.02));
         if is_early || is_shared {
-            match expired {
-                Some(beyond) => self.excess += 0.1 * (beyond.ln() - self.excess).clamp(-3.0, 3.0),
-                None if is_shared && caches.count(self.caches) > 1 => {}
-                // Neither is known: towards what is typical of a busy cache of the region. Learned from gaps, a farm of
-                // eight caches would be taken for a hundred times its viewers.
-                None => {
-                    let typical = TYPICAL_PART * typical.clamp(0.05, 1e6).max(0.05);
-                    self.excess += 0.1 * (-(typical as f32).ln() - GAMMA - self.excess);
-                }
-            }
+            self.match_cache(now, at, typical, rule, caches);
         } else {
-            let least = if self.stretched > 0.0 { 0.05 } else { 0.02 };
-            let beyond = (gap - self.ttl.max(self.stretched)).max(least).ln();
-            if self.returns == 1 {
-                // It came back, so it may be as busy as others that do; how soon it came says how far to believe that.
-                self.excess = beyond.clamp(start.min(self.excess), start.max(self.excess));
-            }
-            // Rises fast and falls slowly: longer times may come of a query that another nameserver answered.
-            self.excess += 0.4 * (beyond - self.excess).clamp(-3.0, 1.5);
+            self.follow_gap(gap, start, rule);
             if self.early < NO_LONGER_SHARED {
                 caches.release(self.caches, at);
-                self.caches = NO_CACHES;
+            } else {
+                caches.take_expired(self.caches, now);
             }
+            self.exposed = 0.0;
         }
         self.excess = self.excess.clamp(EXCESSES[0], EXCESSES[1]);
         self.viewers = rate(self.excess);
         is_early
+    }
+
+    /// One cache: what is beyond the TTL is the time to its next viewer.
+    #[inline]
+    fn follow_gap(&mut self, gap: f32, start: f32, rule: KeyRule) {
+        let beyond = gap - self.ttl.max(self.stretched);
+        let seen = match rule {
+            // It keeps answers for less than was thought, and nothing is known of its viewers.
+            KeyRule::Exposure if beyond < 0.0 && self.stretched > 0.0 => {
+                self.stretched = gap;
+                return;
+            }
+            // A clock of whole seconds: the next viewer came before the second was over, and no more is known. Among gaps that
+            // are longer than the TTL, what is beyond it tells the rate rightly on such clocks too: arrivals at random have no memory.
+            KeyRule::Exposure if beyond < 0.0 => self.excess.min(WITHIN_A_SECOND),
+            _ => beyond.max(if self.stretched > 0.0 { 0.05 } else { SHORTEST }).ln(),
+        };
+        if self.returns == 1 {
+            // It came back, so it may be as busy as others that do; how soon it came says how far to believe that.
+            self.excess = seen.clamp(start.min(self.excess), start.max(self.excess));
+        }
+        // Rises fast and falls slowly: longer times may come of a query that another nameserver answered.
+        self.excess += 0.4 * (seen - self.excess).clamp(-3.0, 1.5);
+    }
+
+    /// Several caches: what is between the end of an answer and the next query of the same cache tells the rate.
+    ///
+    /// Nobody says which cache a query is from, and it need not be known. While k caches are without an answer, queries come at
+    /// k times the rate of one: so the times of all of them, added up from one query of this sort to the next, are
+    /// spread as those of a single cache are.
+    #[inline]
+    fn match_cache(&mut self, now: u32, at: u32, typical: f64, rule: KeyRule, caches: &mut CachePool) {
+        if self.caches == NO_CACHES {
+            self.caches = caches.claim(at, self.expiry(self.last), now);
+        }
+        self.exposed += caches.exposure(self.caches, self.last, now) as f32 / 1000.0;
+        let known = caches.count(self.caches);
+        let beyond = match caches.take_expired(self.caches, now) {
+            Some(_) if rule == KeyRule::Exposure => std::mem::take(&mut self.exposed),
+            Some(age) => age as f32 / 1000.0,
+            None => {
+                if rule == KeyRule::Exposure {
+                    // One that fetched a little early; its former answer would else seem to be gone for long.
+                    let ahead = (1000.0 * CLOCK_SLACK.max(PREFETCHED * self.ttl)) as u32;
+                    caches.take_expired(self.caches, now.wrapping_add(ahead));
+                }
+                if !self.is_shared() || known <= 1 {
+                    // Nothing is known but that it is busy: towards what is typical of a busy cache of the region. Learned from
+                    // gaps, a farm of eight caches would be taken for a hundred times its viewers.
+                    let typical = TYPICAL_PART * typical.clamp(0.05, 1e6).max(0.05);
+                    self.excess += 0.1 * (-(typical as f32).ln() - GAMMA - self.excess);
+                }
+                return;
+            }
+        };
+        self.excess += 0.1 * (beyond.max(SHORTEST).ln() - self.excess).clamp(-3.0, 3.0);
     }
 
     /// Notes a query that counts.
@@ -204,10 +252,14 @@ impl Memory {
 
     /// Notes the TTL that was given.
     #[inline]
-    pub(super) fn answered(&mut self, ttl: u32, at: u32, now: u32, caches: &mut CachePool) {
+    pub(super) fn answered(&mut self, ttl: u32, at: u32, now: u32, rule: KeyRule, caches: &mut CachePool) {
         self.ttl = ttl.min(LONGEST_TTL) as f32;
         if caches.is_of(self.caches, at) {
-            let kept = 2000 * ttl.clamp(5, LONGEST_TTL / 2) as i32;
+            let renewed = match rule {
+                KeyRule::Exposure => (4.0 / self.viewers).min(LONGEST_IDLE),
+                KeyRule::LastExpired => 0.0,
+            };
+            let kept = (1000.0 * renewed.max(2.0 * self.ttl.max(5.0))) as i32;
             caches.push(self.caches, self.expiry(now), kept, now);
         }
     }
@@ -247,13 +299,17 @@ impl Memory {
 
     /// A resolver that keeps answers longer than it should comes back at equal times, well above the TTL.
     #[inline]
-    fn watch_stretching(&mut self, gap: f32) {
+    fn watch_stretching(&mut self, gap: f32, rule: KeyRule) {
         self.shortest = self.shortest.min(gap);
         self.longest = self.longest.max(gap);
         self.seen += 1;
         if self.seen == WINDOW {
             let is_stretched = self.shortest > 1.3 * self.ttl.max(10.0) && self.longest < 1.15 * self.shortest;
-            self.stretched = if is_stretched { self.shortest } else { 0.0 };
+            self.stretched = match rule {
+                _ if !is_stretched => 0.0,
+                KeyRule::Exposure if self.stretched > 0.0 => self.stretched.min(self.shortest),
+                _ => self.shortest,
+            };
             (self.shortest, self.longest, self.seen) = (f32::INFINITY, 0.0, 0);
         }
         if gap < 0.9 * self.stretched {

@@ -16,7 +16,7 @@ fn is_within(value: f64, truth: f64, factor: f64) -> bool {
 #[test]
 fn explore() {
     for lam in [0.003, 0.01, 0.1, 1.0, 10.0] {
-        let mut world = World::new(vec![Resolver::honest(lam); 20], 1, 1);
+        #[allow(unused_mut)] let mut world = World::new(vec![Resolver::honest(lam); 20], 1, 1);
         let n = (200.0 * (15.0 + 1.0 / lam)) as u64;
         world.run(n);
         let g: Vec<f64> = (0..20).map(|i| world.viewers(i, 150) / lam).collect();
@@ -26,8 +26,8 @@ fn explore() {
         for truth in [5.0, 20.0, 100.0, 500.0] {
             for farms in [15, 1] {
                 let mut out = vec![];
-                for seed in 0..5 {
-                    let mut world = World::new(vec![Resolver::farm(truth / farms as f64, 8); farms], 1, seed);
+                for seed in 0..2 {
+                    #[allow(unused_mut)] let mut world = World::new(vec![Resolver::farm(truth / farms as f64, 8); farms], 1, seed);
                     world.ttl = ttl;
                     world.run(3600);
                     out.push(world.mean_forecast(3000) / truth);
@@ -44,9 +44,9 @@ fn explore() {
         ("pre3", Resolver { is_coarse: true, is_prefetching: true, ..Resolver::farm(1.0, 3) }),
     ] {
         for lam in [0.1, 1.0, 10.0] {
-            let mut world = World::new(vec![Resolver { viewers: lam, ..r }; 10], 1, 1);
-            world.run(36000);
-            println!("{name} {lam}: {:.3} V/truth {:.2} {:?}", world.viewers(0, 500), world.mean_forecast(20000) / lam / 10.0, world.last(0));
+            #[allow(unused_mut)] let mut world = World::new(vec![Resolver { viewers: lam, ..r }; 10], 1, 1);
+            world.run(20000);
+            println!("{name} {lam}: {:.3} V/truth {:.2} {:?}", world.viewers(0, 500), world.mean_forecast(10000) / lam / 10.0, world.last(0));
         }
     }
     let _ = (BEGIN, Dice(1), asking(1, 1), is_within(1.0, 1.0, 1.0));
