@@ -5,10 +5,13 @@ use std::collections::BinaryHeap;
 
 use crate::pool::{Family, ServiceId};
 use crate::steer::hash::{mix, unit};
-use crate::steer::keys::{Asking, Estimate, KeyTable};
+use crate::steer::keys::{Asking, Estimate, KeyRule, KeyTable};
 
 /// Where the tests' time begins, in milliseconds since 1970.
 pub(super) const BEGIN: u64 = 1_800_000_000_000;
+
+/// Seconds for which every answer may be kept.
+const TTL: u32 = 15;
 
 /// A sequence of random numbers.
 pub(super) struct Dice(pub(super) u64);
@@ -55,8 +58,8 @@ impl Resolver {
     }
 
     /// Seconds from an answer to the next query of the same cache.
-    fn comes_back(&self, ttl: u32, dice: &mut Dice) -> f64 {
-        let kept = f64::from(ttl).max(self.stretched);
+    fn comes_back(&self, dice: &mut Dice) -> f64 {
+        let kept = f64::from(TTL).max(self.stretched);
         let kept = if self.is_prefetching { 0.9 * kept } else { kept };
         let kept = if self.is_coarse { kept - dice.unit() } else { kept };
         kept.max(0.0) + dice.until_next(self.viewers / self.caches as f64)
@@ -67,9 +70,10 @@ impl Resolver {
 pub(super) struct World {
     pub(super) resolvers: Vec<Resolver>,
     pub(super) workers: Vec<KeyTable>,
-    /// TTL from viewers/s behind a key.
-    pub(super) ttl: fn(f64) -> u32,
-    pub(super) dice: Dice,
+    /// What is typical of the region, if it is not to be what is counted.
+    pub(super) typical: Option<f64>,
+    /// The keys of the resolvers.
+    pub(super) keys: Vec<u64>,
     /// Milliseconds since 1970.
     pub(super) now: u64,
     /// Viewers/s of the region, and with shared keys counted as one viewer.
@@ -78,22 +82,25 @@ pub(super) struct World {
     pub(super) seen: Vec<Vec<Estimate>>,
     /// Forecast at each second.
     pub(super) forecasts: Vec<f64>,
+    dice: Vec<Dice>,
     counted: [f64; 2],
     queue: BinaryHeap<Reverse<(u64, usize)>>,
 }
 
 impl World {
     pub(super) fn new(resolvers: Vec<Resolver>, workers: usize, seed: u64) -> Self {
-        let mut dice = Dice(seed << 32);
-        let begin = |(index, resolver): (usize, &Resolver)| {
+        // Each has its own, so that nothing it does depends on the order in which others come.
+        let mut dice: Vec<Dice> = (0..resolvers.len() as u64).map(|index| Dice(mix(seed << 32 | index))).collect();
+        let begin = |((index, resolver), dice): ((usize, &Resolver), &mut Dice)| {
             let starts = (0..resolver.caches).map(|_| BEGIN + (15_000.0 * dice.unit()) as u64);
             starts.map(|at| Reverse((at, index))).collect::<Vec<_>>()
         };
-        let queue = resolvers.iter().enumerate().flat_map(begin).collect();
+        let queue = resolvers.iter().enumerate().zip(&mut dice).flat_map(begin).collect();
         Self {
             seen: vec![Vec::new(); resolvers.len()],
             workers: (0..workers).map(|number| KeyTable::new(4096, seed ^ number as u64)).collect(),
-            ttl: |_| 15,
+            typical: None,
+            keys: (0..resolvers.len() as u64).map(mix).collect(),
             now: BEGIN,
             forecast: [0.0; 2],
             forecasts: Vec::new(),
@@ -102,6 +109,11 @@ impl World {
             dice,
             queue,
         }
+    }
+
+    pub(super) fn with_rule(mut self, rule: KeyRule) -> Self {
+        self.workers = self.workers.into_iter().map(|table| table.with_rule(rule)).collect();
+        self
     }
 
     /// Lets so many seconds pass.
@@ -127,28 +139,27 @@ impl World {
     fn ask(&mut self, index: usize, at: u64) -> f64 {
         let resolver = self.resolvers[index];
         let worker = index % self.workers.len();
-        let typical = self.forecast[1];
-        let asking =
-            Asking { key: mix(index as u64), service: ServiceId(0), family: Family::V4, now: at, typical };
-        let first = if resolver.is_paired && self.dice.unit() < 0.5 { Family::V6 } else { Family::V4 };
+        let typical = self.typical.unwrap_or(self.forecast[1]);
+        let dice = &mut self.dice[index];
+        let asking = Asking { key: self.keys[index], service: ServiceId(0), family: Family::V4, now: at, typical };
+        let first = if resolver.is_paired && dice.unit() < 0.5 { Family::V6 } else { Family::V4 };
         let (estimate, slot) = self.workers[worker].observe(&Asking { family: first, ..asking });
-        let ttl = (self.ttl)(estimate.viewers);
-        self.workers[worker].answered(slot, ttl, at);
-        self.count(index, estimate, ttl);
+        self.workers[worker].answered(slot, TTL, at);
+        self.count(index, estimate);
         if resolver.is_paired {
             let family = if first == Family::V4 { Family::V6 } else { Family::V4 };
             let (estimate, slot) = self.workers[worker].observe(&Asking { family, now: at + 20, ..asking });
-            self.workers[worker].answered(slot, ttl, at + 20);
-            self.count(index, estimate, ttl);
+            self.workers[worker].answered(slot, TTL, at + 20);
+            self.count(index, estimate);
         }
-        resolver.comes_back(ttl, &mut self.dice)
+        resolver.comes_back(&mut self.dice[index])
     }
 
-    fn count(&mut self, index: usize, estimate: Estimate, ttl: u32) {
+    fn count(&mut self, index: usize, estimate: Estimate) {
         if !estimate.counts {
             return;
         }
-        let brought = 1.0 + estimate.viewers * f64::from(ttl).max(estimate.stretched);
+        let brought = 1.0 + estimate.viewers * f64::from(TTL).max(estimate.stretched);
         self.counted[0] += brought;
         self.counted[1] += if estimate.is_shared { 1.0 } else { brought };
         self.seen[index].push(estimate);
