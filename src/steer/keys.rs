@@ -13,7 +13,7 @@ mod tests;
 use std::net::IpAddr;
 
 use self::caches::CachePool;
-use self::memory::{Memory, rate};
+use self::memory::{Memory, Prior, rate};
 use self::places::{Place, Places};
 use super::hash::{Key, mix};
 use crate::pool::{Family, ServiceId};
@@ -152,7 +152,8 @@ impl KeyTable {
             return (memory.estimate(false), NOWHERE);
         }
         if let Some(gap) = memory.gap(now) {
-            let is_early = memory.learn(gap, now, asking.typical, *start, at as u32, self.rule, &mut self.caches);
+            let prior = Prior { rule: self.rule, typical: asking.typical, start: *start };
+            let is_early = memory.learn(gap, now, at as u32, &prior, &mut self.caches);
             if !is_early {
                 self.gaps.add(gap);
                 if memory.returns() <= SAYS && !memory.is_shared() {

@@ -78,6 +78,15 @@ pub(super) struct Memory {
 
 const _: () = assert!(size_of::<Memory>() == 64);
 
+/// What is thought before a key is known.
+pub(super) struct Prior {
+    pub(super) rule: KeyRule,
+    /// Viewers/s of the region.
+    pub(super) typical: f64,
+    /// Mean of ln(seconds beyond the TTL) of keys that come back to the service.
+    pub(super) start: f32,
+}
+
 /// Viewers/s from the mean of ln(seconds beyond the TTL).
 #[inline]
 pub(super) fn rate(excess: f32) -> f32 {
@@ -151,19 +160,10 @@ impl Memory {
 
     /// Learns from the seconds since the last query, and says whether it came before the answer can have expired.
     #[inline]
-    pub(super) fn learn(
-        &mut self,
-        gap: f32,
-        now: u32,
-        typical: f64,
-        start: f32,
-        at: u32,
-        rule: KeyRule,
-        caches: &mut CachePool,
-    ) -> bool {
+    pub(super) fn learn(&mut self, gap: f32, now: u32, at: u32, prior: &Prior, caches: &mut CachePool) -> bool {
         self.returns = self.returns.saturating_add(1);
         self.rhythm += (gap - self.rhythm) / f32::from(self.returns.min(4));
-        self.watch_stretching(gap, rule);
+        self.watch_stretching(gap, prior.rule);
         let is_early = gap < self.ttl - CLOCK_SLACK;
         self.early += 0.1 * (f32::from(u8::from(is_early)) - self.early);
         let is_shared = self.is_shared();
@@ -171,9 +171,9 @@ impl Memory {
             self.caches = NO_CACHES;
         }
         if is_early || is_shared {
-            self.match_cache(now, at, typical, rule, caches);
+            self.match_cache(now, at, prior, caches);
         } else {
-            self.follow_gap(gap, start, rule);
+            self.follow_gap(gap, prior);
             if self.early < NO_LONGER_SHARED {
                 caches.release(self.caches, at);
             } else {
@@ -188,7 +188,7 @@ impl Memory {
 
     /// One cache: what is beyond the TTL is the time to its next viewer.
     #[inline]
-    fn follow_gap(&mut self, gap: f32, start: f32, rule: KeyRule) {
+    fn follow_gap(&mut self, gap: f32, &Prior { start, rule, .. }: &Prior) {
         let beyond = gap - self.ttl.max(self.stretched);
         let seen = match rule {
             // It keeps answers for less than was thought, and nothing is known of its viewers.
@@ -215,7 +215,7 @@ impl Memory {
     /// k times the rate of one: so the times of all of them, added up from one query of this sort to the next, are
     /// spread as those of a single cache are.
     #[inline]
-    fn match_cache(&mut self, now: u32, at: u32, typical: f64, rule: KeyRule, caches: &mut CachePool) {
+    fn match_cache(&mut self, now: u32, at: u32, &Prior { typical, rule, .. }: &Prior, caches: &mut CachePool) {
         if self.caches == NO_CACHES {
             self.caches = caches.claim(at, self.expiry(self.last), now);
         }

@@ -69,7 +69,7 @@ impl Places {
     #[inline]
     pub(super) fn find(&mut self, key: u64, now: u32) -> Place {
         // The lower half chooses the set, the upper half is the tag.
-        let index = ((key & 0xffff_ffff) * self.sets.len() as u64 >> 32) as usize;
+        let index = scaled(key, self.sets.len());
         let tag = (key >> 32) as u32 | 1;
         let set = &mut self.sets[index];
         if let Some(way) = set.tags.iter().position(|&there| there == tag) {
@@ -86,7 +86,7 @@ impl Places {
         let longest = (0..WAYS).filter_map(free).max();
         // A place that has been free for a while is wanted by few.
         let is_wanted = longest.is_none_or(|(free, _)| free < PROBATION);
-        let visitors = ((key >> 16 & 0xffff_ffff) * self.visitors.len() as u64 >> 32) as usize;
+        let visitors = scaled(key >> 16, self.visitors.len());
         if is_wanted && !self.visitors[visitors].came_before(key, now) {
             return Place::Full;
         }
@@ -119,6 +119,12 @@ impl Visitors {
         self.now |= bit;
         came
     }
+}
+
+/// The lower half of the hash as a number below the length.
+#[inline]
+fn scaled(hash: u64, length: usize) -> usize {
+    ((u64::from(hash as u32) * length as u64) >> 32) as usize
 }
 
 /// For how many seconds a place has been free; none while it is kept.
