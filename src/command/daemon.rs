@@ -18,6 +18,7 @@ use crate::intake::{Counts, Event, events};
 use crate::metrics::Metrics;
 use crate::serve::admin::{self, Admin};
 use crate::serve::hickory::{Certificate, Encrypted};
+use crate::serve::ownership::keep_networks_together;
 use crate::serve::{Responder, rate_limit, stream, udp};
 use crate::snapshot::Published;
 
@@ -55,8 +56,8 @@ pub struct Listening {
 /// Sockets that are bound, before anything answers on them.
 struct Bound {
     udp: Vec<UdpSocket>,
-    /// Sockets in `udp` for each address.
-    workers: usize,
+    /// Over how many sockets in `udp` the queries of one client network are spread.
+    spread: usize,
     tcp: Vec<TcpListener>,
     tls: Vec<(TcpListener, Certificate)>,
     quic: Vec<(UdpSocket, Certificate)>,
@@ -125,7 +126,7 @@ impl Daemon {
             streams.spawn(rate_limit::report(watches, Arc::clone(&published), stop.clone()));
             streams.spawn(admin::serve(asynchronous(bound.admin)?, admin, stop.clone()));
         }
-        let workers = udp::Workers::start(workers, bound.workers, &published)?;
+        let workers = udp::Workers::start(workers, bound.spread, &published)?;
         let feed = {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let stop = stop.clone();
@@ -165,12 +166,13 @@ fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
         Configured::Auto => std::thread::available_parallelism().map_or(1, usize::from),
         Configured::Fixed(workers) => usize::from(workers),
     };
-    let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+    let (mut udp, mut tcp, mut spread) = (Vec::new(), Vec::new(), 1);
     for written in &server.dns {
         let bound = bind_dns(written.value, workers);
         match bound {
             Ok((sockets, listener, address)) => {
                 warn_of_small_buffer(&sockets[0], address);
+                spread = spread.max(keep_networks_together(&sockets));
                 udp.extend(sockets);
                 tcp.push(listener);
                 listening.dns.push(address);
@@ -201,7 +203,7 @@ fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
     match admin {
         Ok((address, admin)) if diagnostics.is_empty() => {
             listening.admin = address;
-            Ok(Bound { udp, workers, tcp, tls, quic, admin, listening })
+            Ok(Bound { udp, spread, tcp, tls, quic, admin, listening })
         }
         Ok(_) => Err(StartError { diagnostics }),
         Err(error) => {

@@ -3,6 +3,7 @@
 pub mod admin;
 mod datagram;
 pub mod hickory;
+pub mod ownership;
 pub mod rate_limit;
 mod scratch;
 pub mod stream;

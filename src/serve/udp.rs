@@ -78,15 +78,15 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts the workers, of which so many share each address.
-    pub fn start(workers: Vec<Worker>, per_address: usize, published: &Arc<Published>) -> io::Result<Self> {
+    /// Starts the workers; the queries of one client network are spread over so many of them.
+    pub fn start(workers: Vec<Worker>, spread: usize, published: &Arc<Published>) -> io::Result<Self> {
         let should_stop = Arc::new(AtomicBool::new(false));
         let mut started = Self { threads: Vec::new(), should_stop };
         for (index, Worker { socket, counts, watch }) in workers.into_iter().enumerate() {
             let (published, should_stop) = (Arc::clone(published), Arc::clone(&started.should_stop));
             // Its keys are random, which is all that is wanted of it.
             let seed = RandomState::new().hash_one(index);
-            let mut limiter = Limiter::new(seed, per_address, watch);
+            let mut limiter = Limiter::new(seed, spread, watch);
             let thread = std::thread::Builder::new()
                 .name(format!("udp-{index}"))
                 .spawn(move || keep_working(&socket, &published, &counts, &mut limiter, &should_stop))?;

@@ -7,6 +7,7 @@
 mod controller;
 mod fleet;
 mod hash;
+mod keys;
 mod menu;
 mod pick;
 mod plan;
@@ -17,6 +18,7 @@ mod tests;
 pub use controller::{Controller, FamilyTables, NodeState, PoolTables, SiteState, Tables};
 pub use fleet::{Assembly, Fleet, FleetNode, FleetPool, FleetService, Site};
 pub use hash::{Key, mix};
+pub use keys::{Asking, Estimate, GAP_BOUNDS, GapHistogram, KeyRule, KeySlot, KeyTable};
 pub use menu::{BUCKETS, Menu};
 pub use pick::{Decision, pick, slot};
 pub use plan::Share;
