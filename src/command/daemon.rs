@@ -1,5 +1,6 @@
 //! The daemon: feed, workers and streams wired together, started and stopped as one.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
@@ -19,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::serve::admin::{self, Admin};
 use crate::serve::hickory::{Certificate, Encrypted};
 use crate::serve::ownership::keep_networks_together;
-use crate::serve::{Responder, rate_limit, stream, udp};
+use crate::serve::{Learner, Responder, rate_limit, stream, udp};
 use crate::snapshot::Published;
 
 /// How long connections may take to end when the daemon stops.
@@ -100,10 +101,20 @@ impl Daemon {
             counts.push(Arc::clone(&own));
             own
         };
-        let worker = |socket| udp::Worker { socket, counts: counted(), watch: Arc::default() };
+        let mut shelves = Vec::new();
+        // The workers of all addresses, and the streams.
+        let sharing = bound.udp.len() + 1;
+        let mut learner = || {
+            // Its keys are random, which is all that is wanted of it.
+            let (learner, shelf) = Learner::new(sharing, RandomState::new().hash_one(0));
+            shelves.push(shelf);
+            learner
+        };
+        let worker = |socket| udp::Worker { socket, counts: counted(), learner: learner(), watch: Arc::default() };
         let workers: Vec<_> = bound.udp.into_iter().map(worker).collect();
         let watches = workers.iter().map(|worker| Arc::clone(&worker.watch)).collect();
-        let responder = Responder::new(Arc::clone(&published), counted());
+        let responder = Responder::new(Arc::clone(&published), counted(), learner());
+        let answers = counted();
         let connections = stream::Connections::new(server.tcp);
         let metrics = Metrics::new(Arc::clone(&published), counts, Arc::clone(connections.counts()));
         let admin = Admin { published: Arc::clone(&published), metrics };
@@ -131,7 +142,7 @@ impl Daemon {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let stop = stop.clone();
             let thread = std::thread::Builder::new().name("feed".to_owned());
-            thread.spawn(move || runtime.block_on(feed.run(receiver, stop)))?
+            thread.spawn(move || runtime.block_on(feed.run(receiver, shelves, answers, stop)))?
         };
         Ok(Self {
             listening: bound.listening,

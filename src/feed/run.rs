@@ -17,13 +17,13 @@ use super::secrets::Drawn;
 use super::stamps::Stamps;
 use super::watch::Watch;
 use crate::diagnostic::{Diagnostic, has_errors};
-use crate::intake::Event;
+use crate::intake::{Counts, Event, Shelf};
 use crate::load::health::{Health, State};
 use crate::load::history::{History, Reading};
 use crate::load::merge;
 use crate::pool::NodeId;
 use crate::snapshot::{InputStatus, Published};
-use crate::steer::{Controller, mix};
+use crate::steer::{self, Controller, NodeInput, Overrides, mix};
 
 /// Time between ticks of the steering.
 const TICK: Duration = Duration::from_secs(1);
@@ -75,6 +75,12 @@ pub struct Feed {
     seed: u64,
     secrets: Drawn,
     scraper: Option<Scraper>,
+    /// What workers have booked.
+    shelves: Vec<Shelf>,
+    /// Answers by node and region.
+    answers: Arc<Counts>,
+    /// The generation of the last tick.
+    ticked: u64,
 }
 
 /// Those who want to hear what came of a reload.
@@ -97,7 +103,14 @@ impl Feed {
         log(&diagnostics);
         let mut controller = Controller::default();
         let seed = mix(0);
-        let tables = controller.tick(0.0, &inputs.fleet, inputs.geo.regions().len(), &unread(&inputs), seed);
+        let tables = controller.tick(&steer::Inputs {
+            now: 0.0,
+            fleet: &inputs.fleet,
+            regions: inputs.geo.regions(),
+            nodes: &unread(&inputs),
+            overrides: &Overrides::default(),
+            seed,
+        });
         let status = InputStatus { reloads: 0, failures: 0, has_errors: has_errors(&diagnostics) };
         let now = Instant::now();
         let mut secrets = Drawn::new(now).map_err(|error| {
@@ -119,6 +132,9 @@ impl Feed {
             seed,
             secrets,
             scraper: None,
+            shelves: Vec::new(),
+            answers: Arc::default(),
+            ticked: 1,
         })
     }
 
@@ -133,7 +149,14 @@ impl Feed {
     }
 
     /// Scrapes, ticks and reloads until it is stopped.
-    pub async fn run(mut self, mut events: mpsc::Receiver<Event>, stop: CancellationToken) {
+    pub async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        shelves: Vec<Shelf>,
+        answers: Arc<Counts>,
+        stop: CancellationToken,
+    ) {
+        (self.shelves, self.answers) = (shelves, answers);
         let (sender, mut scraped) = mpsc::channel(MAX_SCRAPED);
         let (probes, mut probed) = mpsc::channel(MAX_SCRAPED);
         self.scraper = Scraper::start(sender, probes)
@@ -171,12 +194,30 @@ impl Feed {
 
     /// Makes new tables of what is known now, and publishes them.
     fn tick(&mut self) {
+        for shelf in &self.shelves {
+            shelf.take(|ledger| {
+                self.answers.add_ledger(ledger);
+                // Its numbers are those of the snapshot that was answered from.
+                if ledger.generation() == self.ticked {
+                    self.controller.book(ledger);
+                }
+            });
+        }
         let now = self.epoch.elapsed().as_secs_f64();
         let readings: Vec<Reading> =
             (0..self.inputs.fleet.nodes.len()).map(|index| self.reading(NodeId(index as u16), now)).collect();
         self.report_stale(&readings);
-        let regions = self.inputs.geo.regions().len();
-        let tables = self.controller.tick(now, &self.inputs.fleet, regions, &readings, self.seed);
+        let with_health = |(index, reading)| NodeInput { reading, health: self.health(NodeId(index as u16)) };
+        let nodes: Vec<NodeInput> = readings.into_iter().enumerate().map(with_health).collect();
+        let tables = self.controller.tick(&steer::Inputs {
+            now,
+            fleet: &self.inputs.fleet,
+            regions: self.inputs.geo.regions(),
+            nodes: &nodes,
+            overrides: &Overrides::default(),
+            seed: self.seed,
+        });
+        self.ticked = self.generation;
         let drawn = self.secrets.secrets(Instant::now());
         self.published.publish(self.inputs.snapshot(self.generation, tables, self.seed, drawn, self.status));
     }
@@ -352,8 +393,9 @@ async fn finished(reload: &mut Option<Reload>) -> Option<Loaded> {
     }
 }
 
-fn unread(inputs: &Inputs) -> Vec<Reading> {
-    inputs.fleet.nodes.iter().map(|_| Reading::Never { because: None }).collect()
+fn unread(inputs: &Inputs) -> Vec<NodeInput> {
+    let unknown = NodeInput { reading: Reading::Never { because: None }, health: State::Unknown };
+    vec![unknown; inputs.fleet.nodes.len()]
 }
 
 fn log(diagnostics: &[Diagnostic]) {

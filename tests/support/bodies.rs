@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use thalweg::answer::{Context, Estimate, Outcome, Reasons, Transport, answer, read};
+use thalweg::answer::{Context, Outcome, Reasons, Transport, answer, read};
 use thalweg::config;
 use thalweg::diagnostic::{Diagnostic, Source, has_errors};
 use thalweg::feed::{Feed, Options};
@@ -16,6 +16,7 @@ use thalweg::load::history::{History, Reading};
 use thalweg::name::{LookupName, Name};
 use thalweg::pool::{Bitrate, Capacity, ExporterKind, Limits, ServiceId};
 use thalweg::snapshot::Snapshot;
+use thalweg::steer::Estimate;
 use thalweg::wire::{MAX_STREAM, RecordType, udp_limit};
 use thalweg::zone::{self, Found, Inclusion, Steered, Zone};
 
@@ -40,8 +41,8 @@ pub(crate) fn query(message: &[u8]) {
             estimate: Estimate::default(),
         };
         let (mut plain, mut explained) = (vec![0; MAX_STREAM], vec![0; MAX_STREAM]);
-        let (outcome, observation) = answer(snapshot, &query, &context, &mut plain, None);
-        let with_reasons = answer(snapshot, &query, &context, &mut explained, Some(&mut Reasons::default()));
+        let (outcome, observation) = answer(snapshot, &query, &context, None, &mut plain, None);
+        let with_reasons = answer(snapshot, &query, &context, None, &mut explained, Some(&mut Reasons::default()));
         assert_eq!((outcome, observation, &plain), (with_reasons.0, with_reasons.1, &explained));
         let Outcome::Reply { length, .. } = outcome else { panic!("a query got no reply") };
         assert!(length <= limit, "{length} octets where {limit} are allowed");
