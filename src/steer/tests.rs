@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::{Assembly, Controller, Fleet, Key, Tables, pick};
 use crate::geo::{Countries, Database, Geo, Position, Prefix, RegionId};
@@ -10,7 +9,7 @@ use crate::load::NodeLoad;
 use crate::load::history::Reading;
 use crate::name::Name;
 use crate::pool::{
-    Answers, Bitrate, Capacity, Family, Limits, Node, NodeId, Place, Pool, Resource, Service, ServiceId, TtlBounds,
+    Answers, Bitrate, Capacity, Family, Node, NodeId, Place, Pool, Resource, Service, ServiceId, TtlBounds,
 };
 
 const SEED: u64 = 7;
@@ -36,11 +35,8 @@ impl World {
             v4: Some([192, 0, 2, last].into()),
             v6: has_v6.then(|| [0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)].into()),
             place: Some(place.to_owned()),
-            labels: BTreeMap::new(),
-            capacity: Capacity { egress: Some(Bitrate(1e9)) },
-            limits: Limits::default(),
-            interval: Duration::from_secs(5),
-            exporters: Vec::new(),
+            capacity: Capacity { egress: Some(Bitrate(1e9)), clients: None },
+            ..Node::default()
         };
         let nodes = [
             node("fra1", "fra", 1, true),
@@ -48,12 +44,14 @@ impl World {
             node("tyo1", "tyo", 3, true),
             node("tyo2", "tyo", 4, true),
         ];
-        let pools = [Pool { name: "edge".to_owned(), select: BTreeMap::new() }];
+        let pools = [Pool { name: "edge".to_owned(), select: BTreeMap::new(), ..Pool::default() }];
         let services = [Service {
             name: Name::parse("play.live.example", None).unwrap(),
             pool: "edge".to_owned(),
             answers,
             ttl: TtlBounds { min: 3, max: 15 },
+            policy: None,
+            within: Vec::new(),
         }];
         let assembly = Assembly {
             nodes: &nodes,
@@ -94,16 +92,7 @@ fn fresh(pressure: f64) -> Reading {
 }
 
 fn load(pressure: f64) -> NodeLoad {
-    NodeLoad {
-        pressure,
-        worst: Resource::Cpu,
-        uses: Vec::new(),
-        egress: None,
-        egress_capacity: None,
-        at: 95.0,
-        sampled: 97.5,
-        window: 5.0,
-    }
+    NodeLoad { pressure, worst: Resource::Cpu, at: 95.0, sampled: 97.5, window: 5.0, ..NodeLoad::default() }
 }
 
 /// Within three standard deviations of a share of 4,096 draws.
@@ -225,7 +214,7 @@ fn nodes_keep_their_numbers_over_reloads() {
     let assembly = Assembly {
         nodes: &kept,
         places: &old.places,
-        pools: &[Pool { name: "edge".to_owned(), select: BTreeMap::new() }],
+        pools: &[Pool { name: "edge".to_owned(), select: BTreeMap::new(), ..Pool::default() }],
         services: &[],
         regions: world.geo.regions(),
         rtts: &[],

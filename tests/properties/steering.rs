@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::Index;
@@ -11,8 +10,7 @@ use thalweg::load::NodeLoad;
 use thalweg::load::history::Reading;
 use thalweg::name::Name;
 use thalweg::pool::{
-    Answers, Bitrate, Capacity, Family, Limits, Node, NodeId, Place, Pool, PoolId, Resource, Service, ServiceId,
-    TtlBounds,
+    Answers, Bitrate, Capacity, Family, Node, NodeId, Place, Pool, PoolId, Service, ServiceId, TtlBounds,
 };
 use thalweg::steer::{Assembly, Controller, FamilyTables, Fleet, Key, Tables, pick};
 
@@ -96,10 +94,8 @@ impl World {
             v6: (any.families & 2 != 0).then(|| Ipv6Addr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, index as u16])),
             place: Some(PLACES[any.place].0.to_owned()),
             labels: any.is_in_pool.then(|| ("role".to_owned(), "edge".to_owned())).into_iter().collect(),
-            capacity: Capacity { egress: Some(Bitrate(any.egress * 1e9)) },
-            limits: Limits::default(),
-            interval: Duration::from_secs(5),
-            exporters: Vec::new(),
+            capacity: Capacity { egress: Some(Bitrate(any.egress * 1e9)), clients: None },
+            ..Node::default()
         };
         let nodes: Vec<Node> = self.nodes.iter().enumerate().map(node).collect();
         let region = |(index, (position, near)): (usize, &(Option<Position>, Vec<usize>))| Region {
@@ -107,6 +103,8 @@ impl World {
             position: *position,
             near: near.iter().map(|&place| PLACES[place].0.to_owned()).collect(),
             origin: RegionOrigin::Unknown,
+            near_only: false,
+            continent: None,
             is_vanished: false,
         };
         let regions: Vec<Region> = self.regions.iter().enumerate().map(region).collect();
@@ -116,12 +114,14 @@ impl World {
             pool: "edge".to_owned(),
             answers: if self.answers == 0 { Answers::Auto } else { Answers::Fixed(self.answers) },
             ttl: TtlBounds { min: 3, max: 15 },
+            policy: None,
+            within: Vec::new(),
         };
         Fleet::assemble(
             &Assembly {
                 nodes: &nodes,
                 places: &places,
-                pools: &[Pool { name: "edge".to_owned(), select }],
+                pools: &[Pool { name: "edge".to_owned(), select, ..Pool::default() }],
                 services: &[service],
                 regions: &regions,
                 rtts: &[],
@@ -158,16 +158,7 @@ impl World {
 
 impl AnyLoad {
     fn reading(self) -> Reading {
-        let load = |pressure, sampled| NodeLoad {
-            pressure,
-            worst: Resource::Cpu,
-            uses: Vec::new(),
-            egress: None,
-            egress_capacity: None,
-            at: sampled,
-            sampled,
-            window: 5.0,
-        };
+        let load = |pressure, sampled| NodeLoad { pressure, at: sampled, sampled, window: 5.0, ..NodeLoad::default() };
         match self {
             Self::Never => Reading::Never { because: None },
             Self::Fresh(pressure) => Reading::Fresh(load(pressure, 99.0)),

@@ -110,10 +110,10 @@ impl Use {
         let used = match self {
             Self::Pressure(pressure) => {
                 let egress = node.capacity.egress.map(|egress| Bitrate(egress.0 * pressure * node.limits.egress));
-                Utilisation { cpu: Some(pressure * node.limits.cpu), egress, link: None }
+                Utilisation { cpu: Some(pressure * node.limits.cpu), egress, ..Utilisation::default() }
             }
-            Self::Cpu(share) => Utilisation { cpu: Some(share), egress: None, link: None },
-            Self::Egress(bits) => Utilisation { cpu: Some(0.0), egress: Some(Bitrate(bits)), link: None },
+            Self::Cpu(share) => Utilisation { cpu: Some(share), ..Utilisation::default() },
+            Self::Egress(bits) => Utilisation { cpu: Some(0.0), egress: Some(Bitrate(bits)), ..Utilisation::default() },
         };
         NodeLoad::new(&used, &node.capacity, &node.limits, sampled, WINDOW).expect("the CPU is known")
     }
