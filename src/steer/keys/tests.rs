@@ -104,6 +104,14 @@ fn resolvers_that_stretch_ttls_are_found_and_forgiven() {
     world.resolvers[0].stretched = 0.0;
     world.run(320 + 16);
     assert_eq!(world.last(0).stretched, 0.0);
+    let mut table = KeyTable::new(64, 1);
+    let mut late = 0;
+    let mut next = |gap| {
+        late += gap;
+        ask(&mut table, &asking(1, BEGIN + late)).stretched
+    };
+    assert_eq!([0, 301, 300, 302, 301, 301].map(|gap| next(1000 * gap)), [0.0, 0.0, 0.0, 0.0, 300.0, 300.0]);
+    assert_eq!(next(16_000), 0.0, "one gap that is shorter is enough");
     // One with few viewers comes back late too, but not at equal times.
     let mut quiet = World::new(vec![Resolver::honest(0.02); 20], 1, 6);
     quiet.run(20_000);
