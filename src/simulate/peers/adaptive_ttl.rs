@@ -1,5 +1,5 @@
 //! `adaptive-ttl`: Cardellini, Colajanni and Yu (DNS dispatching algorithms with state estimators, 1999): nodes of the
-//! nearest site in turn, without those that raised an alarm; the TTL in proportion to the capacity of the node and in
+//! nearest site in turn, without those that raised an alarm, and in proportion to capacity if all did; the TTL in proportion to the capacity of the node and in
 //! inverse proportion to the hidden load of the resolver, which this model is told truly.
 
 use super::{Rule, View};
@@ -7,7 +7,7 @@ use crate::simulate::dice::Dice;
 use crate::simulate::policy::{Fleet, Query};
 
 /// Seconds: shortest and, in times of the base, longest.
-const SHORTEST: f64 = 1.0;
+const SHORTEST: f64 = 2.0;
 const LONGEST: f64 = 4.0;
 /// Viewers a second of the resolver that gets the base TTL at a mean node.
 const USUAL_RATE: f64 = 0.1;
@@ -28,12 +28,13 @@ impl AdaptiveTtl {
 }
 
 impl Rule for AdaptiveTtl {
-    fn choose(&mut self, view: &View<'_>, query: &Query, _dice: &mut Dice) -> Option<(usize, u32)> {
+    fn choose(&mut self, view: &View<'_>, query: &Query, dice: &mut Dice) -> Option<(usize, u32)> {
         let calm = |nodes: Vec<usize>| -> Vec<usize> {
             nodes.into_iter().filter(|node| view.pressure(*node) < self.alarm).collect()
         };
         let nodes = view.sites(query.region).map(calm).find(|nodes| !nodes.is_empty());
-        let nodes = nodes.unwrap_or_else(|| view.all());
+        let anyone = |dice: &mut Dice| view.weighted(&view.all(), dice, |node| view.capacity(node));
+        let nodes = nodes.or_else(|| anyone(dice).map(|node| vec![node]))?;
         let next = &mut self.next[query.nameserver][view.fleet.nodes[*nodes.first()?].site];
         *next = next.wrapping_add(1);
         let node = nodes[*next % nodes.len()];

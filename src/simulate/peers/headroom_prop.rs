@@ -1,5 +1,5 @@
-//! `headroom-prop`: a node of the nearest site in proportion to what it has left below the limit; the next site if none has
-//! anything, and in proportion to capacity over all if no site has.
+//! `headroom-prop`: of the nodes of the nearest site that are below the limit, one in proportion to what it has left below
+//! pressure 1; the next site if none is, and in proportion to capacity over all nodes if none is anywhere.
 
 use super::{Rule, View};
 use crate::simulate::dice::Dice;
@@ -11,9 +11,12 @@ pub(super) struct HeadroomProportional {
 
 impl Rule for HeadroomProportional {
     fn choose(&mut self, view: &View<'_>, query: &Query, dice: &mut Dice) -> Option<(usize, u32)> {
-        let headroom = |node: usize| view.capacity(node) * (self.spill - view.pressure(node)).max(0.0);
-        let chosen = view.sites(query.region).find_map(|nodes| view.weighted(&nodes, dice, headroom));
-        let chosen = chosen.or_else(|| view.weighted(&view.all(), dice, |node| view.capacity(node)));
+        let headroom = |node: usize| match view.pressure(node) {
+            pressure if pressure < self.spill => view.capacity(node) * (1.0 - pressure),
+            _ => 0.0,
+        };
+        let near = view.sites(query.region).find_map(|nodes| view.weighted(&nodes, dice, headroom));
+        let chosen = near.or_else(|| view.weighted(&view.all(), dice, |node| view.capacity(node)));
         Some((chosen?, view.ttl))
     }
 }

@@ -19,6 +19,7 @@ impl Rule for Shed {
         let nodes = kept.find(|nodes| !nodes.is_empty());
         drop(kept);
         let chosen = nodes.and_then(|nodes| view.weighted(&nodes, dice, |node| view.capacity(node)));
-        Some((chosen.or_else(|| view.least(&view.all()))?, view.ttl))
+        let chosen = chosen.or_else(|| view.weighted(&view.all(), dice, |node| view.capacity(node)));
+        Some((chosen?, view.ttl))
     }
 }

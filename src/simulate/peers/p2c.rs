@@ -1,5 +1,5 @@
 //! `p2c`: the power of two choices (Mitzenmacher, 2001): of two nodes of a site, drawn in proportion to capacity, the one
-//! of less pressure; the next site if no node is below the limit, and two of all if every site is.
+//! of less pressure; the next site if that one is at the limit, and of two of all nodes if every site's is.
 
 use super::{Rule, View};
 use crate::simulate::dice::Dice;
@@ -11,13 +11,14 @@ pub(super) struct PowerOfTwoChoices {
 
 impl Rule for PowerOfTwoChoices {
     fn choose(&mut self, view: &View<'_>, query: &Query, dice: &mut Dice) -> Option<(usize, u32)> {
-        let below = |nodes: Vec<usize>| -> Vec<usize> {
-            nodes.into_iter().filter(|node| view.pressure(*node) < self.spill).collect()
+        let mut choose = |nodes: &[usize]| {
+            let one = view.weighted(nodes, dice, |node| view.capacity(node))?;
+            let other = view.weighted(nodes, dice, |node| view.capacity(node))?;
+            view.least(&[one, other])
         };
-        let nodes = view.sites(query.region).map(below).find(|nodes| !nodes.is_empty());
-        let nodes = nodes.unwrap_or_else(|| view.all());
-        let one = view.weighted(&nodes, dice, |node| view.capacity(node))?;
-        let other = view.weighted(&nodes, dice, |node| view.capacity(node))?;
-        Some((view.least(&[one, other])?, view.ttl))
+        let mut better = view.sites(query.region).filter_map(|nodes| choose(&nodes));
+        let near = better.find(|node| view.pressure(*node) < self.spill);
+        drop(better);
+        Some((near.or_else(|| choose(&view.all()))?, view.ttl))
     }
 }
