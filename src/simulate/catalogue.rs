@@ -1,5 +1,7 @@
-//! The world and the scenarios that are built in, and published beside the program.
+//! What is built in: the world, the scenarios (published beside the program too), and the policies.
 
+use super::peers::{PEERS, peer};
+use super::policy::{Fleet, Policy};
 use crate::diagnostic::Source;
 
 /// The world of all scenarios, unless another is given.
@@ -32,4 +34,14 @@ pub fn world_source() -> Source {
 pub fn scenario_source(name: &str) -> Option<Source> {
     let (name, text) = SCENARIOS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
     Some(Source::new(format!("{name}.toml"), *text))
+}
+
+/// The names of all policies, in the order of tables.
+pub fn policies() -> Vec<&'static str> {
+    PEERS.to_vec()
+}
+
+/// The policy of this name, new.
+pub fn policy(name: &str, fleet: &Fleet) -> Option<Box<dyn Policy>> {
+    peer(name, fleet)
 }

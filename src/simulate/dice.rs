@@ -93,7 +93,7 @@ impl Dice {
 
 /// A lognormal distribution of durations, none longer than a bound.
 #[derive(Debug, Clone, Copy)]
-pub struct Sessions {
+pub(super) struct Sessions {
     mu: f64,
     sigma: f64,
     longest: f64,
@@ -101,12 +101,12 @@ pub struct Sessions {
 
 impl Sessions {
     /// The distribution that has this mean in seconds before the bound cuts it.
-    pub fn new(mean: f64, sigma: f64, longest: f64) -> Self {
+    pub(super) fn new(mean: f64, sigma: f64, longest: f64) -> Self {
         Self { mu: mean.ln() - sigma * sigma / 2.0, sigma, longest }
     }
 
     /// The mean with the bound, in seconds.
-    pub fn mean(&self) -> f64 {
+    pub(super) fn mean(&self) -> f64 {
         let Self { mu, sigma, longest } = *self;
         let z = (longest.ln() - mu) / sigma;
         (mu + sigma * sigma / 2.0).exp() * normal_cdf(z - sigma) + longest * (1.0 - normal_cdf(z))
@@ -114,12 +114,12 @@ impl Sessions {
 
     /// How long a new session lasts, in seconds.
     #[inline]
-    pub fn draw(&self, dice: &mut Dice) -> f64 {
+    pub(super) fn draw(&self, dice: &mut Dice) -> f64 {
         (self.mu + self.sigma * dice.normal()).exp().min(self.longest)
     }
 
     /// How long a session that is met in progress will still last, in seconds: long ones are met more often.
-    pub fn residual(&self, dice: &mut Dice) -> f64 {
+    pub(super) fn residual(&self, dice: &mut Dice) -> f64 {
         let Self { mu, sigma, longest } = *self;
         loop {
             // Weighted by its length, a lognormal is a lognormal again, moved by sigma².
@@ -165,11 +165,11 @@ mod tests {
     #[test]
     fn weights_are_kept() {
         let mut dice = Dice::new(1, 2);
-        let mut counts = [0; 4];
+        let mut counts = [0_i32; 4];
         for _ in 0..60_000 {
             counts[dice.weighted([1.0, 0.0, 2.0, 3.0].into_iter()).unwrap()] += 1;
         }
-        assert!(counts[1] == 0 && (counts[0] as i32 - 10_000).abs() < 400 && (counts[3] as i32 - 30_000).abs() < 600);
+        assert!(counts[1] == 0 && (counts[0] - 10_000).abs() < 400 && (counts[3] - 30_000).abs() < 600);
         assert_eq!(dice.weighted([0.0, 0.0].into_iter()), None);
     }
 }

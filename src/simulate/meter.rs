@@ -9,7 +9,7 @@ const BINS: usize = 1000;
 
 /// Sums over the seconds that are measured.
 #[derive(Debug, Default)]
-pub struct Meter {
+pub(super) struct Meter {
     seconds: f64,
     viewer_seconds: f64,
     overloaded: f64,
@@ -69,7 +69,7 @@ pub struct Figures {
 
 impl Meter {
     /// Measures one second.
-    pub fn second(&mut self, plant: &Plant, policy: &dyn Policy) {
+    pub(super) fn second(&mut self, plant: &Plant, policy: &dyn Policy) {
         self.bins.resize(BINS, 0);
         let (mut peak, mut sum, mut alive) = (0.0_f64, 0.0, 0.0);
         for (number, node) in plant.nodes.iter().enumerate() {
@@ -108,7 +108,7 @@ impl Meter {
     }
 
     /// The figures of all seconds measured.
-    pub fn figures(mut self) -> Figures {
+    pub(super) fn figures(mut self) -> Figures {
         let viewers = self.viewer_seconds + self.elsewhere;
         let mean_peak = self.peaks.iter().sum::<f64>() / self.peaks.len() as f64;
         self.peaks.sort_by(f64::total_cmp);

@@ -5,6 +5,8 @@
 #![deny(clippy::disallowed_methods)]
 
 pub mod peers;
+pub mod scenario;
+pub mod world;
 
 mod catalogue;
 mod dice;
@@ -14,18 +16,14 @@ mod plant;
 mod policy;
 mod resolvers;
 mod run;
-mod scenario;
 #[cfg(test)]
 mod tests;
 mod workload;
-mod world;
 
-pub use catalogue::{SCENARIOS, WORLD, scenario_source, world_source};
+pub use catalogue::{SCENARIOS, WORLD, policies, policy, scenario_source, world_source};
 pub use dice::Dice;
 pub use meter::Figures;
 pub use plant::{Node, Plant};
 pub use policy::{Answer, ELSEWHERE, Fleet, FleetNode, MAX_ANSWERS, Policy, Query, Sample};
 pub use resolvers::START_MS;
 pub use run::{Outcome, run};
-pub use scenario::{Scenario, read};
-pub use world::World;

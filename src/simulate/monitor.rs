@@ -8,7 +8,7 @@ use super::world::{Monitoring, World};
 
 /// Scrapes and probes of all nodes by all nameservers.
 #[derive(Debug)]
-pub struct Monitor {
+pub(super) struct Monitor {
     rules: Monitoring,
     nodes: usize,
     watches: Vec<Watch>,
@@ -28,7 +28,7 @@ struct Watch {
 
 impl Monitor {
     /// Begins at any moment of its rhythm, for every pair of nameserver and node.
-    pub fn new(world: &World, nodes: usize, seed: u64) -> Self {
+    pub(super) fn new(world: &World, nodes: usize, seed: u64) -> Self {
         let (rules, mut dice) = (world.monitoring.clone(), Dice::new(seed, 3));
         let watch = |_| Watch {
             next_scrape: dice.between(0.0, rules.scrape.every),
@@ -42,7 +42,7 @@ impl Monitor {
     }
 
     /// Does what is due in this second, and tells the policy.
-    pub fn second(&mut self, second: u32, plant: &Plant, policy: &mut dyn Policy) {
+    pub(super) fn second(&mut self, second: u32, plant: &Plant, policy: &mut dyn Policy) {
         let (now, at_ms) = (f64::from(second), START_MS + u64::from(second) * 1000);
         let Self { rules, nodes, watches, dice } = self;
         for (number, watch) in watches.iter_mut().enumerate() {

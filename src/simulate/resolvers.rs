@@ -14,7 +14,7 @@ pub const START_MS: u64 = 1_750_000_000_000;
 
 /// All resolvers of all regions.
 #[derive(Debug)]
-pub struct ResolverPark {
+pub(super) struct ResolverPark {
     resolvers: Vec<Resolver>,
     nameservers: usize,
     prefers: f64,
@@ -25,7 +25,7 @@ pub struct ResolverPark {
 
 /// Queries so far, and how often an answer named another first node than the resolver's last.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct QueryCounts {
+pub(super) struct QueryCounts {
     /// Queries.
     pub queries: u64,
     /// Answers whose resolver had one before.
@@ -36,7 +36,7 @@ pub struct QueryCounts {
 
 /// A resolver.
 #[derive(Debug)]
-pub struct Resolver {
+pub(super) struct Resolver {
     /// Region in which it seems to be.
     pub region: usize,
     /// Its address.
@@ -60,7 +60,7 @@ struct Cache {
 
 impl ResolverPark {
     /// The resolvers of a seed.
-    pub fn new(world: &World, workload: &Workload, seed: u64) -> Self {
+    pub(super) fn new(world: &World, workload: &Workload, seed: u64) -> Self {
         let mut dice = Dice::new(seed, 2);
         let regions = world.regions.len();
         let rules = &world.resolvers;
@@ -99,12 +99,12 @@ impl ResolverPark {
     }
 
     /// The resolver of this number.
-    pub fn resolver(&self, number: usize) -> &Resolver {
+    pub(super) fn resolver(&self, number: usize) -> &Resolver {
         &self.resolvers[number]
     }
 
     /// The numbers of the largest, given the arrivals of each region.
-    pub fn largest(&self, count: usize, world: &World) -> Vec<usize> {
+    pub(super) fn largest(&self, count: usize, world: &World) -> Vec<usize> {
         let per_region = world.resolvers.per_region;
         let mut order: Vec<usize> = (0..self.resolvers.len()).collect();
         let viewers = |number: usize| self.resolvers[number].size * world.regions[number / per_region].viewers;
@@ -114,7 +114,7 @@ impl ResolverPark {
     }
 
     /// The addresses that a viewer of this resolver gets, in the viewer's order. `rate`: arrivals a second of the region.
-    pub fn resolve(
+    pub(super) fn resolve(
         &mut self,
         number: usize,
         at: f64,

@@ -9,7 +9,7 @@ use super::meter::{Figures, Meter};
 use super::monitor::Monitor;
 use super::plant::{Plant, Viewer};
 use super::policy::{ELSEWHERE, MAX_ANSWERS, Policy, Query};
-use super::resolvers::{QueryCounts, ResolverPark, START_MS};
+use super::resolvers::{ResolverPark, START_MS};
 use super::scenario::{Scenario, Sources, What};
 use super::workload::{Arrival, Workload};
 use super::world::World;
@@ -128,7 +128,15 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn befall_node(&mut self, second: u32, node: usize, what: What, begins: bool, factor: f64, policy: &mut dyn Policy) {
+    fn befall_node(
+        &mut self,
+        second: u32,
+        node: usize,
+        what: What,
+        begins: bool,
+        factor: f64,
+        policy: &mut dyn Policy,
+    ) {
         let state = &mut self.plant.nodes[node];
         match what {
             What::Dead => {
@@ -262,7 +270,8 @@ impl<'a> Run<'a> {
         if f64::from(departs) <= at {
             return;
         }
-        let answer = if asks_us { self.ask(at, usize::from(region), resolver as usize, policy) } else { self.older(region) };
+        let answer =
+            if asks_us { self.ask(at, usize::from(region), resolver as usize, policy) } else { self.older(region) };
         let alive = |node: &&u16| **node == ELSEWHERE || !self.plant.nodes[usize::from(**node)].is_dead;
         let Some(node) = answer.iter().find(alive).copied() else {
             let later = self.world.viewers.retry_after;
@@ -276,13 +285,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn ask(
-        &mut self,
-        at: f64,
-        region: usize,
-        resolver: usize,
-        policy: &mut dyn Policy,
-    ) -> ArrayVec<u16, MAX_ANSWERS> {
+    fn ask(&mut self, at: f64, region: usize, resolver: usize, policy: &mut dyn Policy) -> ArrayVec<u16, MAX_ANSWERS> {
         if let Some(node) = policy.place(region, &self.plant) {
             return std::iter::once(node as u16).collect();
         }
@@ -293,11 +296,11 @@ impl<'a> Run<'a> {
     /// What the older service answers, which some viewers still ask: by capacity in their region.
     fn older(&mut self, region: u16) -> ArrayVec<u16, MAX_ANSWERS> {
         let fleet = &self.plant.fleet;
-        let nodes = fleet.nearest[usize::from(region)].iter().map(|site| &fleet.sites[*site]).find(|site| !site.is_empty());
+        let nodes =
+            fleet.nearest[usize::from(region)].iter().map(|site| &fleet.sites[*site]).find(|site| !site.is_empty());
         let Some(nodes) = nodes else { return ArrayVec::new() };
         let weight = |node: &usize| if self.plant.nodes[*node].is_dead { 0.0 } else { fleet.nodes[*node].capacity() };
         let chosen = self.dice.weighted(nodes.iter().map(weight));
         chosen.map(|place| nodes[place] as u16).into_iter().collect()
     }
 }
-

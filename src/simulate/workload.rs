@@ -6,7 +6,7 @@ use super::world::World;
 
 /// The stream of viewers of one seed.
 #[derive(Debug)]
-pub struct Workload {
+pub(super) struct Workload {
     scenario: Scenario,
     warm_up: f64,
     /// Base arrivals a second of each region.
@@ -27,7 +27,7 @@ pub struct Workload {
 
 /// A viewer comes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Arrival {
+pub(super) struct Arrival {
     /// When, in seconds since the warm-up began.
     pub at: f64,
     /// Client region.
@@ -44,7 +44,7 @@ pub struct Arrival {
 
 impl Workload {
     /// The viewers of a seed.
-    pub fn new(world: &World, scenario: &Scenario, seed: u64) -> Self {
+    pub(super) fn new(world: &World, scenario: &Scenario, seed: u64) -> Self {
         let session = &world.viewers.session;
         let sessions = Sessions::new(session.mean, session.sigma, session.longest);
         let rate = world.population / sessions.mean();
@@ -75,12 +75,12 @@ impl Workload {
     }
 
     /// Share of its region that uses the resolver of this rank, counted from 0.
-    pub fn size(&self, rank: usize) -> f64 {
+    pub(super) fn size(&self, rank: usize) -> f64 {
         self.sizes[rank] - if rank == 0 { 0.0 } else { self.sizes[rank - 1] }
     }
 
     /// Arrivals a second of a region at this time since the warm-up began; at flashes the mean of the second.
-    pub fn rate(&self, region: usize, at: f64) -> f64 {
+    pub(super) fn rate(&self, region: usize, at: f64) -> f64 {
         let crowd = |(flash, (split, _)): (&super::scenario::Flash, &(Vec<f64>, Sessions))| {
             let at = at - self.warm_up;
             flash.viewers * split[region] * (flash.come(at + 1.0) - flash.come(at))
@@ -89,7 +89,7 @@ impl Workload {
     }
 
     /// Those who come in this second, in order.
-    pub fn second(&mut self, second: u32, arrivals: &mut Vec<Arrival>) {
+    pub(super) fn second(&mut self, second: u32, arrivals: &mut Vec<Arrival>) {
         arrivals.clear();
         let start = f64::from(second);
         let regions = self.base.len();

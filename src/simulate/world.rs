@@ -188,7 +188,8 @@ pub struct Probe {
 impl World {
     /// What cannot be so, in words that name the key.
     pub fn complaints(&self) -> Vec<String> {
-        let Self { population, warm_up, nameservers, overload, regions, machines, viewers, resolvers, monitoring } = self;
+        let Self { population, warm_up, nameservers, overload, regions, machines, viewers, resolvers, monitoring } =
+            self;
         let mut complaints = Vec::new();
         let mut want = |holds: bool, words: &str| {
             if !holds {
@@ -228,7 +229,10 @@ impl World {
         want(positive(mean) && positive(sigma) && positive(longest), "viewers.session must have numbers above 0");
         want(ordered(viewers.returns_within), "viewers.returns_within must be two numbers, the lesser first");
         want(positive(viewers.retry_after), "viewers.retry_after must be above 0");
-        want((1..=60_000 / regions.len().max(1)).contains(&resolvers.per_region), "too many or no resolvers.per_region");
+        want(
+            (1..=60_000 / regions.len().max(1)).contains(&resolvers.per_region),
+            "too many or no resolvers.per_region",
+        );
         want((0.0..=5.0).contains(&resolvers.zipf), "resolvers.zipf must be between 0 and 5");
         let stretching: f64 = resolvers.stretch.iter().map(|stretch| stretch.share).sum();
         want(share(stretching), "the shares of resolvers.stretch must add up to at most 1");

@@ -4,7 +4,7 @@
 
 use super::{Rule, View};
 use crate::simulate::dice::Dice;
-use crate::simulate::policy::{Fleet, Query};
+use crate::simulate::policy::{Fleet, FleetNode, Query};
 
 /// Seconds: shortest and, in times of the base, longest.
 const SHORTEST: f64 = 2.0;
@@ -21,7 +21,7 @@ pub(super) struct AdaptiveTtl {
 
 impl AdaptiveTtl {
     pub(super) fn new(fleet: &Fleet, alarm: f64) -> Self {
-        let total: f64 = fleet.nodes.iter().map(|node| node.capacity()).sum();
+        let total: f64 = fleet.nodes.iter().map(FleetNode::capacity).sum();
         let next = (0..fleet.nameservers).map(|number| vec![number; fleet.sites.len()]).collect();
         Self { alarm, mean_capacity: total / fleet.nodes.len() as f64, next }
     }

@@ -28,7 +28,8 @@ impl Policy for Oracle {
             pressed.min_by(|a, b| a.1.total_cmp(&b.1))
         };
         let fleet = &plant.fleet;
-        let sites: Vec<(usize, f64)> = fleet.nearest[region].iter().filter_map(|site| least(&fleet.sites[*site])).collect();
+        let sites: Vec<(usize, f64)> =
+            fleet.nearest[region].iter().filter_map(|site| least(&fleet.sites[*site])).collect();
         let near = sites.iter().find(|(_, pressure)| *pressure < FULL);
         near.or_else(|| sites.iter().min_by(|a, b| a.1.total_cmp(&b.1))).map(|(node, _)| *node)
     }
