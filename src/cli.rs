@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::command::{check, demo, explain, run, simulate};
 use crate::serve::admin::ExplainParameters;
@@ -88,7 +88,8 @@ struct ExplainArguments {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, multiple = true, args = ["scenario", "all", "scenario_file"])]
+#[group(skip)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["scenario", "all", "scenario_file"]))]
 struct SimulateArguments {
     /// Scenarios that are built in, as S2,X3.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]

@@ -59,8 +59,8 @@ pub struct Figures {
     pub leak_percent: f64,
     /// Second after the warm-up in which the last of them came.
     pub last_leak: u32,
-    /// Mean difference of the pressure that the policy believed from the true one; not a number if it believes nothing.
-    pub prediction_error: f64,
+    /// Mean difference of the pressure that the policy believed from the true one; none if it believes nothing.
+    pub prediction_error: Option<f64>,
     /// Mean number of viewers.
     pub population: f64,
     /// Share of viewer time on someone else's network, percent.
@@ -127,7 +127,7 @@ impl Meter {
             failed_percent: 100.0 * share(self.failed, viewers),
             leak_percent: 100.0 * share(self.leaked.0 as f64, self.drained as f64),
             last_leak: self.leaked.1,
-            prediction_error: self.prediction.0 / self.prediction.1 as f64,
+            prediction_error: (self.prediction.1 > 0).then(|| self.prediction.0 / self.prediction.1 as f64),
             population: share(viewers, self.seconds),
             elsewhere_percent: 100.0 * share(self.elsewhere, viewers),
         }
