@@ -11,11 +11,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use tempfile::TempDir;
-use thalweg::answer::{Context, Estimate, Outcome, Transport, answer, read};
+use thalweg::answer::{Context, Outcome, Transport, answer, read};
 use thalweg::feed::{Feed, Options};
 use thalweg::name::Name;
 use thalweg::snapshot::Snapshot;
-use thalweg::steer::mix;
+use thalweg::steer::{Estimate, mix};
 use thalweg::wire::{Rcode, RecordType};
 
 const SIZES: [usize; 2] = [1_000, 100_000];
@@ -107,7 +107,7 @@ fn ask(snapshot: &Snapshot, message: &[u8]) -> Rcode {
         idle: None,
         estimate: Estimate::default(),
     };
-    match answer(snapshot, &read(message).unwrap(), &context, &mut out, None).0 {
+    match answer(snapshot, &read(message).unwrap(), &context, None, &mut out, None).0 {
         Outcome::Reply { rcode, .. } => rcode,
         Outcome::Silence => panic!("a query got no reply"),
     }

@@ -4,6 +4,7 @@
 mod explain;
 mod reasons;
 mod resolve;
+mod steer;
 
 pub use explain::{Explanation, Question, explain};
 pub use reasons::{LocatedReason, Reasons};
@@ -11,9 +12,8 @@ pub use reasons::{LocatedReason, Reasons};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::geo::RegionId;
-use crate::pool::{NodeId, PoolId};
 use crate::snapshot::Snapshot;
+use crate::steer::{Estimate, KeyTable, Observation};
 use crate::wire::{MAX_STREAM, Query, Rcode, Reply, Wishes, udp_limit};
 
 /// How a query came, and when.
@@ -29,7 +29,7 @@ pub struct Context {
     pub now: u64,
     /// How long the connection may be idle, on a stream (RFC 7828).
     pub idle: Option<Duration>,
-    /// What the caller knows of the client's key.
+    /// What is known of the client's key, where there is no table of keys.
     pub estimate: Estimate,
 }
 
@@ -44,15 +44,6 @@ pub enum Transport {
     Tls,
     /// QUIC (RFC 9250).
     Quic,
-}
-
-/// What the caller's key table knows of a client's key. Nothing uses it yet; the headroom planner will.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Estimate {
-    /// Viewers per second behind the key.
-    pub viewers: Option<f64>,
-    /// Seconds for which the resolver keeps answers whatever their TTL.
-    pub stretched_ttl: Option<u32>,
 }
 
 /// What is to be done with the query.
@@ -123,21 +114,6 @@ impl Subject {
     pub const ERROR: Self = Self { kind: SubjectKind::Error, name: 0 };
 }
 
-/// What a steered answer promised; the caller books it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Observation<'s> {
-    /// Hash of the client's key.
-    pub key: u64,
-    /// The client's region.
-    pub region: RegionId,
-    /// The pool that was steered.
-    pub pool: PoolId,
-    /// The nodes that were named, in the order of the answer.
-    pub nodes: &'s [NodeId],
-    /// The answer's TTL in seconds.
-    pub ttl: u32,
-}
-
 /// Reads a message; none if it must be dropped without a word.
 pub fn read(message: &[u8]) -> Option<Query<'_>> {
     Query::read(message)
@@ -145,11 +121,13 @@ pub fn read(message: &[u8]) -> Option<Query<'_>> {
 
 /// Answers a query into `out`, which should have room for 1,232 octets (UDP) or 65,535 (streams).
 ///
-/// With `reasons` it does just the same, and says why.
+/// `keys` is the caller's: it learns from queries for steered names, and tells what it knows of their keys. The
+/// observation is what such an answer promises, for the caller to book. With `reasons` all is the same, and says why.
 pub fn answer<'s>(
     snapshot: &'s Snapshot,
     query: &Query<'_>,
     context: &Context,
+    keys: Option<&mut KeyTable>,
     out: &mut [u8],
     reasons: Option<&mut Reasons>,
 ) -> (Outcome, Option<Observation<'s>>) {
@@ -164,7 +142,7 @@ pub fn answer<'s>(
             reply.rcode = problem.rcode();
             (Subject::ERROR, None)
         }
-        None => resolve::resolve(snapshot, query, context, &mut reply, reasons),
+        None => resolve::resolve(snapshot, query, context, keys, &mut reply, reasons),
     };
     (write(&reply, query, context, subject, out), observation)
 }

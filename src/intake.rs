@@ -1,16 +1,20 @@
 //! What flows back up: counts of answers and of connections, and events for the feed.
 
+mod books;
 mod streams;
 
+pub use books::{Book, Shelf, book};
 pub use streams::{Limit, StreamCounts};
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::answer::{Observation, SubjectKind};
+use crate::answer::SubjectKind;
 use crate::geo::RegionId;
 use crate::pool::{MAX_NODES, NodeId};
+use crate::steer::Ledger;
 use crate::wire::Rcode;
 
 /// The most events that may wait for the feed.
@@ -25,7 +29,7 @@ pub struct Counts {
     replies: [AtomicU64; RCODES],
     unsent: AtomicU64,
     steered: AtomicU64,
-    /// An answer of m nodes counts 1/m for each, in `NODE_UNIT`.
+    /// By node; an answer of m nodes counts 1/m for each, in `NODE_UNIT`.
     nodes: Box<[AtomicU64]>,
     regions: Box<[AtomicU64]>,
     /// Answers beyond the rate, by `Beyond` and by `SubjectKind`.
@@ -33,7 +37,7 @@ pub struct Counts {
 }
 
 /// What one whole answer counts for a node: divisible by all usual numbers of nodes.
-const NODE_UNIT: u64 = 5_040;
+const NODE_UNIT: f64 = 5_040.0;
 
 impl Counts {
     /// All zero.
@@ -51,19 +55,20 @@ impl Counts {
         }
     }
 
-    /// Books a steered answer.
-    #[inline]
-    pub fn book(&self, observation: &Observation<'_>) {
-        let share = NODE_UNIT / observation.nodes.len().max(1) as u64;
-        for node in observation.nodes {
-            if let Some(count) = self.nodes.get(usize::from(node.0)) {
-                count.fetch_add(share, Ordering::Relaxed);
+    /// Adds what a ledger holds: the feed does, for all workers.
+    pub fn add_ledger(&self, ledger: &Ledger) {
+        let mut answers: HashMap<RegionId, f64> = HashMap::new();
+        for entry in ledger.entries() {
+            *answers.entry(entry.region).or_default() += entry.answers;
+            if let Some(count) = entry.node.and_then(|node| self.nodes.get(usize::from(node.0))) {
+                count.fetch_add((entry.answers * NODE_UNIT).round() as u64, Ordering::Relaxed);
             }
         }
-        if let Some(count) = self.regions.get(usize::from(observation.region.0)) {
-            count.fetch_add(1, Ordering::Relaxed);
+        for (region, answers) in answers {
+            if let Some(count) = self.regions.get(usize::from(region.0)) {
+                count.fetch_add(answers.round() as u64, Ordering::Relaxed);
+            }
         }
-        self.steered.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts an answer beyond the rate.
@@ -83,6 +88,7 @@ impl Counts {
         add(&self.received, tally.received);
         add(&self.dropped, tally.dropped);
         add(&self.unsent, tally.unsent);
+        add(&self.steered, tally.steered);
         for (count, value) in self.replies.iter().zip(tally.replies) {
             add(count, value);
         }
@@ -96,12 +102,8 @@ impl Counts {
             dropped: load(&self.dropped),
             replies: self.replies.each_ref().map(load),
             unsent: load(&self.unsent),
+            steered: load(&self.steered),
         }
-    }
-
-    /// Steered answers since the start.
-    pub fn steered(&self) -> u64 {
-        self.steered.load(Ordering::Relaxed)
     }
 
     /// Answers beyond the rate, since the start.
@@ -112,7 +114,7 @@ impl Counts {
     /// Answers that named the node, since the start, in whole answers.
     pub fn answers_of(&self, node: NodeId) -> f64 {
         let count = self.nodes.get(usize::from(node.0)).map_or(0, |count| count.load(Ordering::Relaxed));
-        count as f64 / NODE_UNIT as f64
+        count as f64 / NODE_UNIT
     }
 
     /// Steered answers to clients of the region, since the start.
@@ -161,6 +163,8 @@ pub struct Tally {
     pub replies: [u64; RCODES],
     /// Replies that could not be sent.
     pub unsent: u64,
+    /// Replies that steering made.
+    pub steered: u64,
 }
 
 impl Tally {

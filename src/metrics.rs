@@ -78,7 +78,7 @@ impl Readout {
             sum(|total| total.dropped),
         )?;
         counter(encoder, "replies_unsent", "Replies that could not be sent", sum(|total| total.unsent))?;
-        let steered = self.counts.iter().map(|counts| counts.steered()).sum();
+        let steered = sum(|total| total.steered);
         counter(encoder, "answers_steered", "Answers that steering made", steered)?;
         let mut family = encoder.encode_descriptor("replies", "Replies by response code", None, MetricType::Counter)?;
         for code in 0..totals.first().map_or(0, |total| total.replies.len()) {
@@ -183,11 +183,12 @@ fn metric(kind: MetricType, value: f64, encoder: MetricEncoder<'_>) -> fmt::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{Observation, SubjectKind};
+    use crate::answer::SubjectKind;
     use crate::config::{RateLimit, RateLimitMode};
     use crate::geo::{Countries, Geo};
-    use crate::pool::PoolId;
+    use crate::pool::{Family, PoolId};
     use crate::snapshot::InputStatus;
+    use crate::steer::{Estimate, Ledger, Observation};
     use crate::wire::Secrets;
 
     #[test]
@@ -198,6 +199,7 @@ mod tests {
             zones: Arc::default(),
             geo: Arc::new(geo),
             fleet: Arc::default(),
+            elsewhere: Arc::default(),
             tables: Arc::default(),
             rate_limit: Arc::new(RateLimit { mode: RateLimitMode::Off, per_second: 1, slip: 2, exempt: Vec::new() }),
             seed: 0,
@@ -207,14 +209,17 @@ mod tests {
         };
         let writers = [Arc::new(Counts::new()), Arc::new(Counts::new())];
         for writer in &writers {
-            let mut tally = Tally { received: 3, dropped: 1, ..Tally::default() };
+            let mut tally = Tally { received: 3, dropped: 1, steered: 1, ..Tally::default() };
             tally.replied(Rcode::NXDOMAIN);
             tally.replied(Rcode::BADVERS);
             tally.replied(Rcode::BADCOOKIE);
             writer.add(&tally);
             writer.beyond_rate(SubjectKind::NxDomain, Beyond::Truncated);
             let nodes = [NodeId(0), NodeId(1)];
-            writer.book(&Observation { key: 0, region: RegionId(0), pool: PoolId(0), nodes: &nodes, ttl: 5 });
+            let (region, pool, family) = (RegionId(0), PoolId(0), Family::V4);
+            let mut ledger = Ledger::new();
+            ledger.book(&Observation { region, pool, family, nodes: &nodes, ttl: 5, estimate: Estimate::default() });
+            writer.add_ledger(&ledger);
         }
         let published = Arc::new(Published::new(snapshot));
         let text = Metrics::new(published, writers.to_vec(), Arc::default()).text().unwrap();

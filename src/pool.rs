@@ -50,6 +50,35 @@ pub struct Node {
     pub interval: Duration,
     /// Where its load is read.
     pub exporters: Vec<Exporter>,
+    /// Handicap in milliseconds of distance, for what it costs to use it; not negative.
+    pub cost: f64,
+    /// Its part of what a node of its size would get; 1 is all, 0 none.
+    pub weight: f64,
+    /// A barrier: nobody but these clients gets it; empty = everybody may.
+    pub serves: Vec<Area>,
+    /// How it is found out whether it serves at all.
+    pub check: Option<Check>,
+}
+
+/// Nothing but usual limits; neither name nor address.
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            v4: None,
+            v6: None,
+            place: None,
+            labels: BTreeMap::new(),
+            capacity: Capacity::default(),
+            limits: Limits::default(),
+            interval: Duration::from_secs(5),
+            exporters: Vec::new(),
+            cost: 0.0,
+            weight: 1.0,
+            serves: Vec::new(),
+            check: None,
+        }
+    }
 }
 
 impl Node {
@@ -76,6 +105,8 @@ pub enum Family {
 pub struct Capacity {
     /// What it can send.
     pub egress: Option<Bitrate>,
+    /// How many viewers it can have at a time.
+    pub clients: Option<f64>,
 }
 
 /// Shares of a resource's capacity at which a node counts as overloaded, 0 < x ≤ 1.
@@ -83,14 +114,18 @@ pub struct Capacity {
 pub struct Limits {
     /// Of all cores together.
     pub cpu: f64,
+    /// Of what the media server's process can use: one core for those that have one busy thread.
+    pub process_cpu: f64,
     /// Of the egress capacity.
     pub egress: f64,
+    /// Of the number of viewers.
+    pub clients: f64,
 }
 
-/// The rule of thumb of the field: 80 % of everything.
+/// The rule of thumb of the field: 80 % of everything; of viewers, who are counted exactly, 90 %.
 impl Default for Limits {
     fn default() -> Self {
-        Self { cpu: 0.8, egress: 0.8 }
+        Self { cpu: 0.8, process_cpu: 0.8, egress: 0.8, clients: 0.9 }
     }
 }
 
@@ -99,15 +134,21 @@ impl Default for Limits {
 pub enum Resource {
     /// All cores together.
     Cpu,
+    /// The media server's process, of one core.
+    ProcessCpu,
     /// What it sends to viewers.
     Egress,
+    /// Its viewers.
+    Clients,
 }
 
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Cpu => "cpu",
+            Self::ProcessCpu => "process_cpu",
             Self::Egress => "egress",
+            Self::Clients => "clients",
         })
     }
 }
@@ -121,11 +162,15 @@ pub struct Exporter {
     pub url: String,
 }
 
-/// Whose metrics an exporter has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whose metrics an exporter has; where several tell what a node sends, the first of this order is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ExporterKind {
-    /// Prometheus node_exporter.
+    /// Prometheus node_exporter: the whole machine.
     Node,
+    /// The media server's own exporter, with the metrics of its process as Prometheus' client libraries name them.
+    Process,
+    /// SRS.
+    Srs,
 }
 
 /// Nodes that serve the same thing.
@@ -135,6 +180,146 @@ pub struct Pool {
     pub name: String,
     /// Labels a node must have; all nodes if empty.
     pub select: BTreeMap<String, String>,
+    /// How its services choose among its nodes, if they do not say.
+    pub policy: Policy,
+    /// What one viewer brings, until it is learned.
+    pub viewer: Viewer,
+    /// What load is counted in.
+    pub currency: Currency,
+    /// What is done when no node has room.
+    pub full: Full,
+    /// What is done with nodes whose capacity seems to be smaller than configured.
+    pub saturation: Saturation,
+}
+
+/// All nodes, by the planner.
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            name: "default".to_owned(),
+            select: BTreeMap::new(),
+            policy: Policy::Planner,
+            viewer: Viewer::default(),
+            currency: Currency::Egress,
+            full: Full::Fill,
+            saturation: Saturation::Alarm,
+        }
+    }
+}
+
+/// How nodes are chosen for a service.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Policy {
+    /// By distance, headroom and prediction.
+    Planner,
+    /// Every node that is up in turn, wherever it stands.
+    RoundRobin,
+    /// Every node that is up in proportion to capacity and weight, wherever it stands.
+    Weighted,
+    /// The nodes of the nearest site that has any that is up, in proportion to capacity and weight.
+    Nearest,
+    /// The first node of the configuration that is up.
+    Failover,
+    /// One node by consistent hashing of a key.
+    Hash {
+        /// What is hashed.
+        key: HashKey,
+        /// The most that a node may get, as a multiple of its fair share; above 1.
+        bound: f64,
+    },
+}
+
+/// What consistent hashing hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashKey {
+    /// The leftmost label of the name that was asked for.
+    Label,
+    /// The whole name.
+    Name,
+    /// The client's network.
+    Client,
+}
+
+/// What one viewer brings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Viewer {
+    /// What is sent to one.
+    pub bitrate: Bitrate,
+    /// How long one stays, on average.
+    pub stays: Duration,
+}
+
+/// 2.5 Mbit/s for 40 minutes.
+impl Default for Viewer {
+    fn default() -> Self {
+        Self { bitrate: Bitrate(2.5e6), stays: Duration::from_secs(2_400) }
+    }
+}
+
+/// What the load of a pool's nodes is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Currency {
+    /// Mbit/s that are sent.
+    Egress,
+    /// Viewers: for servers that packets or CPU bind, such as SFU and TURN.
+    Clients,
+}
+
+/// What is done when no node of a pool has room.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Full {
+    /// They are filled further, in proportion to what is left below physical limits.
+    Fill,
+    /// Viewers go elsewhere.
+    Overflow(Overflow),
+    /// Over HTTP nobody is let in any more; over DNS they are filled further.
+    Refuse,
+}
+
+/// Where viewers go that a pool has no room for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Overflow {
+    /// The name that they are sent to.
+    pub cname: Name,
+    /// The addresses in place of the name where there can be no CNAME: at a zone's apex.
+    pub addresses: Vec<IpAddr>,
+    /// Site pressure from which it may be used, 0 to 1.
+    pub above: f64,
+    /// Its distance from everybody, in milliseconds.
+    pub cost: f64,
+}
+
+/// What is done with a node that sends no more although viewers come: it may be smaller than configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saturation {
+    /// It is told.
+    Alarm,
+    /// It is told, and the node counts as what it seems to be.
+    Clip,
+}
+
+/// A set of clients, or of places, that a barrier names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Area {
+    /// A continent: AF AN AS EU NA OC SA.
+    Continent(String),
+    /// A country, ISO 3166-1.
+    Country(String),
+    /// An autonomous system; a region of the configuration consists of it.
+    Asn(u32),
+    /// A region of the configuration.
+    Region(String),
+    /// A place of the configuration.
+    Place(String),
+}
+
+/// How it is found out whether a node serves at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// Something accepts TCP connections on this port of its address.
+    Tcp(u16),
+    /// Something answers a GET of this URL with a status below 400.
+    Http(String),
 }
 
 impl Pool {
@@ -155,6 +340,10 @@ pub struct Service {
     pub answers: Answers,
     /// Bounds of the answer's TTL.
     pub ttl: TtlBounds,
+    /// How nodes are chosen; as its pool says if there is none.
+    pub policy: Option<Policy>,
+    /// A barrier: the continents, countries and places that may serve it, and of which it may be served; empty = all.
+    pub within: Vec<Area>,
 }
 
 /// How many nodes an answer names.

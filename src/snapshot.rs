@@ -12,6 +12,10 @@ use crate::steer::{Fleet, Tables};
 use crate::wire::{Identity, Secrets};
 use crate::zone::Zone;
 
+mod elsewhere;
+
+pub use elsewhere::Elsewhere;
+
 /// Everything an answer depends on.
 pub struct Snapshot {
     /// Counts the changes of inputs; ticks of the steering do not count.
@@ -22,6 +26,8 @@ pub struct Snapshot {
     pub geo: Arc<Geo>,
     /// What is steered.
     pub fleet: Arc<Fleet>,
+    /// Where viewers are sent that a pool has no room for.
+    pub elsewhere: Arc<Elsewhere>,
     /// How it is steered.
     pub tables: Arc<Tables>,
     /// The limit of answers over UDP.

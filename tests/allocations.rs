@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use support::installation::{Load, Use, inputs, snapshot};
 use support::query::Query;
-use thalweg::answer::{Context, Estimate, SubjectKind, Transport};
+use thalweg::answer::{Context, SubjectKind, Transport};
 use thalweg::config::{RateLimit, RateLimitMode};
 use thalweg::intake::{Beyond, Counts, Tally};
 use thalweg::serve::rate_limit::Limiter;
-use thalweg::serve::respond;
+use thalweg::serve::{Learner, respond};
+use thalweg::steer::Estimate;
 use thalweg::wire::{MAX_STREAM, RecordType, Secrets};
 
 /// The system's allocator, with a count for each thread.
@@ -54,6 +55,7 @@ fn no_query_costs_an_allocation() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("thalweg.toml");
     let inputs = inputs(&shipped).expect("the shipped example has no errors");
     let counts = Counts::new();
+    let (mut learner, _shelf) = Learner::new(1, 1);
     let mut limiter = Limiter::new(1, 1, Arc::default());
     limiter.prepare();
     for pressure in [0.1, 0.85, 1.2] {
@@ -102,7 +104,7 @@ fn no_query_costs_an_allocation() {
                 let limiter = (transport == Transport::Udp).then_some(&mut limiter);
                 let count = allocations(|| {
                     let mut tally = Tally::default();
-                    respond(&snapshot, query, &context, limiter, &counts, &mut tally, &mut out);
+                    respond(&snapshot, query, &context, &mut learner, limiter, &counts, &mut tally, &mut out);
                     counts.add(&tally);
                 });
                 assert_eq!(count, 0, "{query:?} over {transport:?}");

@@ -18,7 +18,7 @@ use support::query::Query;
 use thalweg::answer::Transport;
 use thalweg::config::TcpLimits;
 use thalweg::intake::Counts;
-use thalweg::serve::{Responder, stream, udp};
+use thalweg::serve::{Learner, Responder, stream, udp};
 use thalweg::snapshot::{Published, Snapshot};
 use thalweg::wire::RecordType;
 use tokio::runtime::Runtime;
@@ -137,13 +137,16 @@ impl Served {
         let udp = sockets[0].local_addr().unwrap();
         let workers = sockets
             .into_iter()
-            .map(|socket| udp::Worker { socket, counts: Arc::clone(&counts), watch: Arc::default() })
+            .map(|socket| {
+                let learner = Learner::new(2, 1).0;
+                udp::Worker { socket, counts: Arc::clone(&counts), learner, watch: Arc::default() }
+            })
             .collect();
         let workers = udp::Workers::start(workers, 1, &published).unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let tcp = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let responder = Responder::new(Arc::clone(&published), counts);
+        let responder = Responder::new(Arc::clone(&published), counts, Learner::new(2, 1).0);
         runtime.spawn(stream::serve(listener, responder, stream::Connections::new(TcpLimits::default()), stop.clone()));
         Self { published, udp, tcp, stop, _workers: workers, _runtime: runtime }
     }

@@ -12,9 +12,9 @@ use support::client::{Client, get, wait_for};
 use support::daemon::{SERVER, Served};
 use support::installation::Installation;
 use support::query::Query;
-use thalweg::load::exposition;
-use thalweg::load::node_exporter::{Counters, WANTED};
+use thalweg::load;
 use thalweg::load::rate::between;
+use thalweg::pool::ExporterKind;
 use thalweg::steer::NodeReason;
 use thalweg::wire::RecordType;
 
@@ -243,7 +243,7 @@ fn a_real_node_exporter_is_read_and_goes_stale_when_it_stops() {
 
     // What the program makes of two bodies is what a hand with a calculator makes of them.
     let (second, second_at) = exporter.counters();
-    let counters = |body: &str| Counters::from_samples(&exposition::read(body.as_bytes(), WANTED).unwrap()).unwrap();
+    let counters = |body: &str| load::read(ExporterKind::Node, body.as_bytes()).unwrap();
     let elapsed = second_at.duration_since(first_at).as_secs_f64();
     let ours = between(&counters(&first), &counters(&second), elapsed).unwrap().cpu.unwrap();
     let ((idle_before, all_before), (idle_after, all_after)) = (cpu_seconds(&first), cpu_seconds(&second));

@@ -14,8 +14,6 @@ use thalweg::geo::Prefix;
 use thalweg::wire::RecordType;
 
 // Beside this file it would be a test of its own.
-#[path = "properties/steering.rs"]
-mod steering;
 mod support;
 
 /// Cases of cheap properties: together about five seconds.

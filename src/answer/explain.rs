@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use hickory_proto::op::Message;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Estimate, Outcome, Reasons, Transport, answer, read};
+use super::{Context, Outcome, Reasons, Transport, answer, read};
 use crate::geo::Prefix;
 use crate::name::Name;
 use crate::snapshot::Snapshot;
+use crate::steer::Estimate;
 use crate::wire::{CLASS_IN, HEADER, MAX_UDP, RecordType};
 
 /// A client subnet as resolvers send it (RFC 7871 §11.1): /24 and /56.
@@ -90,7 +91,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question, now: u64) -> Explanatio
         estimate: Estimate::default(),
     };
     let mut out = vec![0; usize::from(u16::MAX)];
-    let (outcome, _) = answer(snapshot, &query, &context, &mut out, Some(&mut explanation.reasons));
+    let (outcome, _) = answer(snapshot, &query, &context, None, &mut out, Some(&mut explanation.reasons));
     if let Outcome::Reply { length, rcode, .. } = outcome {
         explanation.rcode = rcode.mnemonic().to_owned();
         let reply = Message::from_vec(&out[..length]);

@@ -5,12 +5,10 @@ use std::ptr;
 
 use arrayvec::ArrayVec;
 
-use super::{Context, LocatedReason, Observation, Reasons, Subject, SubjectKind, Transport};
-use crate::geo::Prefix;
+use super::{Context, Reasons, Subject, SubjectKind, Transport};
 use crate::name::{LookupName, MAX_LABELS, MAX_NAME, Printed, SuffixHashes, is_at_or_below, labels};
-use crate::pool::{Family, ServiceId};
 use crate::snapshot::Snapshot;
-use crate::steer::{Key, SteeringReasons, pick, slot};
+use crate::steer::{KeyTable, Observation};
 use crate::wire::{
     CLASS_CH, CLASS_IN, ExtendedError, Item, Owner, Query, Rcode, RecordType, Records, Reply, ZoneVersion,
 };
@@ -24,22 +22,24 @@ pub(super) fn resolve<'s>(
     snapshot: &'s Snapshot,
     query: &Query<'_>,
     context: &Context,
+    keys: Option<&mut KeyTable>,
     reply: &mut Reply<'s>,
     reasons: Option<&mut Reasons>,
 ) -> (Subject, Option<Observation<'s>>) {
-    let mut resolution = Resolution { snapshot, query, context, reply, reasons, subject: Subject::ERROR };
+    let mut resolution = Resolution { snapshot, query, context, keys, reply, reasons, subject: Subject::ERROR };
     let observation = resolution.follow();
     (resolution.subject, observation)
 }
 
 /// A reply in the making.
-struct Resolution<'s, 'q> {
-    snapshot: &'s Snapshot,
-    query: &'q Query<'q>,
-    context: &'q Context,
-    reply: &'q mut Reply<'s>,
-    reasons: Option<&'q mut Reasons>,
-    subject: Subject,
+pub(super) struct Resolution<'s, 'q> {
+    pub(super) snapshot: &'s Snapshot,
+    pub(super) query: &'q Query<'q>,
+    pub(super) context: &'q Context,
+    pub(super) keys: Option<&'q mut KeyTable>,
+    pub(super) reply: &'q mut Reply<'s>,
+    pub(super) reasons: Option<&'q mut Reasons>,
+    pub(super) subject: Subject,
 }
 
 /// Hashes of the names that a DNAME has led to: none is followed twice.
@@ -99,7 +99,7 @@ impl<'s> Resolution<'s, '_> {
                     self.add_addresses(rrset);
                     return None;
                 }
-                Found::Steered { service, family } => return Some(self.steer(service, family, owner)),
+                Found::Steered { service, family } => return self.steer(service, family, owner, zone, name, &hashes),
                 Found::Cname { record, target } => {
                     self.note(|| format!("{} is an alias of {}", Printed(name.wire()), Printed(target)));
                     let is_this = |item: &Item<'_>| matches!(item.records, Records::Ready { bytes, .. } if ptr::eq(bytes, record.bytes));
@@ -275,52 +275,6 @@ impl<'s> Resolution<'s, '_> {
         zones.find(name, hashes, MAX_LABELS).map(|zone| &**zone)
     }
 
-    /// Puts the nodes of the decision into the reply.
-    fn steer(&mut self, id: ServiceId, family: Family, owner: Owner<'s>) -> Observation<'s> {
-        let snapshot = self.snapshot;
-        let service = snapshot.fleet.service(id);
-        let subnet = self.query.edns.as_ref().and_then(|edns| edns.subnet.as_ref());
-        let network = subnet.and_then(|subnet| subnet.network);
-        let key = Key::of(network, self.context.client.ip());
-        let located = snapshot.geo.locate(key.network.address());
-        let slot = slot(self.context.now);
-        let decision = pick(&snapshot.tables, service, family, located.region, &key, slot, snapshot.seed);
-        let records = Records::Addresses { family, nodes: decision.nodes, book: &snapshot.fleet.book };
-        self.reply.answer.push(Item { ttl: Some(decision.ttl), ..Item::required(owner, records) });
-        if decision.is_overfull {
-            self.reply.options.error = Some(ExtendedError::ALL_FULL);
-        }
-        // RFC 7871 §7.2.1: the answer depends on the key's network, and on nothing if the client's is not known.
-        self.reply.options.scope = network.map_or(0, |network| key.scope(network));
-
-        if let Some(reasons) = &mut self.reasons {
-            let region = snapshot.geo.region(located.region);
-            reasons.service = Some(service.service.name.to_string());
-            reasons.located = Some(LocatedReason {
-                network: key.network.to_string(),
-                source: if network.is_some() { "client subnet" } else { "resolver's address" }.to_owned(),
-                region: region.name.clone(),
-                region_network: Prefix::of(key.network.address(), located.prefix).to_string(),
-            });
-            reasons.scope = subnet.map(|_| match network {
-                Some(_) => {
-                    format!("/{}: region and nodes follow from the network cut to that", self.reply.options.scope)
-                }
-                None => "/0: the client asked not to be located".to_owned(),
-            });
-            let region = located.region;
-            let (fleet, tables) = (&snapshot.fleet, &snapshot.tables);
-            reasons.steering = Some(SteeringReasons::of(fleet, tables, service, family, region, &decision));
-        }
-        Observation {
-            key: decision.hash,
-            region: located.region,
-            pool: service.pool,
-            nodes: decision.nodes,
-            ttl: decision.ttl,
-        }
-    }
-
     /// Addresses of the hosts that NS, MX, SRV, SVCB and HTTPS records name in our zones, where there is room (RFC 1035 §3.3, RFC 2782,
     /// RFC 9460 §4.1).
     fn add_addresses(&mut self, rrset: Rrset<'s>) {
@@ -362,7 +316,7 @@ impl<'s> Resolution<'s, '_> {
         }
     }
 
-    fn note(&mut self, step: impl FnOnce() -> String) {
+    pub(super) fn note(&mut self, step: impl FnOnce() -> String) {
         if let Some(reasons) = &mut self.reasons {
             reasons.steps.push(step());
         }
@@ -370,12 +324,12 @@ impl<'s> Resolution<'s, '_> {
 }
 
 /// The SOA of a negative answer (RFC 2308 §3), its TTL at most that of the service at the name.
-fn negative(zone: &Zone, longest: Option<u32>) -> Item<'_> {
+pub(super) fn negative(zone: &Zone, longest: Option<u32>) -> Item<'_> {
     let soa = zone.negative_soa();
     let ttl = longest.filter(|longest| *longest < soa.ttl);
     Item { ttl, ..Item::required(Owner::Name(zone.apex().wire()), ready(soa)) }
 }
 
-fn ready(rrset: Rrset<'_>) -> Records<'_> {
+pub(super) fn ready(rrset: Rrset<'_>) -> Records<'_> {
     Records::Ready { count: rrset.count, bytes: rrset.bytes }
 }

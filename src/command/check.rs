@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{FAILURE, SUCCESS, count, draw, plural};
 use crate::diagnostic::{Severity, has_errors};
 use crate::feed::inputs::{Inputs, Loaded, load};
+use crate::steer::Guess;
 
 /// Reads all inputs as `run` would, and says what it thinks of them.
 pub fn check(file: &Path, is_strict: bool) -> u8 {
@@ -43,14 +44,16 @@ fn summary(inputs: &Inputs) -> String {
         text.push_str(&format!(
             "service  {} pool {} ({} at {}), TTL {} to {} s\n",
             service.service.name,
-            pool.name,
+            pool.pool.name,
             plural(nodes, "node"),
             plural(pool.sites.len(), "place"),
             ttl.min,
             ttl.max,
         ));
     }
-    for (node, (country, position)) in &inputs.guesses {
+    let guessed =
+        |name: &String| inputs.config.nodes.iter().any(|node| node.value.name == *name && node.value.place.is_none());
+    for (node, Guess { country, position, .. }) in inputs.guesses.iter().filter(|(name, _)| guessed(name)) {
         text.push_str(&format!(
             "place    {node} is guessed to stand in {country} ({}, {}), from its address\n",
             position.latitude, position.longitude,

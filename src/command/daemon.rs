@@ -1,5 +1,6 @@
 //! The daemon: feed, workers and streams wired together, started and stopped as one.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
@@ -18,7 +19,8 @@ use crate::intake::{Counts, Event, events};
 use crate::metrics::Metrics;
 use crate::serve::admin::{self, Admin};
 use crate::serve::hickory::{Certificate, Encrypted};
-use crate::serve::{Responder, rate_limit, stream, udp};
+use crate::serve::ownership::keep_networks_together;
+use crate::serve::{Learner, Responder, rate_limit, stream, udp};
 use crate::snapshot::Published;
 
 /// How long connections may take to end when the daemon stops.
@@ -55,8 +57,8 @@ pub struct Listening {
 /// Sockets that are bound, before anything answers on them.
 struct Bound {
     udp: Vec<UdpSocket>,
-    /// Sockets in `udp` for each address.
-    workers: usize,
+    /// Over how many sockets in `udp` the queries of one client network are spread.
+    spread: usize,
     tcp: Vec<TcpListener>,
     tls: Vec<(TcpListener, Certificate)>,
     quic: Vec<(UdpSocket, Certificate)>,
@@ -99,10 +101,20 @@ impl Daemon {
             counts.push(Arc::clone(&own));
             own
         };
-        let worker = |socket| udp::Worker { socket, counts: counted(), watch: Arc::default() };
+        let mut shelves = Vec::new();
+        // The workers of all addresses, and the streams.
+        let sharing = bound.udp.len() + 1;
+        let mut learner = || {
+            // Its keys are random, which is all that is wanted of it.
+            let (learner, shelf) = Learner::new(sharing, RandomState::new().hash_one(0));
+            shelves.push(shelf);
+            learner
+        };
+        let worker = |socket| udp::Worker { socket, counts: counted(), learner: learner(), watch: Arc::default() };
         let workers: Vec<_> = bound.udp.into_iter().map(worker).collect();
         let watches = workers.iter().map(|worker| Arc::clone(&worker.watch)).collect();
-        let responder = Responder::new(Arc::clone(&published), counted());
+        let responder = Responder::new(Arc::clone(&published), counted(), learner());
+        let answers = counted();
         let connections = stream::Connections::new(server.tcp);
         let metrics = Metrics::new(Arc::clone(&published), counts, Arc::clone(connections.counts()));
         let admin = Admin { published: Arc::clone(&published), metrics };
@@ -125,12 +137,12 @@ impl Daemon {
             streams.spawn(rate_limit::report(watches, Arc::clone(&published), stop.clone()));
             streams.spawn(admin::serve(asynchronous(bound.admin)?, admin, stop.clone()));
         }
-        let workers = udp::Workers::start(workers, bound.workers, &published)?;
+        let workers = udp::Workers::start(workers, bound.spread, &published)?;
         let feed = {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let stop = stop.clone();
             let thread = std::thread::Builder::new().name("feed".to_owned());
-            thread.spawn(move || runtime.block_on(feed.run(receiver, stop)))?
+            thread.spawn(move || runtime.block_on(feed.run(receiver, shelves, answers, stop)))?
         };
         Ok(Self {
             listening: bound.listening,
@@ -165,12 +177,13 @@ fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
         Configured::Auto => std::thread::available_parallelism().map_or(1, usize::from),
         Configured::Fixed(workers) => usize::from(workers),
     };
-    let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+    let (mut udp, mut tcp, mut spread) = (Vec::new(), Vec::new(), 1);
     for written in &server.dns {
         let bound = bind_dns(written.value, workers);
         match bound {
             Ok((sockets, listener, address)) => {
                 warn_of_small_buffer(&sockets[0], address);
+                spread = spread.max(keep_networks_together(&sockets));
                 udp.extend(sockets);
                 tcp.push(listener);
                 listening.dns.push(address);
@@ -201,7 +214,7 @@ fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
     match admin {
         Ok((address, admin)) if diagnostics.is_empty() => {
             listening.admin = address;
-            Ok(Bound { udp, workers, tcp, tls, quic, admin, listening })
+            Ok(Bound { udp, spread, tcp, tls, quic, admin, listening })
         }
         Ok(_) => Err(StartError { diagnostics }),
         Err(error) => {

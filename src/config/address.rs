@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::Uri;
 
+use crate::pool::Check;
+
 use super::tree::Item;
 use super::value::{Reading, Wrong, shown, string, write, wrong};
 
@@ -66,13 +68,40 @@ fn spell(text: &str) -> String {
     }
 }
 
+/// How it is found out whether a node serves: `tcp:PORT`, or a URL in which `{address}` may stand.
+pub(super) fn check(item: &Item) -> Reading<Check> {
+    let expected = "a check: `\"tcp:1935\"`, or a URL such as `\"http://{address}/health\"`";
+    let text = string(item, expected).map_err(|wrong| wrong.maybe_help(port_alone(item)))?;
+    if let Some(port) = text.strip_prefix("tcp:") {
+        let help = "write the port alone, as in `\"tcp:1935\"`: it is tried at the node's address";
+        let port = port.parse().ok().filter(|&port: &u16| port > 0);
+        return port.map(Check::Tcp).ok_or_else(|| {
+            Wrong::new(format!("{} is not a check: no port from 1 to 65535 follows `tcp:`", shown(item))).help(help)
+        });
+    }
+    if !text.contains("://") {
+        let help = text.parse().ok().filter(|&port: &u16| port > 0).map(|port| write(format!("tcp:{port}")));
+        return Err(wrong(item, expected).maybe_help(help));
+    }
+    url(item, text, "a check").map(Check::Http)
+}
+
+/// The spelling of a check that was written as a bare number.
+fn port_alone(item: &Item) -> Option<String> {
+    let port: u16 = item.place.text().parse().ok()?;
+    (port > 0).then(|| write(format!("tcp:{port}")))
+}
+
 /// The URL of an exporter, in which `{address}` may stand.
 pub(super) fn exporter(item: &Item) -> Reading<String> {
     let expected = "a URL such as `\"http://{address}:9100/metrics\"`";
-    let text = string(item, expected)?;
+    url(item, string(item, expected)?, "a URL of an exporter")
+}
+
+fn url(item: &Item, text: &str, what: &str) -> Reading<String> {
     // Any address shows whether the rest is right.
     let filled = fill(text, Ipv6Addr::LOCALHOST.into());
-    let because = |why: &str| Wrong::new(format!("{} is not a URL of an exporter: {why}", shown(item)));
+    let because = |why: &str| Wrong::new(format!("{} is not {what}: {why}", shown(item)));
     if let Some(start) = filled.find(['{', '}']) {
         let end = filled[start..].find('}').map_or(filled.len(), |length| start + length + 1);
         let why = format!("only `{PLACEHOLDER}` is filled in, not `{}`", &filled[start..end]);
@@ -90,7 +119,8 @@ pub(super) fn exporter(item: &Item) -> Reading<String> {
         }
     };
     let Some(authority) = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https"))) else {
-        return Err(because("it must begin with `http://` or `https://`"));
+        let help = (!text.contains("://")).then(|| write(format!("http://{text}")));
+        return Err(because("it must begin with `http://` or `https://`").maybe_help(help));
     };
     let rest = authority.as_str().strip_prefix(authority.host()).unwrap_or("@");
     match (authority.host(), rest, authority.port_u16()) {

@@ -1,15 +1,12 @@
 //! `ConfigFile`: what was written, key by key, with the place of everything; nothing is filled in.
 #![deny(clippy::disallowed_methods)]
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::diagnostic::Diagnostic;
 use crate::geo::{Position, Prefix};
 use crate::name::Name;
-use crate::pool::{Bitrate, MAX_ANSWERS};
 use crate::wire::MAX_NSID;
 
 use super::RateLimitMode;
@@ -17,7 +14,13 @@ use super::address;
 use super::defaults;
 use super::table::Table;
 use super::value;
-use super::written::{Place, Problems, Written};
+use super::written::{Problems, Written};
+
+mod node;
+mod pool;
+
+pub(super) use node::{CapacityTable, ExportersTable, LimitsTable, NodeSettings, NodeTable};
+pub(super) use pool::{OverflowTable, PolicyTable, PoolTable, ServiceTable, ViewerTable};
 
 /// The file, and the environment over it.
 pub(super) struct ConfigFile {
@@ -48,6 +51,7 @@ pub(super) struct ServerTable {
     pub(super) version: Option<Written<String>>,
     pub(super) nsid: Option<Written<String>>,
     pub(super) cookie_secrets: Option<Written<PathBuf>>,
+    pub(super) whoami: Option<Written<Name>>,
 }
 
 /// `server.tcp`.
@@ -107,50 +111,10 @@ pub(super) struct RegionTable {
     pub(super) asns: Vec<Written<u32>>,
     pub(super) networks: Vec<Written<Prefix>>,
     pub(super) near: Vec<Written<String>>,
+    pub(super) near_only: Option<Written<bool>>,
     pub(super) default: Option<Written<bool>>,
     /// Whether all of it could be read, so that an empty list is one that was meant.
     pub(super) is_sound: bool,
-}
-
-/// `[node.NAME]`.
-pub(super) struct NodeTable {
-    pub(super) name: Written<String>,
-    pub(super) addresses: Vec<Written<IpAddr>>,
-    pub(super) settings: NodeSettings,
-}
-
-/// What stands in `[defaults.node]` as well as in `[node.NAME]`.
-#[derive(Default)]
-pub(super) struct NodeSettings {
-    pub(super) place: Option<Written<String>>,
-    /// None = they were wrong, so that nobody knows what they should be.
-    pub(super) labels: Option<BTreeMap<String, String>>,
-    pub(super) egress_capacity: Option<Written<Bitrate>>,
-    pub(super) cpu_limit: Option<Written<f64>>,
-    pub(super) egress_limit: Option<Written<f64>>,
-    pub(super) interval: Option<Written<Duration>>,
-    pub(super) node_exporter: Option<Written<String>>,
-}
-
-/// `[pool.NAME]`.
-pub(super) struct PoolTable {
-    pub(super) name: Written<String>,
-    /// None = they were wrong, so that nobody knows what they should be.
-    pub(super) select: Option<BTreeMap<String, String>>,
-    /// Where `select` stands, or else the pool.
-    pub(super) select_place: Place,
-}
-
-/// `[service."NAME"]`.
-pub(super) struct ServiceTable {
-    pub(super) name: Written<Name>,
-    pub(super) pool: Option<Written<String>>,
-    /// Whether `pool` is there, be it a wrong one.
-    pub(super) has_pool: bool,
-    /// None inside = `"auto"`.
-    pub(super) answers: Option<Written<Option<u32>>>,
-    pub(super) ttl_min: Option<Written<u32>>,
-    pub(super) ttl_max: Option<Written<u32>>,
 }
 
 /// Takes every key of the schema from the tree.
@@ -165,11 +129,15 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     let geoip = top.table("geoip", "geoip").map(read_geoip).unwrap_or_default();
     let places = read_named(&mut top, "place", problems, read_place);
     let regions = read_named(&mut top, "region", problems, |name, table| read_region(name, table, problems));
-    let node_defaults = top.table("defaults", "defaults").and_then(read_defaults).unwrap_or_else(NodeSettings::nothing);
-    let nodes = read_named(&mut top, "node", problems, read_node);
-    let pools = read_named(&mut top, "pool", problems, read_pool);
-    let services =
-        top.named("service").into_iter().filter_map(|(name, table)| read_service(&name, table, problems)).collect();
+    let node_defaults =
+        top.table("defaults", "defaults").and_then(node::read_defaults).unwrap_or_else(NodeSettings::nothing);
+    let nodes = read_named(&mut top, "node", problems, node::read_node);
+    let pools = read_named(&mut top, "pool", problems, pool::read_pool);
+    let services = top
+        .named("service")
+        .into_iter()
+        .filter_map(|(name, table)| pool::read_service(&name, table, problems))
+        .collect();
     top.finish();
     ConfigFile { server, zones_directory, zones, geoip, places, regions, node_defaults, nodes, pools, services }
 }
@@ -202,8 +170,9 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
     let version = table.value("version", |item| value::short_text(item, MAX_STRING));
     let nsid = table.value("nsid", |item| value::short_text(item, MAX_NSID));
     let cookie_secrets = table.value("cookie_secrets", value::path);
+    let whoami = table.value("whoami", value::name);
     table.finish();
-    ServerTable { dns, tls, quic, admin, workers, tcp, rate_limit, identity, version, nsid, cookie_secrets }
+    ServerTable { dns, tls, quic, admin, workers, tcp, rate_limit, identity, version, nsid, cookie_secrets, whoami }
 }
 
 fn read_tcp(mut table: Table<'_>) -> TcpTable {
@@ -294,6 +263,7 @@ fn read_region(name: Written<String>, mut table: Table<'_>, problems: &Problems)
     let asns = values(table.list("asns", value::asn));
     let networks = values(table.list("networks", value::prefix));
     let near = values(table.list("near", value::text));
+    let near_only = table.value("near_only", value::boolean);
     let default = table.value("default", value::boolean);
     table.finish();
     RegionTable {
@@ -304,6 +274,7 @@ fn read_region(name: Written<String>, mut table: Table<'_>, problems: &Problems)
         asns,
         networks,
         near,
+        near_only,
         default,
         is_sound: problems.count() == problems_before,
     }
@@ -311,84 +282,4 @@ fn read_region(name: Written<String>, mut table: Table<'_>, problems: &Problems)
 
 fn values<T>(list: Option<Written<Vec<Written<T>>>>) -> Vec<Written<T>> {
     list.map(|list| list.value).unwrap_or_default()
-}
-
-fn read_defaults(mut table: Table<'_>) -> Option<NodeSettings> {
-    let settings = table.table("node", "node").map(|mut node| {
-        let help = "write them in `[node.NAME]`";
-        node.forbid("addresses", "addresses cannot have a default: each node has its own", help);
-        let settings = read_settings(&mut node);
-        node.finish();
-        settings
-    });
-    table.finish();
-    settings
-}
-
-fn read_node(name: Written<String>, mut table: Table<'_>) -> NodeTable {
-    table.require("addresses", "write `addresses = [\"198.51.100.10\"]`: what viewers are told");
-    let addresses = values(table.filled_list("addresses", address::of_node));
-    let settings = read_settings(&mut table);
-    table.finish();
-    NodeTable { name, addresses, settings }
-}
-
-fn read_settings(table: &mut Table<'_>) -> NodeSettings {
-    let place = table.value("place", value::text);
-    let labels = table.texts("labels");
-    let egress_capacity = table.table("capacity", "node.capacity").and_then(|mut capacity| {
-        let egress = capacity.value("egress", value::bitrate);
-        capacity.finish();
-        egress
-    });
-    let (mut cpu_limit, mut egress_limit) = (None, None);
-    if let Some(mut limits) = table.table("limits", "node.limits") {
-        cpu_limit = limits.value("cpu", value::share);
-        egress_limit = limits.value("egress", value::share);
-        limits.finish();
-    }
-    let interval = table.value("interval", |item| value::duration(item, &(Duration::from_millis(100)..=HOUR)));
-    let node_exporter = table.table("exporters", "node.exporters").and_then(|mut exporters| {
-        let node = exporters.value("node", address::exporter);
-        exporters.finish();
-        node
-    });
-    NodeSettings { place, labels, egress_capacity, cpu_limit, egress_limit, interval, node_exporter }
-}
-
-impl NodeSettings {
-    /// What an absent table sets.
-    fn nothing() -> Self {
-        Self { labels: Some(BTreeMap::new()), ..Self::default() }
-    }
-}
-
-fn read_pool(name: Written<String>, mut table: Table<'_>) -> PoolTable {
-    let select_place = table.key_place("select").unwrap_or(table.place()).clone();
-    let select = table.texts("select");
-    // One value each is built, so nothing has to be kept.
-    table.word("policy", &["planner"]);
-    table.word("currency", &["egress"]);
-    table.word("full", &["fill"]);
-    table.finish();
-    PoolTable { name, select, select_place }
-}
-
-fn read_service(name: &Written<String>, mut table: Table<'_>, problems: &Problems) -> Option<ServiceTable> {
-    let has_pool = table.has("pool");
-    let pool = table.value("pool", value::text);
-    let answers = table.value("answers", |item| value::auto_or_whole(item, &(1..=MAX_ANSWERS as u32)));
-    let (mut ttl_min, mut ttl_max) = (None, None);
-    if let Some(mut ttl) = table.table("ttl", "service.ttl") {
-        ttl_min = ttl.value("min", value::ttl);
-        ttl_max = ttl.value("max", value::ttl);
-        ttl.finish();
-    }
-    table.finish();
-    let name = read_name(name, problems)?;
-    if name.value.wire()[usize::from(name.value.is_wildcard()) * 2..].contains(&b'*') {
-        let help = "an asterisk may be the whole leftmost label only, as in `*.room.live.example`";
-        problems.add_to(&name, Diagnostic::error("the asterisk does not stand alone in front").help(help));
-    }
-    Some(ServiceTable { name, pool, has_pool, answers, ttl_min, ttl_max })
 }

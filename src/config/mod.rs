@@ -12,9 +12,13 @@ use crate::name::Name;
 use crate::pool;
 
 mod address;
+mod area;
+mod barriers;
 mod environment;
 mod file;
+mod full;
 mod later;
+mod policy;
 mod resolve;
 mod rules;
 mod table;
@@ -74,6 +78,8 @@ pub struct Server {
     pub nsid: Option<Written<String>>,
     /// The file of the secrets of DNS cookies, as written; drawn at random if there is none.
     pub cookie_secrets: Option<Written<PathBuf>>,
+    /// The name at which TXT records say what the server sees of whoever asks; off if there is none.
+    pub whoami: Option<Written<Name>>,
 }
 
 /// Listeners with a certificate.
@@ -185,7 +191,12 @@ pub fn read(source: &Source, environment: &[(String, String)]) -> (Option<Config
         let top = Table::top(tree, Place::in_file(source, 0..0), &problems);
         let file = file::read_file(top, &problems);
         rules::check(&file, &problems);
-        resolve::resolve(file)
+        let config = resolve::resolve(file);
+        // After an error an empty barrier may be one that was not read.
+        if !problems.has_errors() {
+            barriers::check(&config, &problems);
+        }
+        config
     });
     let diagnostics = problems.into_diagnostics();
     let is_sound = !crate::diagnostic::has_errors(&diagnostics);
@@ -195,6 +206,7 @@ pub fn read(source: &Source, environment: &[(String, String)]) -> (Option<Config
 /// What holds where nothing was written; those of nodes and services stand beside their types in `pool`.
 mod defaults {
     use super::{Duration, Ipv4Addr, Ipv6Addr, RateLimitMode, SocketAddr, TcpLimits, Workers};
+    use crate::pool::HashKey;
 
     pub(super) const DNS_PORT: u16 = 53;
     pub(super) const TLS_PORT: u16 = 853;
@@ -203,6 +215,14 @@ mod defaults {
     pub(super) const ZONES_DIRECTORY: &str = "zones";
     pub(super) const INTERVAL: Duration = Duration::from_secs(5);
     pub(super) const POOL: &str = "default";
+    pub(super) const HASH_KEY: HashKey = HashKey::Client;
+    /// How many keys move when a node fills up grows with 1 / (bound − 1)², so not much less (Mirrokni, Thorup and
+    /// Zadimoghaddam, Consistent Hashing with Bounded Loads, 2018).
+    pub(super) const HASH_BOUND: f64 = 1.25;
+    /// Before the pool's own nodes are full, so that nobody waits for the sign that they are.
+    pub(super) const OVERFLOW_ABOVE: f64 = 0.95;
+    /// Milliseconds: farther than most nodes, and nearer than the other side of the globe.
+    pub(super) const OVERFLOW_COST: f64 = 100.0;
     pub(super) const TCP: TcpLimits = TcpLimits {
         // With the buffers of connections that are all busy that is at most 170 MB, and below the usual
         // limit of 1,024 open files.

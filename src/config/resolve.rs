@@ -8,28 +8,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::geo::{Prefix, RegionRule};
-use crate::pool::{Answers, Capacity, Exporter, ExporterKind, Limits, Node, Place, Pool, Service, TtlBounds};
+use crate::pool::{
+    Answers, Area, Capacity, Check, Currency, Exporter, ExporterKind, Limits, Node, Place, Pool, Saturation, Service,
+    TtlBounds, Viewer,
+};
 
 use super::address::fill;
+use super::area::{Atlas, Barrier};
 use super::file::{
-    ConfigFile, GeoipTable, NodeSettings, NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable,
-    ServerTable, ServiceTable, TcpTable, ZoneTable,
+    CapacityTable, ConfigFile, ExportersTable, GeoipTable, LimitsTable, NodeSettings, NodeTable, PlaceTable, PoolTable,
+    RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable, ViewerTable, ZoneTable,
 };
 use super::written::Written;
-use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults};
+use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, policy};
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
 pub(super) fn resolve(file: ConfigFile) -> Config {
+    let atlas = Atlas::of(&file);
     let ConfigFile { server, zones_directory, zones, geoip, places, regions, node_defaults, nodes, pools, services } =
         file;
     let GeoipTable { databases, networks, rtt } = geoip;
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
-    let nodes: Vec<_> = nodes.into_iter().map(|node| resolve_node(node, &node_defaults)).collect();
+    let nodes: Vec<_> = nodes.into_iter().map(|node| resolve_node(node, &node_defaults, &atlas)).collect();
+    let services: Vec<_> = services.into_iter().map(|service| resolve_service(service, &pools, &atlas)).collect();
     let mut pools: Vec<_> = pools.into_iter().map(resolve_pool).collect();
     if pools.is_empty() && !(nodes.is_empty() && services.is_empty()) {
-        pools.push(Written::default(Pool { name: defaults::POOL.to_owned(), select: BTreeMap::new() }));
+        pools.push(Written::default(Pool { name: defaults::POOL.to_owned(), ..Pool::default() }));
     }
-    let only_pool = pools.first().map(|pool| pool.value.name.clone()).unwrap_or_default();
     Config {
         server: resolve_server(server),
         zones: Zones { directory, files: zones.into_iter().filter_map(resolve_zone).collect() },
@@ -37,14 +42,26 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         places: places.into_iter().map(resolve_place).collect(),
         regions: regions.into_iter().map(resolve_region).collect(),
         nodes,
-        services: services.into_iter().map(|service| resolve_service(service, &only_pool)).collect(),
         pools,
+        services,
     }
 }
 
 fn resolve_server(table: ServerTable) -> Server {
-    let ServerTable { dns, tls, quic, admin, workers, tcp, rate_limit, identity, version, nsid, cookie_secrets } =
-        table;
+    let ServerTable {
+        dns,
+        tls,
+        quic,
+        admin,
+        workers,
+        tcp,
+        rate_limit,
+        identity,
+        version,
+        nsid,
+        cookie_secrets,
+        whoami,
+    } = table;
     let workers = match workers.map(|workers| workers.value) {
         None => defaults::WORKERS,
         Some(None) => Workers::Auto,
@@ -62,6 +79,7 @@ fn resolve_server(table: ServerTable) -> Server {
         version,
         nsid,
         cookie_secrets,
+        whoami,
     }
 }
 
@@ -112,7 +130,18 @@ fn resolve_place(table: PlaceTable) -> Written<Place> {
 }
 
 fn resolve_region(table: RegionTable) -> Written<RegionRule> {
-    let RegionTable { name, continents, countries, subdivisions, asns, networks, near, default, is_sound: _ } = table;
+    let RegionTable {
+        name,
+        continents,
+        countries,
+        subdivisions,
+        asns,
+        networks,
+        near,
+        near_only,
+        default,
+        is_sound: _,
+    } = table;
     name.map(|name| RegionRule {
         name,
         continents: values(continents),
@@ -122,6 +151,7 @@ fn resolve_region(table: RegionTable) -> Written<RegionRule> {
         networks: values(networks),
         is_default: default.is_some_and(|default| default.value),
         near: values(near),
+        near_only: near_only.is_some_and(|near_only| near_only.value),
     })
 }
 
@@ -129,15 +159,20 @@ fn values<T>(list: Vec<Written<T>>) -> Vec<T> {
     list.into_iter().map(|written| written.value).collect()
 }
 
-fn resolve_node(table: NodeTable, node_defaults: &NodeSettings) -> Written<Node> {
+fn resolve_node(table: NodeTable, node_defaults: &NodeSettings, atlas: &Atlas) -> Written<Node> {
     let NodeTable { name, addresses, settings } = table;
     let labels = labels(&settings, node_defaults).unwrap_or_default();
-    let NodeSettings { place, labels: _, egress_capacity, cpu_limit, egress_limit, interval, node_exporter } = settings;
-    let usual = Limits::default();
-    let url = value_or(node_exporter, &node_defaults.node_exporter);
-    let exporters = url
-        .zip(addresses.first())
-        .map(|(url, first)| Exporter { kind: ExporterKind::Node, url: fill(&url, first.value) });
+    let NodeSettings { place, labels: _, capacity, limits, interval, exporters, cost, weight, serves, check } =
+        settings;
+    let CapacityTable { egress, clients } = capacity;
+    let first = addresses.first().map(|address| address.value);
+    let filled = |url: String| first.map_or(url.clone(), |first| fill(&url, first));
+    let serves = serves.as_ref().or(node_defaults.serves.as_ref()).map_or(&[][..], Vec::as_slice);
+    let check = value_or(check, &node_defaults.check).map(|check| match check {
+        Check::Tcp(port) => Check::Tcp(port),
+        Check::Http(url) => Check::Http(filled(url)),
+    });
+    let usual = Node::default();
     name.map(|name| Node {
         name,
         v4: addresses.iter().find_map(|address| match address.value {
@@ -150,14 +185,48 @@ fn resolve_node(table: NodeTable, node_defaults: &NodeSettings) -> Written<Node>
         }),
         place: value_or(place, &node_defaults.place),
         labels,
-        capacity: Capacity { egress: value_or(egress_capacity, &node_defaults.egress_capacity) },
-        limits: Limits {
-            cpu: value_or(cpu_limit, &node_defaults.cpu_limit).unwrap_or(usual.cpu),
-            egress: value_or(egress_limit, &node_defaults.egress_limit).unwrap_or(usual.egress),
+        capacity: Capacity {
+            egress: value_or(egress, &node_defaults.capacity.egress),
+            clients: value_or(clients, &node_defaults.capacity.clients).map(f64::from),
         },
+        limits: resolve_limits(limits, &node_defaults.limits),
         interval: value_or(interval, &node_defaults.interval).unwrap_or(defaults::INTERVAL),
-        exporters: exporters.into_iter().collect(),
+        exporters: resolve_exporters(exporters, &node_defaults.exporters, filled),
+        cost: value_or(cost, &node_defaults.cost).unwrap_or(usual.cost),
+        weight: value_or(weight, &node_defaults.weight).unwrap_or(usual.weight),
+        serves: areas(serves, Barrier::Serves, atlas),
+        check,
     })
+}
+
+fn resolve_limits(own: LimitsTable, default: &LimitsTable) -> Limits {
+    let LimitsTable { cpu, process_cpu, egress, clients } = own;
+    let usual = Limits::default();
+    Limits {
+        cpu: value_or(cpu, &default.cpu).unwrap_or(usual.cpu),
+        process_cpu: value_or(process_cpu, &default.process_cpu).unwrap_or(usual.process_cpu),
+        egress: value_or(egress, &default.egress).unwrap_or(usual.egress),
+        clients: value_or(clients, &default.clients).unwrap_or(usual.clients),
+    }
+}
+
+fn resolve_exporters(
+    own: ExportersTable,
+    default: &ExportersTable,
+    filled: impl Fn(String) -> String,
+) -> Vec<Exporter> {
+    let ExportersTable { node, process, srs } = own;
+    let written = [
+        (ExporterKind::Node, value_or(node, &default.node)),
+        (ExporterKind::Process, value_or(process, &default.process)),
+        (ExporterKind::Srs, value_or(srs, &default.srs)),
+    ];
+    written.into_iter().filter_map(|(kind, url)| Some(Exporter { kind, url: filled(url?) })).collect()
+}
+
+/// The areas of words; those that name none have been reported.
+fn areas(words: &[Written<String>], barrier: Barrier, atlas: &Atlas) -> Vec<Area> {
+    atlas.areas(words, barrier).into_iter().filter_map(Result::ok).collect()
 }
 
 fn value_or<T: Clone>(own: Option<Written<T>>, default: &Option<Written<T>>) -> Option<T> {
@@ -172,19 +241,64 @@ pub(super) fn labels(own: &NodeSettings, defaults: &NodeSettings) -> Option<BTre
 }
 
 fn resolve_pool(table: PoolTable) -> Written<Pool> {
-    let PoolTable { name, select, select_place: _ } = table;
-    name.map(|name| Pool { name, select: select.unwrap_or_default() })
+    let full = full::resolve(&table);
+    let PoolTable {
+        name,
+        select,
+        select_place: _,
+        policy,
+        viewer,
+        currency,
+        full: _,
+        has_full: _,
+        overflow: _,
+        has_overflow: _,
+        saturation,
+    } = table;
+    let ViewerTable { bitrate, stays } = viewer;
+    let usual = Viewer::default();
+    name.map(|name| Pool {
+        name,
+        select: select.unwrap_or_default(),
+        policy: policy::of_pool(&policy),
+        viewer: Viewer {
+            bitrate: bitrate.map_or(usual.bitrate, |bitrate| bitrate.value),
+            stays: stays.map_or(usual.stays, |stays| stays.value),
+        },
+        currency: match currency.map(|word| word.value) {
+            Some("clients") => Currency::Clients,
+            _ => Currency::Egress,
+        },
+        full,
+        saturation: match saturation.map(|word| word.value) {
+            Some("clip") => Saturation::Clip,
+            _ => Saturation::Alarm,
+        },
+    })
 }
 
-fn resolve_service(table: ServiceTable, only_pool: &str) -> Written<Service> {
+fn resolve_service(table: ServiceTable, pools: &[PoolTable], atlas: &Atlas) -> Written<Service> {
     let ttl = ttl_bounds(&table);
-    let ServiceTable { name, pool, has_pool: _, answers, ttl_min: _, ttl_max: _ } = table;
+    let pool_table = pool_of(&table, pools);
+    let policy = policy::of_service(&table.policy, pool_table.map(|pool| &pool.policy));
+    let only_pool = pools.first().map_or(defaults::POOL, |pool| pool.name.value.as_str());
+    let ServiceTable { name, pool, has_pool: _, answers, ttl_min: _, ttl_max: _, policy: _, within } = table;
     let answers = match answers.and_then(|answers| answers.value) {
         None => Answers::Auto,
         Some(count) => Answers::Fixed(u8::try_from(count).unwrap_or(u8::MAX)),
     };
     let pool = pool.map_or_else(|| only_pool.to_owned(), |pool| pool.value);
-    name.map(|name| Service { name, pool, answers, ttl })
+    let within = areas(&within, Barrier::Within, atlas);
+    name.map(|name| Service { name, pool, answers, ttl, policy, within })
+}
+
+/// The pool of a service, if it is known which.
+pub(super) fn pool_of<'p>(service: &ServiceTable, pools: &'p [PoolTable]) -> Option<&'p PoolTable> {
+    match (&service.pool, pools) {
+        (Some(name), _) => pools.iter().find(|pool| pool.name.value == name.value),
+        (None, [only]) if !service.has_pool => Some(only),
+        (None, _) => None,
+    }
 }
 
 /// The bounds of a service's TTL.

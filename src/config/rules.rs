@@ -8,11 +8,12 @@ use std::net::{IpAddr, SocketAddr};
 use crate::diagnostic::Diagnostic;
 use crate::pool::MAX_NODES;
 
-use super::defaults;
+use super::area::{Atlas, Barrier};
 use super::file::{ConfigFile, NodeTable, PoolTable, RegionTable, SecureTable, ServerTable, ServiceTable};
-use super::resolve::{labels, listeners, ttl_bounds};
+use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
+use super::{defaults, full, policy};
 
 /// Reports every rule that is broken.
 pub(super) fn check(file: &ConfigFile, problems: &Problems) {
@@ -41,13 +42,22 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         check_known("place", name, &place_names, problems);
     }
     check_regions(regions, problems);
+    check_areas(file, problems);
     for node in nodes {
         check_families(node, problems);
     }
     check_pools(file, problems);
+    for pool in pools {
+        policy::check_pool(pool, problems);
+        let is_of =
+            |service: &ServiceTable| pool_of(service, pools).is_some_and(|its| its.name.value == pool.name.value);
+        full::check(pool, services, is_of, problems);
+    }
     for service in services {
         check_service(service, pools, problems);
+        policy::check_service(service, pool_of(service, pools), problems);
     }
+    check_whoami(server, services, problems);
 }
 
 fn check_counts(file: &ConfigFile, problems: &Problems) {
@@ -113,6 +123,7 @@ fn check_listeners(server: &ServerTable, problems: &Problems) {
         version: _,
         nsid: _,
         cookie_secrets: _,
+        whoami: _,
     } = server;
     let dns_addresses = listeners(dns.clone());
     let secure = |table: &Option<SecureTable>| {
@@ -183,13 +194,56 @@ fn check_regions(regions: &[RegionTable], problems: &Problems) {
             (None, _) => {}
         }
         // A rule whose lists are all empty would match everybody.
-        let RegionTable { name, continents, countries, subdivisions, asns, networks, near: _, default: _, is_sound } =
-            region;
+        let RegionTable {
+            name,
+            continents,
+            countries,
+            subdivisions,
+            asns,
+            networks,
+            near,
+            near_only,
+            default: _,
+            is_sound,
+        } = region;
+        if let Some(near_only) = near_only.as_ref().filter(|near_only| near_only.value && near.is_empty() && *is_sound)
+        {
+            let message = format!("the region `{}` has no place at all: `near_only` without `near`", name.value);
+            let help = "write the places that may serve it: `near = [\"fra\"]`";
+            problems.add_to(near_only, Diagnostic::error(message).help(help));
+        }
         let counts = [continents.len(), countries.len(), subdivisions.len(), asns.len(), networks.len()];
         if counts == [0; 5] && is_default.is_none() && *is_sound {
             let help = "give it `countries`, `continents`, `subdivisions`, `asns` or `networks`, or `default = true`";
             problems.add_to(name, Diagnostic::error(format!("the region `{}` claims nobody", name.value)).help(help));
         }
+    }
+}
+
+/// Words of barriers that name nothing, or two things.
+fn check_areas(file: &ConfigFile, problems: &Problems) {
+    let atlas = Atlas::of(file);
+    let settings = file.nodes.iter().map(|node| &node.settings).chain([&file.node_defaults]);
+    let serves = settings.filter_map(|node| node.serves.as_deref()).map(|words| (words, Barrier::Serves));
+    let within = file.services.iter().map(|service| (service.within.as_slice(), Barrier::Within));
+    for (words, barrier) in serves.chain(within) {
+        for (word, area) in words.iter().zip(atlas.areas(words, barrier)) {
+            if let Err(wrong) = area {
+                problems.add_to(word, wrong);
+            }
+        }
+    }
+}
+
+fn check_whoami(server: &ServerTable, services: &[ServiceTable], problems: &Problems) {
+    let Some(whoami) = &server.whoami else { return };
+    if whoami.value.is_wildcard() {
+        let help = "write one name, such as `whoami.live.example`";
+        problems.add_to(whoami, Diagnostic::error("`whoami` is one name, not a wildcard").help(help));
+    }
+    if let Some(service) = services.iter().find(|service| service.name.value == whoami.value) {
+        let message = format!("`{}` is a service{}: its answers are nodes", whoami.value, service.name.in_line());
+        problems.add_to(whoami, Diagnostic::error(message).help("take a name that nothing else has"));
     }
 }
 

@@ -8,7 +8,7 @@ use crate::diagnostic::{Diagnostic, nearest};
 
 use super::later;
 use super::tree::{Entry, Item, Value};
-use super::value::{Reading, Wrong, did_you_mean, shown, string, text, wrong};
+use super::value::{Reading, Wrong, did_you_mean, shown, text, wrong};
 use super::written::{Place, Problems, Written};
 
 /// A table whose keys are being taken.
@@ -67,16 +67,9 @@ impl<'p> Table<'p> {
         read_item(&entry.item, &read, self.problems)
     }
 
-    /// A word of a few, of which others may be known but not built.
+    /// A word of a few.
     pub(super) fn word<'a>(&mut self, key: &'static str, known: &[&'a str]) -> Option<Written<&'a str>> {
-        let kind = self.kind;
-        self.value(key, |item| {
-            let refused = string(item, "a string").ok().and_then(|word| later::find_value(kind, key, word));
-            match refused {
-                Some(later) => Err(not_built(&format!("{key} = {}", item.place.text()), later)),
-                None => super::value::word(item, known),
-            }
-        })
+        self.value(key, |item| super::value::word(item, known))
     }
 
     /// A list that has at least one value.

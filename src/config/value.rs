@@ -58,6 +58,15 @@ pub(super) fn short_text(item: &Item, most: usize) -> Reading<String> {
     }
 }
 
+/// A word of a list of areas.
+pub(super) fn area(item: &Item) -> Reading<String> {
+    match item.value {
+        // The number of an autonomous system, as regions have it.
+        Value::Integer(number) => Err(wrong(item, "an area").help(write(format!("AS{number}")))),
+        _ => text(item),
+    }
+}
+
 /// The path of a file or directory.
 pub(super) fn path(item: &Item) -> Reading<PathBuf> {
     match string(item, "a path").map_err(|wrong| wrong.maybe_help(quoted(item)))? {
@@ -74,7 +83,11 @@ fn quoted(item: &Item) -> Option<String> {
 
 /// One of a few words.
 pub(super) fn word<'a>(item: &Item, known: &[&'a str]) -> Reading<&'a str> {
-    let list = known.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(" or ");
+    let quoted: Vec<String> = known.iter().map(|word| format!("`\"{word}\"`")).collect();
+    let list = match quoted.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        few => few.concat(),
+    };
     let found = string(item, &list)?;
     known.iter().find(|word| **word == found).copied().ok_or_else(|| {
         let meant = nearest(found, known.iter().copied());
@@ -131,6 +144,38 @@ pub(super) fn share(item: &Item) -> Reading<f64> {
 fn spell_percent(percent: f64) -> Option<String> {
     // Below, it may as well be a share above 1.
     (5.0..=100.0).contains(&percent).then(|| format!("{percent} % is written `{}`", percent / 100.0))
+}
+
+/// A number from 0 to 1, both included.
+pub(super) fn fraction(item: &Item) -> Reading<f64> {
+    let expected = "a number from 0 to 1";
+    match number(item) {
+        Some(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        value => Err(wrong(item, expected).maybe_help(value.and_then(spell_percent))),
+    }
+}
+
+/// A distance in milliseconds, not negative: a number without a unit.
+pub(super) fn milliseconds(item: &Item) -> Reading<f64> {
+    // No round trip on earth is longer.
+    const MOST: f64 = 10_000.0;
+    let expected = "a number of milliseconds from 0 to 10000";
+    match number(item) {
+        Some(value) if (0.0..=MOST).contains(&value) => Ok(value),
+        Some(_) => Err(wrong(item, expected)),
+        None => {
+            let time = string(item, expected).ok().and_then(|text| units::duration(text).ok());
+            let bare = time.map(|time| format!("write `{}`, without a unit", time.as_millis()));
+            Err(wrong(item, expected).maybe_help(bare))
+        }
+    }
+}
+
+/// How often the fair share may be exceeded: more than 1.
+pub(super) fn bound(item: &Item) -> Reading<f64> {
+    let help = "1.25 lets a node have a quarter more than its fair share; at 1 every key would move with every other";
+    let found = number(item).filter(|value| *value > 1.0 && *value <= 100.0);
+    found.ok_or_else(|| wrong(item, "a number above 1 and up to 100").help(help))
 }
 
 /// A time of a range, with its unit.
@@ -266,6 +311,11 @@ pub(super) fn prefix(item: &Item) -> Reading<Prefix> {
             Wrong::new(format!("{} has bits behind the prefix", shown(item))).help(write(prefix.to_string()))
         }
     })
+}
+
+/// An absolute domain name, as a value.
+pub(super) fn name(item: &Item) -> Reading<Name> {
+    domain_name(string(item, "a domain name")?)
 }
 
 /// An absolute domain name, with or without the dot at its end.

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::{Diagnostic, Severity, Source};
 
 /// Where a key or a value was written.
 #[derive(Debug, Clone)]
@@ -139,6 +139,11 @@ impl Problems {
     /// How many there are so far: a thing is sound if reading it adds none.
     pub(super) fn count(&self) -> usize {
         self.list.borrow().len()
+    }
+
+    /// Whether one of them is an error: then what was read may not be what was meant.
+    pub(super) fn has_errors(&self) -> bool {
+        self.list.borrow().iter().any(|(_, diagnostic)| diagnostic.severity == Severity::Error)
     }
 
     /// All of them, in the order of their places.

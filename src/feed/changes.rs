@@ -12,6 +12,10 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
         inputs.config.nodes.iter().map(|node| (node.value.name.clone(), format!("{:?}", node.value))).collect()
     };
     compare(&mut parts, "node", &nodes(old), &nodes(new));
+    let pools = |inputs: &Inputs| -> Vec<(String, String)> {
+        inputs.config.pools.iter().map(|pool| (pool.value.name.clone(), format!("{:?}", pool.value))).collect()
+    };
+    compare(&mut parts, "pool", &pools(old), &pools(new));
     let services = |inputs: &Inputs| -> Vec<(String, String)> {
         let services = inputs.config.services.iter().map(|service| &service.value);
         services.map(|service| (service.name.to_string(), format!("{service:?}"))).collect()
@@ -28,13 +32,19 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
         regions.map(|region| (region.name.clone(), format!("{region:?}"))).collect()
     };
     compare(&mut parts, "region", &regions(old), &regions(new));
+    let places = |inputs: &Inputs| -> Vec<(String, String)> {
+        inputs.config.places.iter().map(|place| (place.value.name.clone(), format!("{:?}", place.value))).collect()
+    };
+    compare(&mut parts, "place", &places(old), &places(new));
     let (before, after) = (&old.config.server, &new.config.server);
     let text = |written: &Option<Written<String>>| written.as_ref().map(|written| written.value.clone());
+    let whoami = |inputs: &Inputs| inputs.config.server.whoami.as_ref().map(|written| written.value.clone());
     for (key, is_same) in [
         ("rate_limit", before.rate_limit == after.rate_limit),
         ("identity", text(&before.identity) == text(&after.identity)),
         ("version", text(&before.version) == text(&after.version)),
         ("nsid", text(&before.nsid) == text(&after.nsid)),
+        ("whoami", whoami(old) == whoami(new)),
         ("cookie_secrets", old.cookies == new.cookies),
     ] {
         if !is_same {
@@ -76,6 +86,46 @@ fn compare(parts: &mut Vec<String>, noun: &str, old: &[(String, String)], new: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::inputs::load;
+
+    /// Inputs of a configuration, with a zone for its service.
+    fn inputs(config: &str) -> Inputs {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        std::fs::create_dir(directory.path().join("zones")).unwrap();
+        write("zones/live.example.zone", "@ 60 SOA ns1 host 1 2h 15m 2w 60\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n");
+        // A small database is compiled sooner than the embedded one.
+        let database = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/geoip/flat.mmdb");
+        write("thalweg.toml", &format!("[geoip]\ndatabases = [{database:?}]\n{config}"));
+        load(&directory.path().join("thalweg.toml"), &[], None).inputs.unwrap()
+    }
+
+    #[test]
+    fn every_part_of_what_is_steered_is_told_when_it_changes() {
+        const OLD: &str = concat!(
+            "[server]\nnsid = \"a\"\n[place.fra]\nat = [50, 8]\n[region.dach]\ncountries = [\"DE\"]\nnear = [\"fra\"]\n",
+            "[node.a]\naddresses = [\"192.0.2.1\"]\ncost = 1\n[pool.edge]\ncurrency = \"egress\"\n",
+            "[service.\"play.live.example\"]\npolicy = \"nearest\"\n",
+        );
+        let old = inputs(OLD);
+        for (before, after, told) in [
+            ("cost = 1", "cost = 2", "~1 node"),
+            ("cost = 1", "serves = [\"DE\"]", "~1 node"),
+            ("cost = 1", "check = \"tcp:1935\"", "~1 node"),
+            ("cost = 1", "cost = 1\ncapacity.clients = 7", "~1 node"),
+            ("currency = \"egress\"", "currency = \"clients\"", "~1 pool"),
+            ("currency = \"egress\"", "viewer.stays = \"1h\"", "~1 pool"),
+            ("currency = \"egress\"", "full = \"overflow\"\noverflow.cname = \"cdn.example\"", "~1 pool"),
+            ("policy = \"nearest\"", "policy = \"hash\"", "~1 service"),
+            ("policy = \"nearest\"", "policy = \"nearest\"\nwithin = [\"EU\"]", "~1 service"),
+            ("near = [\"fra\"]", "near = [\"fra\"]\nnear_only = true", "~1 region"),
+            ("at = [50, 8]", "at = [50, 9]", "~1 place"),
+            ("nsid = \"a\"", "nsid = \"a\"\nwhoami = \"who.live.example\"", "~whoami"),
+            ("cost = 1", "cost = 1", "nothing that is served has changed"),
+        ] {
+            assert_eq!(describe(&old, &inputs(&OLD.replace(before, after))), told, "{after}");
+        }
+    }
 
     #[test]
     fn additions_removals_and_changes_are_counted() {

@@ -14,8 +14,8 @@ use crate::config::{self, Config, Written};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::geo::{Countries, Database, Geo, Position, read_networks, read_rtt};
 use crate::pool::Family;
-use crate::snapshot::{InputStatus, Snapshot, Zones};
-use crate::steer::{Assembly, Fleet, Tables};
+use crate::snapshot::{Elsewhere, InputStatus, Snapshot, Zones};
+use crate::steer::{Assembly, Fleet, Guess, Tables};
 use crate::wire::{Identity, Secrets};
 
 /// Everything that is read from disk, in the form that is served.
@@ -26,10 +26,12 @@ pub struct Inputs {
     pub geo: Arc<Geo>,
     /// What is steered.
     pub fleet: Arc<Fleet>,
+    /// Where viewers are sent that a pool has no room for.
+    pub elsewhere: Arc<Elsewhere>,
     /// The zones.
     pub zones: Arc<Zones>,
-    /// Where each node without a configured place was guessed to stand: country and its position.
-    pub guesses: BTreeMap<String, (String, Position)>,
+    /// Where the geography has each node's address.
+    pub guesses: BTreeMap<String, Guess>,
     /// What DNS cookies are made by, if the configuration names a file of secrets.
     pub cookies: Option<Secrets>,
     /// Who this server says it is.
@@ -53,6 +55,7 @@ impl Inputs {
             zones: Arc::clone(&self.zones),
             geo: Arc::clone(&self.geo),
             fleet: Arc::clone(&self.fleet),
+            elsewhere: Arc::clone(&self.elsewhere),
             tables: Arc::new(tables),
             rate_limit: Arc::clone(&self.config.server.rate_limit),
             seed,
@@ -145,6 +148,7 @@ impl Loader {
             identity: Arc::new(Identity::new(name.as_deref(), version.as_deref(), nsid.as_deref())),
             config,
             geo: Arc::new(geo),
+            elsewhere: Arc::new(Elsewhere::of(&fleet)),
             fleet: Arc::new(fleet),
             zones: Arc::new(zones),
             guesses,
@@ -218,20 +222,25 @@ impl Loader {
     }
 
     /// Where nodes without a place stand: in the country of their address.
-    fn guess_places(&mut self, config: &Config, databases: &[Database]) -> BTreeMap<String, (String, Position)> {
+    fn guess_places(&mut self, config: &Config, databases: &[Database]) -> BTreeMap<String, Guess> {
         let mut guesses = BTreeMap::new();
-        for written in config.nodes.iter().filter(|written| written.value.place.is_none()) {
+        for written in &config.nodes {
             let node = &written.value;
             let addresses = [Family::V4, Family::V6].into_iter().filter_map(|family| node.address(family));
             let guess = addresses.into_iter().find_map(|address| {
                 let facts = Database::merged_facts(databases, address);
                 let country = Countries::embedded().get(facts.country.as_deref()?)?;
-                Some((country.code.clone(), facts.position.unwrap_or(country.position)))
+                Some(Guess {
+                    country: country.code.clone(),
+                    continent: country.continent.clone(),
+                    position: facts.position.unwrap_or(country.position),
+                })
             });
             match guess {
                 Some(guess) => {
                     guesses.insert(node.name.clone(), guess);
                 }
+                None if node.place.is_some() => {}
                 None => self.diagnostics.push(
                     written
                         .warning(format!("nobody knows where `{}` stands: no database has its address", node.name))

@@ -1,10 +1,12 @@
 //! The feed: brings news in. One task owns the inputs, and it alone publishes.
 
 pub mod inputs;
+pub mod probe;
 pub mod scrape;
 
 mod changes;
 mod include;
+mod pace;
 mod run;
 mod secrets;
 mod stamps;

@@ -11,20 +11,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
+use super::probe::{Probe, Probed};
 use super::scrape::{Scraped, Scraper, Target};
 use super::secrets::Drawn;
 use super::stamps::Stamps;
 use super::watch::Watch;
 use crate::diagnostic::{Diagnostic, has_errors};
-use crate::intake::Event;
+use crate::intake::{Counts, Event, Shelf};
+use crate::load::health::{Health, State};
 use crate::load::history::{History, Reading};
+use crate::load::merge;
 use crate::pool::NodeId;
 use crate::snapshot::{InputStatus, Published};
-use crate::steer::{Controller, mix};
+use crate::steer::{self, Controller, NodeInput, Overrides, mix};
 
-/// Time between ticks of the steering (STEERING §3).
+/// Time between ticks of the steering.
 const TICK: Duration = Duration::from_secs(1);
-/// Outcomes of scrapes that may wait; the scraper leaves out what does not fit.
+/// Outcomes of scrapes, and of probes, that may wait; the scraper leaves out what does not fit.
 const MAX_SCRAPED: usize = 4096;
 
 /// What the feed is started with.
@@ -61,6 +64,8 @@ pub struct Feed {
     published: Arc<Published>,
     controller: Controller,
     histories: HashMap<(NodeId, String), History>,
+    /// Of the nodes that are probed.
+    health: HashMap<NodeId, Health>,
     /// Nodes whose load was stale at the last tick.
     stale: HashSet<NodeId>,
     /// The readings' clock counts from here.
@@ -70,6 +75,12 @@ pub struct Feed {
     seed: u64,
     secrets: Drawn,
     scraper: Option<Scraper>,
+    /// What workers have booked.
+    shelves: Vec<Shelf>,
+    /// Answers by node and region.
+    answers: Arc<Counts>,
+    /// The generation of the last tick.
+    ticked: u64,
 }
 
 /// Those who want to hear what came of a reload.
@@ -92,7 +103,14 @@ impl Feed {
         log(&diagnostics);
         let mut controller = Controller::default();
         let seed = mix(0);
-        let tables = controller.tick(0.0, &inputs.fleet, inputs.geo.regions().len(), &unread(&inputs), seed);
+        let tables = controller.tick(&steer::Inputs {
+            now: 0.0,
+            fleet: &inputs.fleet,
+            regions: inputs.geo.regions(),
+            nodes: &unread(&inputs),
+            overrides: &Overrides::default(),
+            seed,
+        });
         let status = InputStatus { reloads: 0, failures: 0, has_errors: has_errors(&diagnostics) };
         let now = Instant::now();
         let mut secrets = Drawn::new(now).map_err(|error| {
@@ -106,6 +124,7 @@ impl Feed {
             published: Arc::new(Published::new(first)),
             controller,
             histories: HashMap::new(),
+            health: HashMap::new(),
             stale: HashSet::new(),
             epoch: now,
             generation: 1,
@@ -113,6 +132,9 @@ impl Feed {
             seed,
             secrets,
             scraper: None,
+            shelves: Vec::new(),
+            answers: Arc::default(),
+            ticked: 1,
         })
     }
 
@@ -127,10 +149,20 @@ impl Feed {
     }
 
     /// Scrapes, ticks and reloads until it is stopped.
-    pub async fn run(mut self, mut events: mpsc::Receiver<Event>, stop: CancellationToken) {
+    pub async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        shelves: Vec<Shelf>,
+        answers: Arc<Counts>,
+        stop: CancellationToken,
+    ) {
+        (self.shelves, self.answers) = (shelves, answers);
         let (sender, mut scraped) = mpsc::channel(MAX_SCRAPED);
-        self.scraper = Scraper::start(sender)
-            .inspect_err(|error| tracing::error!(%error, "no load is read: the scraper's thread cannot be started"))
+        let (probes, mut probed) = mpsc::channel(MAX_SCRAPED);
+        self.scraper = Scraper::start(sender, probes)
+            .inspect_err(|error| {
+                tracing::error!(%error, "no load is read and no node probed: the scraper's thread cannot be started");
+            })
             .ok();
         self.set_targets();
         let mut watch = Watch::new();
@@ -143,6 +175,7 @@ impl Feed {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => self.tick(),
                 Some(scraped) = scraped.recv() => self.take(scraped),
+                Some(probed) = probed.recv() => self.take_probe(probed),
                 Some(Event::Reload(waiting)) = events.recv() => self.begin_reload(&mut reload, Some(waiting)),
                 () = watch.edited() => self.begin_reload(&mut reload, None),
                 loaded = finished(&mut reload) => {
@@ -161,12 +194,30 @@ impl Feed {
 
     /// Makes new tables of what is known now, and publishes them.
     fn tick(&mut self) {
+        for shelf in &self.shelves {
+            shelf.take(|ledger| {
+                self.answers.add_ledger(ledger);
+                // Its numbers are those of the snapshot that was answered from.
+                if ledger.generation() == self.ticked {
+                    self.controller.book(ledger);
+                }
+            });
+        }
         let now = self.epoch.elapsed().as_secs_f64();
         let readings: Vec<Reading> =
             (0..self.inputs.fleet.nodes.len()).map(|index| self.reading(NodeId(index as u16), now)).collect();
         self.report_stale(&readings);
-        let regions = self.inputs.geo.regions().len();
-        let tables = self.controller.tick(now, &self.inputs.fleet, regions, &readings, self.seed);
+        let with_health = |(index, reading)| NodeInput { reading, health: self.health(NodeId(index as u16)) };
+        let nodes: Vec<NodeInput> = readings.into_iter().enumerate().map(with_health).collect();
+        let tables = self.controller.tick(&steer::Inputs {
+            now,
+            fleet: &self.inputs.fleet,
+            regions: self.inputs.geo.regions(),
+            nodes: &nodes,
+            overrides: &Overrides::default(),
+            seed: self.seed,
+        });
+        self.ticked = self.generation;
         let drawn = self.secrets.secrets(Instant::now());
         self.published.publish(self.inputs.snapshot(self.generation, tables, self.seed, drawn, self.status));
     }
@@ -192,15 +243,12 @@ impl Feed {
         }
     }
 
-    /// What is known of a node: of several exporters the one that shows the most pressure.
+    /// What all of a node's exporters know of it.
     fn reading(&self, node: NodeId, now: f64) -> Reading {
-        let known = &self.inputs.fleet.node(node).node;
-        let readings = known.exporters.iter().filter_map(|exporter| {
-            let history = self.histories.get(&(node, exporter.url.clone()))?;
-            Some(history.load(now))
-        });
-        let pressure = |reading: &Reading| reading.last().map_or(-1.0, |load| load.pressure);
-        readings.max_by(|a, b| pressure(a).total_cmp(&pressure(b))).unwrap_or(Reading::Never { because: None })
+        let mut exporters: Vec<_> = self.inputs.fleet.node(node).node.exporters.iter().collect();
+        exporters.sort_by_key(|exporter| exporter.kind);
+        let known = exporters.iter().filter_map(|exporter| self.histories.get(&(node, exporter.url.clone())));
+        merge(known.map(|history| history.load(now)).collect())
     }
 
     fn take(&mut self, scraped: Scraped) {
@@ -220,6 +268,27 @@ impl Feed {
                 history.fail(error);
             }
         }
+    }
+
+    /// Whether a node serves, by its probes; seconds on the clock of the readings.
+    pub fn health(&self, node: NodeId) -> State {
+        self.health.get(&node).map_or(State::Unknown, Health::state)
+    }
+
+    fn take_probe(&mut self, probed: Probed) {
+        let Probed { node: id, at, result } = probed;
+        let node = &self.inputs.fleet.node(id).node.name;
+        let Some(health) = self.health.get_mut(&id) else { return };
+        let at = at.saturating_duration_since(self.epoch).as_secs_f64();
+        let news = health.observe(at, result.is_ok());
+        match (news, result) {
+            (None, Ok(())) => return,
+            (None, Err(because)) => return tracing::debug!(node, because, "a probe failed"),
+            (Some(_), Ok(())) => tracing::info!(node, "its probes succeed again"),
+            (Some(_), Err(because)) => tracing::warn!(node, because, "its probes fail; it counts as down"),
+        }
+        // Whoever is sent to a dead node until the next tick would not get through.
+        self.tick();
     }
 
     fn begin_reload(&self, reload: &mut Option<Reload>, waiting: Option<oneshot::Sender<Result<String, String>>>) {
@@ -286,12 +355,16 @@ impl Feed {
         Ok(outcome)
     }
 
-    /// Scrapes the nodes of the configuration; keeps what is known of those that stay.
+    /// Scrapes and probes the nodes of the configuration; keeps what is known of those that stay.
     fn set_targets(&mut self) {
-        let mut targets = Vec::new();
-        let mut histories = HashMap::new();
+        let (mut targets, mut probes) = (Vec::new(), Vec::new());
+        let (mut histories, mut health) = (HashMap::new(), HashMap::new());
         for (index, known) in self.inputs.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
             let (id, node) = (NodeId(index as u16), &known.node);
+            if let Some(probe) = Probe::of(id, node) {
+                health.insert(id, self.health.remove(&id).unwrap_or_default());
+                probes.push(probe);
+            }
             for exporter in &node.exporters {
                 let key = (id, exporter.url.clone());
                 let mut history = self
@@ -304,8 +377,10 @@ impl Feed {
             }
         }
         self.histories = histories;
+        self.health = health;
         if let Some(scraper) = &self.scraper {
             scraper.set_targets(targets);
+            scraper.set_probes(probes);
         }
     }
 }
@@ -318,8 +393,9 @@ async fn finished(reload: &mut Option<Reload>) -> Option<Loaded> {
     }
 }
 
-fn unread(inputs: &Inputs) -> Vec<Reading> {
-    inputs.fleet.nodes.iter().map(|_| Reading::Never { because: None }).collect()
+fn unread(inputs: &Inputs) -> Vec<NodeInput> {
+    let unknown = NodeInput { reading: Reading::Never { because: None }, health: State::Unknown };
+    vec![unknown; inputs.fleet.nodes.len()]
 }
 
 fn log(diagnostics: &[Diagnostic]) {
@@ -335,4 +411,53 @@ fn log(diagnostics: &[Diagnostic]) {
 fn refusal(diagnostics: &[Diagnostic]) -> String {
     let errors: Vec<String> = diagnostics.iter().filter(|each| each.is_error()).map(ToString::to_string).collect();
     errors.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: NodeId = NodeId(0);
+
+    /// A feed of the shipped example.
+    fn feed() -> Feed {
+        let directory = tempfile::TempDir::new().expect("a temporary directory");
+        let zones = directory.path().join("zones");
+        std::fs::create_dir(&zones).expect("a new directory");
+        let write = |path: PathBuf, text| std::fs::write(path, text).expect("a new file");
+        write(zones.join("live.example.zone"), include_str!("../../zones/live.example.zone"));
+        write(directory.path().join("thalweg.toml"), include_str!("../../thalweg.toml"));
+        let file = directory.path().join("thalweg.toml");
+        let options = Options { file, environment: Vec::new(), is_strict: false };
+        Feed::new(options).unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    /// Whether the outcome of a probe made a new snapshot.
+    fn publishes(feed: &mut Feed, result: Result<(), String>) -> bool {
+        let before = feed.published.snapshot();
+        feed.take_probe(Probed { node: NODE, at: Instant::now(), result });
+        !Arc::ptr_eq(&before, &feed.published.snapshot())
+    }
+
+    #[test]
+    fn a_change_of_health_is_published_at_once() {
+        let refused = || Err("refused".to_owned());
+        let mut feed = feed();
+        feed.health.insert(NODE, Health::default());
+        assert_eq!(feed.health(NODE), State::Unknown);
+        assert!(!publishes(&mut feed, Ok(())));
+        assert!(!publishes(&mut feed, refused()));
+        assert!(publishes(&mut feed, refused()));
+        assert!(matches!(feed.health(NODE), State::Down { since } if since >= 0.0));
+        assert!(!publishes(&mut feed, refused()));
+        assert!(!publishes(&mut feed, Ok(())) && !publishes(&mut feed, Ok(())) && publishes(&mut feed, Ok(())));
+        assert!(matches!(feed.health(NODE), State::Up { since } if since.is_finite()));
+    }
+
+    #[test]
+    fn a_late_probe_of_a_node_that_has_no_check_any_more_says_nothing() {
+        let mut feed = feed();
+        assert!(!publishes(&mut feed, Err("late".to_owned())) && !publishes(&mut feed, Err("late".to_owned())));
+        assert_eq!(feed.health(NODE), State::Unknown);
+    }
 }

@@ -1,27 +1,26 @@
 //! Asks exporters for their metrics, each in its own time, on a thread of its own: nobody waits for a slow one.
+//! The probes of nodes run on the same thread.
 
-mod exchange;
+pub(super) mod exchange;
 
-use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::time::Duration;
 use std::{io, thread};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::feed::pace::{FIRST_WITHIN, keep, next_tick, share};
+use crate::feed::probe::{self, Probe, Probed};
 use crate::feed::scrape::exchange::{Exchange, HttpClient, client};
+use crate::load;
+use crate::load::counters::Counters;
 use crate::load::error::ScrapeError;
-use crate::load::exposition;
-use crate::load::node_exporter::{self, Counters};
-use crate::pool::{Exporter, ExporterKind, NodeId};
+use crate::pool::{Exporter, NodeId};
 
 /// The longest time for a whole scrape, if the interval allows it.
 const MAX_TIMEOUT: Duration = Duration::from_secs(4);
-/// The first scrapes after a start are spread over this time.
-const FIRST_WITHIN: Duration = Duration::from_secs(1);
+/// Idle connections that are kept to each exporter.
+const IDLE_CONNECTIONS: usize = 1;
 /// The shortest interval, whatever is asked for.
 const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -55,25 +54,28 @@ pub struct Scraped {
     pub result: Result<Counters, ScrapeError>,
 }
 
-/// Scrapes until it is dropped.
+/// Scrapes and probes until it is dropped.
 #[derive(Debug)]
 pub struct Scraper {
-    /// None only while dropping.
+    /// None only while dropping, as `probes` is.
     targets: Option<watch::Sender<Vec<Target>>>,
+    probes: Option<watch::Sender<Vec<Probe>>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Scraper {
-    /// Starts the thread, with nothing to ask yet; outcomes go to `sender`, and if it is full, scrapes are left out.
-    pub fn start(sender: mpsc::Sender<Scraped>) -> io::Result<Self> {
+    /// Starts the thread, with nothing to ask yet; outcomes go to the senders, and while one is full, what it is for
+    /// is left out.
+    pub fn start(scraped: mpsc::Sender<Scraped>, probed: mpsc::Sender<Probed>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (targets, news) = watch::channel(Vec::new());
+        let (targets, new_targets) = watch::channel(Vec::new());
+        let (probes, new_probes) = watch::channel(Vec::new());
         let thread = thread::Builder::new().name("scrape".to_owned()).spawn(move || {
-            runtime.block_on(run(news, sender));
+            runtime.block_on(async { tokio::join!(run(new_targets, scraped), probe::run(new_probes, probed)) });
             // The system's look-up of a name cannot be cancelled, and may hang for a minute: it is left behind.
             runtime.shutdown_background();
         })?;
-        Ok(Self { targets: Some(targets), thread: Some(thread) })
+        Ok(Self { targets: Some(targets), probes: Some(probes), thread: Some(thread) })
     }
 
     /// Asks these and no others from now on; those that were asked already keep their pace.
@@ -82,11 +84,19 @@ impl Scraper {
             sender.send_replace(targets);
         }
     }
+
+    /// Probes these and no others from now on.
+    pub fn set_probes(&self, probes: Vec<Probe>) {
+        if let Some(sender) = &self.probes {
+            sender.send_replace(probes);
+        }
+    }
 }
 
 impl Drop for Scraper {
     fn drop(&mut self) {
         self.targets = None;
+        self.probes = None;
         let outcome = self.thread.take().map(thread::JoinHandle::join);
         if let Some(Err(_)) = outcome {
             tracing::error!("the scraper's thread had panicked");
@@ -94,41 +104,10 @@ impl Drop for Scraper {
     }
 }
 
-/// Owns one task for each target, until the sender of targets is gone.
-async fn run(mut targets: watch::Receiver<Vec<Target>>, sender: mpsc::Sender<Scraped>) {
-    let client = client();
+async fn run(targets: watch::Receiver<Vec<Target>>, sender: mpsc::Sender<Scraped>) {
+    let client = client(IDLE_CONNECTIONS);
     let epoch = Instant::now();
-    let mut tasks = JoinSet::new();
-    let mut running: HashMap<(NodeId, String), (Target, AbortHandle)> = HashMap::new();
-    loop {
-        tokio::select! {
-            news = targets.changed() => {
-                if news.is_err() {
-                    return;
-                }
-                let wanted = targets.borrow_and_update().clone();
-                let wanted: HashMap<_, _> = wanted.into_iter().map(|target| (target.key(), target)).collect();
-                running.retain(|key, (target, task)| {
-                    let stays = wanted.get(key) == Some(target) && !task.is_finished();
-                    if !stays {
-                        task.abort();
-                    }
-                    stays
-                });
-                for (key, target) in wanted {
-                    running.entry(key).or_insert_with(|| {
-                        let scrapes = scrape_at_intervals(client.clone(), target.clone(), epoch, sender.clone());
-                        (target, tasks.spawn(scrapes))
-                    });
-                }
-            }
-            Some(ended) = tasks.join_next() => {
-                if let Err(error) = ended && error.is_panic() {
-                    tracing::error!(%error, "a scrape panicked, its exporter is not asked again before a reload");
-                }
-            }
-        }
-    }
+    keep(targets, Target::key, |target| scrape_at_intervals(client.clone(), target, epoch, sender.clone())).await;
 }
 
 async fn scrape_at_intervals(client: HttpClient, target: Target, epoch: Instant, sender: mpsc::Sender<Scraped>) {
@@ -147,32 +126,12 @@ async fn scrape_at_intervals(client: HttpClient, target: Target, epoch: Instant,
         let body =
             tokio::time::timeout(limit, exchange.body(&client)).await.unwrap_or(Err(ScrapeError::Timeout(limit)));
         let at = Instant::now().into_std();
-        let result = body.and_then(|body| counters(exporter.kind, &body));
+        let result = body.and_then(|body| load::read(exporter.kind, &body));
         if sender.send(Scraped { node, url: exporter.url.clone(), at, result }).await.is_err() {
             return;
         }
         ticks.tick().await;
     }
-}
-
-fn counters(kind: ExporterKind, body: &[u8]) -> Result<Counters, ScrapeError> {
-    match kind {
-        ExporterKind::Node => Counters::from_samples(&exposition::read(body, node_exporter::WANTED)?),
-    }
-}
-
-/// Where in its interval an exporter is asked, 0 to 1: many exporters are not asked at once.
-fn share(url: &str) -> f64 {
-    let mut hasher = DefaultHasher::new();
-    url.hash(&mut hasher);
-    f64::from((hasher.finish() >> 32) as u32) / 2f64.powi(32)
-}
-
-/// The first of the moments `phase`, `phase` + `interval`, … that is not before `earliest`.
-fn next_tick(phase: Instant, interval: Duration, earliest: Instant) -> Instant {
-    let behind = earliest.saturating_duration_since(phase);
-    let ticks = behind.as_secs_f64() / interval.as_secs_f64();
-    phase + interval.mul_f64(ticks.ceil())
 }
 
 #[cfg(test)]
@@ -183,9 +142,10 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::feed::probe::Goal;
     use crate::feed::scrape::exchange::READ_BUFFER;
     use crate::load::exposition::MAX_BODY;
-    use crate::pool::Bitrate;
+    use crate::pool::{Bitrate, ExporterKind};
 
     const BODY: &str = include_str!("../../tests/load/node_exporter_default.prom");
 
@@ -403,23 +363,17 @@ mod tests {
     async fn a_dropped_scraper_leaves_nothing_behind() {
         let address = start(Server::Answers(response("200 OK", "", BODY))).await;
         let (sender, mut scraped) = mpsc::channel(1);
-        let scraper = Scraper::start(sender).expect("a thread");
+        let (probes, mut probed) = mpsc::channel(1);
+        let scraper = Scraper::start(sender, probes).expect("a thread");
         scraper.set_targets(vec![target(7, format!("http://{address}/metrics"), MIN_INTERVAL)]);
         let first = scraped.recv().await.expect("an outcome");
         assert_eq!((first.node, first.url), (NodeId(7), format!("http://{address}/metrics")));
         assert_eq!(first.result.expect("counters").devices["eth0"].speed, None::<Bitrate>);
+        scraper.set_probes(vec![Probe { node: NodeId(8), goal: Goal::Tcp(address) }]);
+        let probe = probed.recv().await.expect("an outcome");
+        assert_eq!((probe.node, probe.result), (NodeId(8), Ok(())));
         drop(scraper);
         while scraped.recv().await.is_some() {}
-    }
-
-    #[test]
-    fn ticks_stand_at_their_phase() {
-        let epoch = Instant::now();
-        let at = |seconds: f64| epoch + Duration::from_secs_f64(seconds);
-        for (phase, earliest, expected) in [(1.0, 0.0, 1.0), (1.0, 1.0, 1.0), (1.0, 1.5, 6.0), (4.5, 103.0, 104.5)] {
-            let tick = next_tick(at(phase), Duration::from_secs(5), at(earliest));
-            let off = tick.max(at(expected)) - tick.min(at(expected));
-            assert!(off < Duration::from_micros(1), "{phase} {earliest}");
-        }
+        while probed.recv().await.is_some() {}
     }
 }

@@ -87,10 +87,12 @@ impl Claimed<'_> {
             subdivisions.get(code).copied().or_else(|| of_country(country))
         };
         let mut near = Vec::new();
+        let mut near_only = false;
         let (position, origin) = match claim {
             Claim::Rule(index) => {
                 let rule = &self.rules[*index];
                 near.clone_from(&rule.near);
+                near_only = rule.near_only;
                 let mut members: Vec<Position> = match (rule.subdivisions.as_slice(), rule.countries.as_slice()) {
                     ([], []) => {
                         let holds = |continent: &String| rule.continents.contains(continent);
@@ -108,7 +110,14 @@ impl Claimed<'_> {
                     members.extend(of_subdivision(&rule.name));
                 }
                 let position = Position::mean(members.into_iter().map(|position| (position, 1.0)));
-                (position, RegionOrigin::Rule { countries: rule.countries.clone() })
+                (
+                    position,
+                    RegionOrigin::Rule {
+                        continents: rule.continents.clone(),
+                        countries: rule.countries.clone(),
+                        asns: rule.asns.clone(),
+                    },
+                )
             }
             Claim::Country(code) => (of_country(code), RegionOrigin::Country(code.clone())),
             Claim::Subdivision { country, code } => {
@@ -123,7 +132,23 @@ impl Claimed<'_> {
             }
             Claim::Unknown => (None, RegionOrigin::Unknown),
         };
-        Region { name: claim.name(self.rules), position, near, origin, is_vanished: false }
+        let continent = self.continent_of(&origin);
+        Region { name: claim.name(self.rules), position, near, near_only, continent, origin, is_vanished: false }
+    }
+
+    /// The continent that all of a region's clients are on, as far as its origin says so.
+    fn continent_of(&self, origin: &RegionOrigin) -> Option<String> {
+        if let RegionOrigin::Rule { continents, .. } = origin
+            && let [continent] = continents.as_slice()
+        {
+            return Some(continent.clone());
+        }
+        let continent = |code: &String| {
+            self.countries.iter().find(|country| country.code == *code).map(|country| country.continent.clone())
+        };
+        let mut continents = origin.countries().iter().map(continent);
+        let first = continents.next()??;
+        continents.all(|other| other.as_ref() == Some(&first)).then_some(first)
     }
 
     /// Where the addresses of each subdivision are, on average: `countries.csv` has none of them.

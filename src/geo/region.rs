@@ -14,6 +14,10 @@ pub struct Region {
     pub position: Option<Position>,
     /// Names of places that come before distance, in this order.
     pub near: Vec<String>,
+    /// Whether no other places than those may serve it.
+    pub near_only: bool,
+    /// The continent that all its clients are on, if that follows from what made it.
+    pub continent: Option<String>,
     /// What made it.
     pub origin: RegionOrigin,
     /// Whether it is gone: nobody is located in it, but its number stays reserved.
@@ -23,10 +27,14 @@ pub struct Region {
 /// What made a region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegionOrigin {
-    /// A rule of the configuration, which names these countries.
+    /// A rule of the configuration, with what it names.
     Rule {
+        /// Two letters each: AF AN AS EU NA OC SA.
+        continents: Vec<String>,
         /// ISO 3166-1 codes.
         countries: Vec<String>,
+        /// Numbers of autonomous systems.
+        asns: Vec<u32>,
     },
     /// The country of this code.
     Country(String),
@@ -45,7 +53,7 @@ impl RegionOrigin {
     /// The countries of its clients, as far as it names any.
     pub fn countries(&self) -> &[String] {
         match self {
-            Self::Rule { countries } => countries,
+            Self::Rule { countries, .. } => countries,
             Self::Country(country) | Self::Subdivision { country } => std::slice::from_ref(country),
             Self::Place(_) | Self::Unknown => &[],
         }

@@ -26,6 +26,8 @@ pub struct RegionRule {
     pub is_default: bool,
     /// Names of places that come before distance, in this order.
     pub near: Vec<String>,
+    /// Whether no other places than those may serve it.
+    pub near_only: bool,
 }
 
 /// One line of a networks file.
@@ -58,7 +60,8 @@ pub struct Prefix {
 impl RegionRule {
     /// Whether it says anything about whom it holds.
     pub fn has_matchers(&self) -> bool {
-        let Self { name: _, continents, countries, subdivisions, asns, networks, is_default: _, near: _ } = self;
+        let Self { name: _, continents, countries, subdivisions, asns, networks, is_default: _, near: _, near_only: _ } =
+            self;
         let texts = [continents, countries, subdivisions];
         !(texts.iter().all(|list| list.is_empty()) && asns.is_empty() && networks.is_empty())
     }

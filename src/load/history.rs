@@ -4,16 +4,17 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::load::counters::Counters;
 use crate::load::error::ScrapeError;
-use crate::load::node_exporter::Counters;
-use crate::load::rate::{self, NoRates};
+use crate::load::rate::{self, NoRates, Utilisation};
+use crate::load::steps::Steps;
 use crate::load::{NoLoad, NodeLoad};
-use crate::pool::{Bitrate, Capacity, Limits};
+use crate::pool::{Capacity, Limits, Resource};
 
 /// Seconds of the shortest window: CPU time is counted in hundredths, so that less would be noise.
 const MIN_WINDOW: f64 = 1.0;
 
-/// The load of one node; all times are seconds on the caller's clock, which never goes back.
+/// The load of one node by one source; all times are seconds on the caller's clock, which never goes back.
 #[derive(Debug, Clone)]
 pub struct History {
     capacity: Capacity,
@@ -22,8 +23,19 @@ pub struct History {
     interval: f64,
     /// The scrape that the next one is compared with.
     baseline: Option<(f64, Counters)>,
+    recent: Recent,
+    restarts: u32,
     load: Option<NodeLoad>,
     trouble: Option<Trouble>,
+}
+
+/// What takes more than two scrapes.
+#[derive(Debug, Clone, Default)]
+struct Recent {
+    /// Of what the media server sent.
+    sent: Steps,
+    /// The last shares of a core that it told, in any order.
+    cores: [f64; 3],
 }
 
 /// What is known of a node's load now.
@@ -60,8 +72,13 @@ pub enum Trouble {
     Frozen,
     /// Nothing is known that has a capacity.
     NothingKnown,
-    /// An egress far above what the node can send.
-    Implausible(Bitrate),
+    /// Far more than there is.
+    Implausible {
+        /// Of which resource.
+        resource: Resource,
+        /// The share of its capacity, 1 is all of it.
+        share: f64,
+    },
 }
 
 impl Reading {
@@ -77,7 +94,16 @@ impl Reading {
 impl History {
     /// A node that was never scraped.
     pub fn new(capacity: Capacity, limits: Limits, interval: Duration) -> Self {
-        Self { capacity, limits, interval: interval.as_secs_f64(), baseline: None, load: None, trouble: None }
+        Self {
+            capacity,
+            limits,
+            interval: interval.as_secs_f64(),
+            baseline: None,
+            recent: Recent::default(),
+            restarts: 0,
+            load: None,
+            trouble: None,
+        }
     }
 
     /// Takes what a reload may have changed; counts from the next scrape on.
@@ -111,6 +137,7 @@ impl History {
 
     fn take(&mut self, at: f64, counters: Counters) -> Result<(), Trouble> {
         let Some((since, before)) = &self.baseline else {
+            self.recent.observe(at, &counters);
             self.baseline = Some((at, counters));
             return Err(Trouble::OneScrape);
         };
@@ -124,18 +151,61 @@ impl History {
             // A cache in between: when it lets a new answer through, the window must begin where the old one was new.
             return Err(Trouble::Frozen);
         }
+        if rates == Err(NoRates::Restarted) {
+            self.count_restart();
+        }
+        let is_silence = window > self.stale_after();
+        if is_silence || rates.is_err() {
+            self.recent = Recent::default();
+        }
+        self.recent.observe(at, &counters);
         self.baseline = Some((at, counters));
-        if window > self.stale_after() {
+        if is_silence {
             // The mean over a silence is no news of now.
             return Err(Trouble::OneScrape);
         }
-        self.load = Some(NodeLoad::new(&rates?, &self.capacity, &self.limits, at, window)?);
+        self.load = Some(self.load_of(rates?, at, window)?);
         Ok(())
     }
 
-    /// STEERING 5.1: two scrapes may be lost, and a slow one waited for.
+    fn load_of(&self, mut used: Utilisation, at: f64, window: f64) -> Result<NodeLoad, NoLoad> {
+        let Recent { sent, cores } = &self.recent;
+        if self.baseline.as_ref().is_some_and(|(_, counters)| counters.core.is_some()) {
+            // Each is of one second in five: the busiest of them misses fewer peaks.
+            used.process_cpu = cores.iter().copied().max_by(f64::total_cmp);
+        }
+        // A machine's devices carry what the media server sends, and all else.
+        let stepped = if used.egress.is_none() { sent.rate() } else { None };
+        used.egress = used.egress.or(stepped.map(|rate| rate.egress));
+        let mut load = NodeLoad::new(&used, &self.capacity, &self.limits, at, window)?;
+        load.restarts = self.restarts;
+        if let Some(rate) = stepped {
+            (load.at, load.window) = (rate.at, rate.window);
+        }
+        Ok(load)
+    }
+
+    /// What was known stays, but whoever reckons from it must know.
+    fn count_restart(&mut self) {
+        self.restarts = self.restarts.wrapping_add(1);
+        if let Some(load) = &mut self.load {
+            load.restarts = self.restarts;
+        }
+    }
+
+    /// Two scrapes may be lost, and a slow one waited for.
     fn stale_after(&self) -> f64 {
         2.5 * self.interval + 2.0
+    }
+}
+
+impl Recent {
+    fn observe(&mut self, at: f64, counters: &Counters) {
+        if let Some(sent) = counters.sent {
+            self.sent.observe(at, sent);
+        }
+        self.cores.rotate_right(1);
+        self.cores[0] = counters.core.unwrap_or(0.0);
     }
 }
 
@@ -152,7 +222,7 @@ impl From<NoLoad> for Trouble {
     fn from(why: NoLoad) -> Self {
         match why {
             NoLoad::NothingKnown => Self::NothingKnown,
-            NoLoad::Implausible(egress) => Self::Implausible(egress),
+            NoLoad::Implausible { resource, share } => Self::Implausible { resource, share },
         }
     }
 }
@@ -164,8 +234,8 @@ impl fmt::Display for Trouble {
             Self::OneScrape => f.write_str("a rate takes two scrapes, there is one so far"),
             Self::Restarted => NoRates::Restarted.fmt(f),
             Self::Frozen => NoRates::Frozen.fmt(f),
-            Self::NothingKnown => f.write_str("neither CPU nor an egress with a known capacity"),
-            Self::Implausible(egress) => write!(f, "an egress of {egress} is far above the capacity"),
+            Self::NothingKnown => f.write_str("no CPU, and neither egress nor clients with a known capacity"),
+            Self::Implausible { resource, share } => write!(f, "{resource} at {share:.0} times its capacity cannot be"),
         }
     }
 }
@@ -173,19 +243,24 @@ impl fmt::Display for Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::node_exporter::CpuTimes;
+    use crate::load::counters::{CpuTimes, Stepped};
+    use crate::pool::Bitrate;
 
     const INTERVAL: f64 = 4.0;
     /// 2.5 intervals + 2 s.
     const STALE_AFTER: f64 = 12.0;
 
     fn history() -> History {
-        History::new(Capacity::default(), Limits { cpu: 0.5, egress: 0.5 }, Duration::from_secs_f64(INTERVAL))
+        History::new(
+            Capacity::default(),
+            Limits { cpu: 0.5, egress: 0.5, ..Limits::default() },
+            Duration::from_secs_f64(INTERVAL),
+        )
     }
 
     fn counters(idle: f64, busy: f64) -> Counters {
         let cpus = [("0".to_owned(), CpuTimes { idle, busy, modes: 8 })].into();
-        Counters { cpus, devices: Default::default(), boot: None, clock: None, refused: 0 }
+        Counters { cpus, ..Counters::default() }
     }
 
     /// A history with pressure 0.5, sampled at 104.
@@ -249,6 +324,50 @@ mod tests {
         assert_eq!(pressure(&history.load(108.0)), Some(0.5));
         assert_eq!(history.observe(112.0, counters(6.0, 0.5)), Ok(()));
         assert_eq!(pressure(&history.load(112.0)), Some(0.0));
+    }
+
+    #[test]
+    fn a_restart_is_seen_at_once_in_what_was_known_before() {
+        let restarts = |history: &History| history.load(200.0).last().map(|load| (load.restarts, load.sampled));
+        let mut history = loaded();
+        assert_eq!(restarts(&history), Some((0, 104.0)));
+        assert_eq!(history.observe(108.0, counters(2.0, 0.5)), Err(Trouble::Restarted));
+        assert_eq!(restarts(&history), Some((1, 104.0)));
+        assert_eq!(history.observe(112.0, counters(6.0, 0.5)), Ok(()));
+        assert_eq!(restarts(&history), Some((1, 112.0)));
+        // After a silence too: what it was is no longer of use, that it was started anew is.
+        assert_eq!(history.observe(150.0, counters(1.0, 0.1)), Err(Trouble::OneScrape));
+        assert_eq!(restarts(&history), Some((2, 112.0)));
+    }
+
+    /// A scrape of SRS.
+    fn srs(run: &str, core: f64, megabits: f64) -> Counters {
+        let sent = Some(Stepped { octets: megabits * 1e6 / 8.0, step: 3.0 });
+        Counters { core: Some(core), sent, clients: Some(34.0), run: Some(run.to_owned()), ..Counters::default() }
+    }
+
+    #[test]
+    fn a_media_server_that_counts_in_steps_is_measured_over_several_scrapes() {
+        let capacity = Capacity { egress: Some(Bitrate(10e6)), clients: Some(100.0) };
+        let mut history = History::new(capacity, Limits::default(), Duration::from_secs(5));
+        // It sends 1 Mbit/s, and shows it at 0, 3, 6, …
+        for (at, core, shown) in [(1.0, 0.1, 0.0), (6.0, 0.5, 6.0), (11.0, 0.2, 9.0), (16.0, 0.1, 15.0)] {
+            let outcome = history.observe(at, srs("a", core, shown));
+            assert_eq!(outcome, if at == 1.0 { Err(Trouble::OneScrape) } else { Ok(()) });
+        }
+        let Reading::Fresh(load) = history.load(16.0) else { panic!("no load") };
+        assert_eq!((load.egress, load.window, load.at, load.sampled), (Some(Bitrate(1e6)), 15.0, 7.0, 16.0));
+        let shares: Vec<_> = load.uses.iter().map(|each| (each.resource, each.share)).collect();
+        // Of the core the busiest of three.
+        assert_eq!(shares, [(Resource::ProcessCpu, 0.5), (Resource::Egress, 0.1), (Resource::Clients, 0.34)]);
+        assert_eq!(load.clients, Some(34.0));
+
+        // A new run counts from zero, and what the old one sent is no part of its window.
+        assert_eq!(history.observe(21.0, srs("b", 0.0, 0.0)), Err(Trouble::Restarted));
+        assert_eq!(history.observe(26.0, srs("b", 0.1, 6.0)), Ok(()));
+        let Reading::Fresh(load) = history.load(26.0) else { panic!("no load") };
+        assert_eq!((load.restarts, load.window, load.egress), (1, 5.0, Some(Bitrate(1.2e6))));
+        assert_eq!(load.uses[0].share, 0.1);
     }
 
     #[test]

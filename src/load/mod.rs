@@ -1,18 +1,44 @@
 //! From exposition text to samples, rates, utilisation and pressure, and how fresh that is.
 #![deny(clippy::disallowed_methods)]
 
+pub mod counters;
 pub mod error;
 pub mod exposition;
+pub mod health;
 pub mod history;
 mod line;
+mod merge;
 pub mod node_exporter;
+pub mod process;
 pub mod rate;
+pub mod srs;
+mod steps;
 
+pub use merge::merge;
+
+use crate::load::counters::Counters;
+use crate::load::error::ScrapeError;
 use crate::load::rate::Utilisation;
-use crate::pool::{Bitrate, Capacity, Limits, Resource};
+use crate::pool::{Bitrate, Capacity, ExporterKind, Limits, Resource};
 
 /// A rate above this many times the capacity is no rate but a broken counter.
 const IMPLAUSIBLE: f64 = 100.0;
+/// The used share of memory or disk from which a node gets nobody. They do not follow viewers, but leaks and logs:
+/// there is no headroom to be had from sending fewer.
+const EXCLUDED: f64 = 0.95;
+/// How far below that it begins to get fewer.
+const GATE_WIDTH: f64 = 0.10;
+/// The pressure from which a node that stops answering is rather full than dead.
+const NEAR_FULL: f64 = 0.95;
+
+/// Reads what an exporter of this kind answered; an answer without anything wanted is an error.
+pub fn read(kind: ExporterKind, body: &[u8]) -> Result<Counters, ScrapeError> {
+    match kind {
+        ExporterKind::Node => node_exporter::counters(&exposition::read(body, node_exporter::WANTED)?),
+        ExporterKind::Process => process::counters(&exposition::read(body, process::WANTED)?),
+        ExporterKind::Srs => srs::counters(&exposition::read(body, srs::WANTED)?),
+    }
+}
 
 /// What a node carried over a window of two scrapes; times are seconds on the feed's clock.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,12 +53,41 @@ pub struct NodeLoad {
     pub egress: Option<Bitrate>,
     /// What it can send: as configured, else the speed of its link.
     pub egress_capacity: Option<Bitrate>,
-    /// The moment that the rates describe, the middle of the window (STEERING's tau).
+    /// Its connections, known or not how many it can have.
+    pub clients: Option<f64>,
+    /// When they were counted, if they were: a count describes that very moment.
+    pub clients_at: Option<f64>,
+    /// The part of its weight that memory and disk leave it: 1 with enough of both, 0 = it must get nobody.
+    pub gate: f64,
+    /// How often it, or its media server, was seen to have been started anew; after a change, what is known here is
+    /// of before, until `sampled` changes too.
+    pub restarts: u32,
+    /// The moment that the rates describe, the middle of the window.
     pub at: f64,
     /// The end of the later scrape.
     pub sampled: f64,
-    /// Seconds from scrape to scrape.
+    /// Seconds from the window's beginning to its end.
     pub window: f64,
+}
+
+/// Idle at time 0, and nothing else known.
+impl Default for NodeLoad {
+    fn default() -> Self {
+        Self {
+            pressure: 0.0,
+            worst: Resource::Cpu,
+            uses: Vec::new(),
+            egress: None,
+            egress_capacity: None,
+            clients: None,
+            clients_at: None,
+            gate: 1.0,
+            restarts: 0,
+            at: 0.0,
+            sampled: 0.0,
+            window: 0.0,
+        }
+    }
 }
 
 /// How much of a resource is used.
@@ -56,10 +111,15 @@ impl Use {
 /// Why rates are no load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum NoLoad {
-    /// Neither CPU nor egress with a capacity: unknown, which is not idle.
+    /// No resource with a capacity: unknown, which is not idle.
     NothingKnown,
-    /// An egress far above what the node can send.
-    Implausible(Bitrate),
+    /// Far more than there is.
+    Implausible {
+        /// Of which resource.
+        resource: Resource,
+        /// The share of its capacity, 1 is all of it.
+        share: f64,
+    },
 }
 
 impl NodeLoad {
@@ -71,39 +131,65 @@ impl NodeLoad {
         sampled: f64,
         window: f64,
     ) -> Result<Self, NoLoad> {
-        let Utilisation { cpu, egress, link } = *used;
-        let Capacity { egress: configured } = *capacity;
-        let Limits { cpu: cpu_limit, egress: egress_limit } = *limits;
+        let Utilisation { cpu, process_cpu, egress, link, clients, memory, disk } = *used;
+        let Capacity { egress: configured, clients: seats } = *capacity;
+        let Limits { cpu: cpu_limit, process_cpu: process_limit, egress: egress_limit, clients: seat_limit } = *limits;
         // What an operator says goes first: a hired line is often narrower than the link.
         let egress_capacity = configured.or(link).filter(|capacity| capacity.0 > 0.0);
         let egress_share = egress.zip(egress_capacity).map(|(egress, capacity)| egress.0 / capacity.0);
-        if let (Some(egress), Some(IMPLAUSIBLE..)) = (egress, egress_share) {
-            return Err(NoLoad::Implausible(egress));
-        }
-        let shares = [(Resource::Cpu, cpu, cpu_limit), (Resource::Egress, egress_share, egress_limit)];
+        let seat_share = clients.zip(seats.filter(|seats| *seats > 0.0)).map(|(clients, seats)| clients / seats);
+        let shares = [
+            (Resource::Cpu, cpu, cpu_limit),
+            (Resource::ProcessCpu, process_cpu, process_limit),
+            (Resource::Egress, egress_share, egress_limit),
+            (Resource::Clients, seat_share, seat_limit),
+        ];
         let uses: Vec<Use> = shares
             .into_iter()
             .filter_map(|(resource, share, limit)| Some(Use { resource, share: share?, limit }))
             .collect();
-        let worst = uses.iter().max_by(|a, b| a.pressure().total_cmp(&b.pressure())).ok_or(NoLoad::NothingKnown)?;
+        if let Some(&Use { resource, share, .. }) = uses.iter().find(|each| each.share >= IMPLAUSIBLE) {
+            return Err(NoLoad::Implausible { resource, share });
+        }
+        let worst = worst(&uses).ok_or(NoLoad::NothingKnown)?;
         Ok(Self {
             pressure: worst.pressure(),
             worst: worst.resource,
             egress,
             egress_capacity,
+            clients,
+            clients_at: clients.map(|_| sampled),
+            gate: gate(memory).min(gate(disk)),
+            restarts: 0,
             at: sampled - window / 2.0,
             sampled,
             window,
             uses,
         })
     }
+
+    /// Whether it was so full that, if it stops answering probes or scrapes, it has rather run out of room than died:
+    /// servers at their limit of connections refuse those of probes too.
+    pub fn is_near_full(&self) -> bool {
+        let has_no_seat = |each: &Use| each.resource == Resource::Clients && each.pressure() >= 1.0;
+        self.pressure >= NEAR_FULL || self.uses.iter().any(has_no_seat)
+    }
+}
+
+fn worst(uses: &[Use]) -> Option<Use> {
+    uses.iter().copied().max_by(|a, b| a.pressure().total_cmp(&b.pressure()))
+}
+
+/// What a used share of memory or disk leaves of a node's weight; all of it if nothing is known.
+fn gate(used: Option<f64>) -> f64 {
+    used.map_or(1.0, |used| ((EXCLUDED - used) / GATE_WIDTH).clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { cpu: 0.8, egress: 0.5 };
+    const LIMITS: Limits = Limits { cpu: 0.8, process_cpu: 0.8, egress: 0.5, clients: 0.9 };
 
     fn load(
         cpu: Option<f64>,
@@ -111,8 +197,8 @@ mod tests {
         link: Option<f64>,
         configured: Option<f64>,
     ) -> Result<NodeLoad, NoLoad> {
-        let used = Utilisation { cpu, egress: egress.map(Bitrate), link: link.map(Bitrate) };
-        NodeLoad::new(&used, &Capacity { egress: configured.map(Bitrate) }, &LIMITS, 100.0, 5.0)
+        let used = Utilisation { cpu, egress: egress.map(Bitrate), link: link.map(Bitrate), ..Utilisation::default() };
+        NodeLoad::new(&used, &Capacity { egress: configured.map(Bitrate), clients: None }, &LIMITS, 100.0, 5.0)
     }
 
     #[test]
@@ -141,7 +227,60 @@ mod tests {
 
     #[test]
     fn a_rate_a_hundred_times_the_capacity_is_refused() {
-        assert_eq!(load(Some(0.1), Some(1e11), None, Some(1e9)), Err(NoLoad::Implausible(Bitrate(1e11))));
+        assert_eq!(
+            load(Some(0.1), Some(1e11), None, Some(1e9)),
+            Err(NoLoad::Implausible { resource: Resource::Egress, share: 100.0 })
+        );
         assert!(load(Some(0.1), Some(9e10), None, Some(1e9)).is_ok());
+    }
+
+    fn of(used: Utilisation, clients: Option<f64>) -> Result<NodeLoad, NoLoad> {
+        NodeLoad::new(&used, &Capacity { egress: None, clients }, &LIMITS, 100.0, 5.0)
+    }
+
+    #[test]
+    fn processes_and_viewers_count_as_resources() {
+        let used =
+            Utilisation { cpu: Some(0.2), process_cpu: Some(0.6), clients: Some(450.0), ..Utilisation::default() };
+        let loaded = of(used, Some(1000.0)).expect("load");
+        assert_eq!((loaded.worst, loaded.pressure), (Resource::ProcessCpu, 0.6 / 0.8));
+        let resources: Vec<_> = loaded.uses.iter().map(|each| each.resource).collect();
+        assert_eq!(resources, [Resource::Cpu, Resource::ProcessCpu, Resource::Clients]);
+        let loaded = of(used, Some(500.0)).expect("load");
+        assert_eq!((loaded.worst, loaded.pressure), (Resource::Clients, 0.9 / 0.9));
+        assert_eq!((loaded.clients, loaded.clients_at), (Some(450.0), Some(100.0)));
+        // How many it can have is unknown: they are counted, and press nothing.
+        let loaded = of(used, None).expect("load");
+        assert_eq!((loaded.clients, loaded.uses.len()), (Some(450.0), 2));
+        let far = Utilisation { process_cpu: Some(1e9), ..used };
+        assert_eq!(of(far, None), Err(NoLoad::Implausible { resource: Resource::ProcessCpu, share: 1e9 }));
+        assert_eq!(of(used, Some(4.5)), Err(NoLoad::Implausible { resource: Resource::Clients, share: 100.0 }));
+    }
+
+    #[test]
+    fn memory_and_disk_are_gates_and_no_pressure() {
+        let gate = |memory, disk| {
+            let loaded =
+                of(Utilisation { cpu: Some(0.4), memory, disk, ..Utilisation::default() }, None).expect("load");
+            assert_eq!(loaded.pressure, 0.5);
+            loaded.gate
+        };
+        assert_eq!(gate(None, None), 1.0);
+        assert_eq!(gate(Some(0.84), Some(0.2)), 1.0);
+        assert!((gate(Some(0.90), None) - 0.5).abs() < 1e-9);
+        assert!((gate(Some(0.90), Some(0.925)) - 0.25).abs() < 1e-9);
+        assert_eq!((gate(Some(0.95), None), gate(None, Some(1.0))), (0.0, 0.0));
+        // They alone tell nothing of viewers.
+        assert_eq!(of(Utilisation { memory: Some(0.1), ..Utilisation::default() }, None), Err(NoLoad::NothingKnown));
+    }
+
+    #[test]
+    fn a_node_without_room_or_seats_is_near_full() {
+        let near = |cpu, clients| {
+            let used = Utilisation { cpu: Some(cpu), clients: Some(clients), ..Utilisation::default() };
+            of(used, Some(1000.0)).expect("load").is_near_full()
+        };
+        assert!(near(0.8 * 0.95, 0.0) && near(0.0, 900.0));
+        assert!(!near(0.8 * 0.94, 845.0));
     }
 }

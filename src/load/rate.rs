@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::load::node_exporter::{Counters, CpuTimes, Device};
+use crate::load::counters::{Counters, CpuTimes, Device, Process};
 use crate::pool::Bitrate;
 
 /// Devices that carry the traffic of others a second time, or none of viewers; `lo` is one by its whole name.
@@ -16,15 +16,26 @@ const BOOT_SLACK: f64 = 2.0;
 /// How far the node's measure of the interval may be from ours; beyond, its clock was set.
 const CLOCK_SLACK: f64 = 0.2;
 
+/// How far the busiest of several workers may be above their mean before it alone stands for them.
+const UNEVEN: f64 = 0.15;
+
 /// What a node used between two scrapes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Utilisation {
     /// The busy share of all cores together, 0 to 1.
     pub cpu: Option<f64>,
+    /// The share of one core that each process of the media server used; above 1 if it used several.
+    pub process_cpu: Option<f64>,
     /// Sent by the busiest device.
     pub egress: Option<Bitrate>,
     /// The speed of that device's link.
     pub link: Option<Bitrate>,
+    /// Connections at the later scrape.
+    pub clients: Option<f64>,
+    /// The used share of memory at the later scrape, 0 to 1.
+    pub memory: Option<f64>,
+    /// The used share of the fullest filesystem at the later scrape, 0 to 1.
+    pub disk: Option<f64>,
 }
 
 /// Why two scrapes give no rates.
@@ -62,8 +73,12 @@ pub fn between(before: &Counters, after: &Counters, elapsed: f64) -> Result<Util
     });
     Ok(Utilisation {
         cpu: cpu(before, after),
+        process_cpu: after.core.or_else(|| process_cpu(before, after, elapsed)),
         egress: busiest.map(|(sent, _)| Bitrate(sent * 8.0 / elapsed)),
         link: busiest.and_then(|(_, device)| device.speed),
+        clients: after.clients,
+        memory: after.memory,
+        disk: after.disk,
     })
 }
 
@@ -85,7 +100,13 @@ fn has_restarted(before: &Counters, after: &Counters) -> bool {
         (Some(before), Some(after)) => (after - before).abs() > BOOT_SLACK,
         _ => false,
     };
-    is_booted_anew || cpus_in_both(before, after).any(|(before, after)| after.busy < before.busy - BUSY_SLACK)
+    // Workers come and go; when none is left of those that were, so is no viewer.
+    let is_run_anew = before.run.is_some() && after.run.is_some() && before.run != after.run
+        || !before.processes.is_empty() && !after.processes.is_empty() && survivors(before, after).next().is_none()
+        || before.sent.zip(after.sent).is_some_and(|(before, after)| after.octets < before.octets);
+    is_booted_anew
+        || is_run_anew
+        || cpus_in_both(before, after).any(|(before, after)| after.busy < before.busy - BUSY_SLACK)
 }
 
 fn is_frozen(before: &Counters, after: &Counters) -> bool {
@@ -116,6 +137,27 @@ fn cpu(before: &Counters, after: &Counters) -> Option<f64> {
     (all > 0.0).then(|| (1.0 - idle / all).clamp(0.0, 1.0))
 }
 
+/// One number for all workers: their mean, unless one has much more to do than the others.
+fn process_cpu(before: &Counters, after: &Counters, elapsed: f64) -> Option<f64> {
+    let shares: Vec<f64> = survivors(before, after).map(|(before, after)| (after.cpu - before.cpu) / elapsed).collect();
+    let max = shares.iter().copied().max_by(f64::total_cmp)?;
+    let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+    Some(if max - mean > UNEVEN { max } else { mean })
+}
+
+/// The processes that ran all the time.
+fn survivors<'a>(before: &'a Counters, after: &'a Counters) -> impl Iterator<Item = (&'a Process, &'a Process)> {
+    after.processes.iter().filter_map(|(labels, after)| {
+        let before = before.processes.get(labels)?;
+        let is_same = match (before.started, after.started) {
+            // It is derived from the time of boot, and moves with it.
+            (Some(before), Some(after)) => (after - before).abs() <= BOOT_SLACK,
+            _ => true,
+        };
+        (is_same && after.cpu >= before.cpu).then_some((before, after))
+    })
+}
+
 fn cpus_in_both<'a>(before: &'a Counters, after: &'a Counters) -> impl Iterator<Item = (&'a CpuTimes, &'a CpuTimes)> {
     // With a mode more or less, for example one refused, the sums cannot be compared.
     after.cpus.iter().filter_map(|(cpu, after)| {
@@ -126,6 +168,7 @@ fn cpus_in_both<'a>(before: &'a Counters, after: &'a Counters) -> impl Iterator<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::counters::Stepped;
 
     fn counters(cpus: &[(f64, f64)], devices: &[(&str, f64, Option<f64>)]) -> Counters {
         let times = |&(idle, busy)| CpuTimes { idle, busy, modes: 8 };
@@ -135,10 +178,16 @@ mod tests {
         Counters {
             cpus: cpus.iter().enumerate().map(|(cpu, pair)| (cpu.to_string(), times(pair))).collect(),
             devices: devices.iter().map(device).collect(),
-            boot: None,
-            clock: None,
-            refused: 0,
+            ..Counters::default()
         }
+    }
+
+    /// Workers with their seconds of CPU time and their start.
+    fn workers(workers: &[(&str, f64, f64)]) -> Counters {
+        let of = |&(pid, cpu, started): &(&str, f64, f64)| {
+            ([("pid".to_owned(), pid.to_owned())].into(), Process { cpu, started: Some(started) })
+        };
+        Counters { processes: workers.iter().map(of).collect(), ..Counters::default() }
     }
 
     fn rates(before: &Counters, after: &Counters, elapsed: f64) -> Utilisation {
@@ -195,7 +244,7 @@ mod tests {
     fn a_node_of_dropped_devices_has_no_egress() {
         let before = counters(&[(1.0, 1.0)], &[("lo", 0.0, None), ("wg0", 0.0, None)]);
         let after = counters(&[(2.0, 2.0)], &[("lo", 5.0, None), ("wg0", 5.0, None)]);
-        assert_eq!(rates(&before, &after, 1.0), Utilisation { cpu: Some(0.5), egress: None, link: None });
+        assert_eq!(rates(&before, &after, 1.0), Utilisation { cpu: Some(0.5), ..Utilisation::default() });
     }
 
     #[test]
@@ -226,5 +275,60 @@ mod tests {
             let used = rates(&at(1000.0, 0.0), &at(1000.0 + node_seconds, 1e6), 5.0);
             assert!((used.egress.expect("egress").0 - expected).abs() < 1e-6, "{node_seconds}");
         }
+    }
+
+    #[test]
+    fn workers_count_by_their_mean_unless_one_is_much_busier() {
+        let before = workers(&[("1", 10.0, 100.0), ("2", 50.0, 100.0)]);
+        let used = |first: f64, second: f64| {
+            let after = workers(&[("1", 10.0 + 10.0 * first, 100.0), ("2", 50.0 + 10.0 * second, 100.0)]);
+            rates(&before, &after, 10.0).process_cpu.expect("a share")
+        };
+        assert!((used(0.5, 0.7) - 0.6).abs() < 1e-9);
+        assert!((used(0.5, 0.79) - 0.645).abs() < 1e-9);
+        assert!((used(0.5, 0.81) - 0.81).abs() < 1e-9);
+        assert!((used(0.0, 0.0)).abs() < 1e-9);
+        // Several threads.
+        assert!((used(2.5, 2.5) - 2.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_media_server_is_restarted_when_none_of_its_processes_is_left() {
+        let before = workers(&[("1", 10.0, 100.0), ("2", 50.0, 100.0)]);
+        for after in [
+            workers(&[("1", 11.0, 500.0), ("2", 51.0, 500.0)]),
+            workers(&[("1", 1.0, 100.0), ("2", 1.0, 100.0)]),
+            workers(&[("3", 60.0, 500.0)]),
+        ] {
+            assert_eq!(between(&before, &after, 5.0), Err(NoRates::Restarted), "{after:?}");
+        }
+        // One of two was replaced: the other one still has its viewers.
+        let after = workers(&[("1", 12.0, 101.0), ("3", 2.0, 500.0)]);
+        assert_eq!(rates(&before, &after, 5.0).process_cpu, Some(0.4));
+        // Nothing is told in one of the scrapes: unknown, but no restart.
+        assert_eq!(rates(&before, &Counters::default(), 5.0).process_cpu, None);
+    }
+
+    #[test]
+    fn another_run_or_less_sent_is_a_restart() {
+        let of = |run: &str, octets| Counters {
+            run: Some(run.to_owned()),
+            sent: Some(Stepped { octets, step: 3.0 }),
+            ..Counters::default()
+        };
+        assert_eq!(between(&of("a", 5.0), &of("b", 9.0), 5.0), Err(NoRates::Restarted));
+        assert_eq!(between(&of("a", 5.0), &of("a", 4.0), 5.0), Err(NoRates::Restarted));
+        // Nobody watches: that is not frozen.
+        assert!(between(&of("a", 5.0), &of("a", 5.0), 5.0).is_ok());
+        assert!(between(&Counters { run: None, ..of("a", 5.0) }, &of("a", 5.0), 5.0).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_rate_is_that_of_the_later_scrape() {
+        let before = Counters { clients: Some(1.0), core: Some(0.1), memory: Some(0.1), ..Counters::default() };
+        let after = Counters { clients: Some(2.0), core: Some(0.2), disk: Some(0.3), ..Counters::default() };
+        let expected =
+            Utilisation { clients: Some(2.0), process_cpu: Some(0.2), disk: Some(0.3), ..Utilisation::default() };
+        assert_eq!(rates(&before, &after, 5.0), expected);
     }
 }

@@ -4,7 +4,7 @@
 //! packet information, quinn-udp sends one by one. So the calls stand here, and nothing else does.
 #![expect(
     unsafe_code,
-    reason = "recvmmsg, sendmmsg and IP_PKTINFO are in no safe crate with a source address a message"
+    reason = "recvmmsg, sendmmsg, IP_PKTINFO with a source address a message, and filters of SO_REUSEPORT are in no safe crate"
 )]
 
 use std::io;
@@ -185,6 +185,34 @@ pub(super) fn ignore_path_mtu(socket: &UdpSocket, is_ipv4: bool) -> io::Result<(
         true => set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT),
         false => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT),
     }
+}
+
+/// An instruction of classic BPF.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Instruction {
+    pub(super) code: u16,
+    pub(super) constant: u32,
+}
+
+/// Lets the kernel choose among the sockets that share the address of this one by what a filter says: the number of one, in the
+/// order in which they were bound. No safe crate has SO_ATTACH_REUSEPORT_CBPF.
+pub(super) fn choose_sockets_by(socket: &UdpSocket, filter: &[Instruction]) -> io::Result<()> {
+    let instruction = |&Instruction { code, constant }| libc::sock_filter { code, jt: 0, jf: 0, k: constant };
+    let mut instructions: Vec<libc::sock_filter> = filter.iter().map(instruction).collect();
+    let length = u16::try_from(instructions.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog { len: length, filter: instructions.as_mut_ptr() };
+    // SAFETY: the program has the length and the place of the instructions, and both live during the call, in which the kernel
+    // copies and checks them.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            std::ptr::from_ref(&program).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn set_option(socket: &UdpSocket, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {

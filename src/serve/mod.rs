@@ -3,23 +3,27 @@
 pub mod admin;
 mod datagram;
 pub mod hickory;
+mod learner;
+pub mod ownership;
 pub mod rate_limit;
 mod scratch;
 pub mod stream;
 mod tls;
 pub mod udp;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use self::learner::Learner;
 use self::rate_limit::{Limiter, Verdict};
 use self::scratch::Path;
 use crate::answer::{
-    Context, Estimate, Outcome, Subject, SubjectKind, answer, bad_cookie, bare_error, has_valid_cookie, read, truncated,
+    Context, Outcome, Subject, SubjectKind, answer, bad_cookie, bare_error, has_valid_cookie, read, truncated,
 };
 use crate::config::RateLimitMode;
 use crate::intake::{Beyond, Counts, Tally};
 use crate::snapshot::{Published, Snapshot};
+use crate::steer::Estimate;
 use crate::wire::{Query, Rcode};
 
 /// Answers messages one by one for the streams: takes the newest snapshot, counts, books.
@@ -27,12 +31,14 @@ use crate::wire::{Query, Rcode};
 pub struct Responder {
     published: Arc<Published>,
     counts: Arc<Counts>,
+    /// Held for the time of one answer; streams are few beside datagrams.
+    learner: Arc<Mutex<Learner>>,
 }
 
 impl Responder {
-    /// A responder that answers from what is published and counts into `counts`.
-    pub fn new(published: Arc<Published>, counts: Arc<Counts>) -> Self {
-        Self { published, counts }
+    /// A responder that answers from what is published, counts into `counts` and learns by `learner`.
+    pub fn new(published: Arc<Published>, counts: Arc<Counts>, learner: Learner) -> Self {
+        Self { published, counts, learner: Arc::new(Mutex::new(learner)) }
     }
 
     /// Answers a message into `out` and returns the reply's length; none if there is nothing to send.
@@ -41,7 +47,12 @@ impl Responder {
         let Path { client, local, transport, idle } = path;
         let now = unix_milliseconds();
         let context = Context { client, local, transport, now, idle, estimate: Estimate::default() };
-        let length = respond(&self.published.snapshot(), message, &context, None, &self.counts, &mut tally, out);
+        let snapshot = self.published.snapshot();
+        // Whoever panicked has left nothing half done: sums, and estimates that are right whatever stands in them.
+        let mut learner = self.learner.lock().unwrap_or_else(PoisonError::into_inner);
+        learner.book.turn(snapshot.generation, now);
+        let length = respond(&snapshot, message, &context, &mut learner, None, &self.counts, &mut tally, out);
+        drop(learner);
         self.counts.add(&tally);
         length
     }
@@ -51,18 +62,21 @@ impl Responder {
 ///
 /// With a limiter, what goes out may be less than the answer. It returns the length of what `out` holds then; none if
 /// there is nothing to send.
+#[expect(clippy::too_many_arguments, reason = "all that a worker has")]
 #[inline]
 pub fn respond(
     snapshot: &Snapshot,
     message: &[u8],
     context: &Context,
+    learner: &mut Learner,
     limiter: Option<&mut Limiter>,
     counts: &Counts,
     tally: &mut Tally,
     out: &mut [u8],
 ) -> Option<usize> {
     let query = read(message);
-    let answered = query.as_ref().map(|query| answer(snapshot, query, context, out, None));
+    let keys = &mut learner.keys;
+    let answered = query.as_ref().map(|query| answer(snapshot, query, context, Some(keys), out, None));
     let (Some(query), Some((Outcome::Reply { length, rcode, subject }, observation))) = (&query, answered) else {
         tally.dropped += 1;
         return None;
@@ -70,7 +84,8 @@ pub fn respond(
     let sent = match limiter.map(|limiter| limit(limiter, snapshot, query, context, (subject, rcode), counts, out)) {
         None | Some(Sent::Whole) => {
             if let Some(observation) = &observation {
-                counts.book(observation);
+                learner.book.book(observation);
+                tally.steered += 1;
             }
             (length, rcode)
         }

@@ -6,10 +6,10 @@
 //! worth, nor owes more than `WINDOW` seconds' worth: while a flood lasts, the debt stays, so that not even the rate
 //! itself goes to the victim; when it ends, the network has paid after that time at the latest.
 //!
-//! The rate is the server's, and a worker sees its share of the queries: resolvers ask from random ports (RFC 5452
-//! §9.2), by which the kernel spreads the datagrams of one client evenly over the sockets of an address
-//! (SO_REUSEPORT). So each of N workers allows one Nth. A forger who keeps to one port meets one worker, and is
-//! limited the earlier; a resolver that does so meets the share of one worker, and TCP behind it.
+//! The rate is the server's. The kernel gives all queries of a client network to one worker (`ownership`), which so allows the
+//! whole rate. If it cannot, it spreads them evenly over the sockets of an address (SO_REUSEPORT), because resolvers ask
+//! from random ports (RFC 5452 §9.2), and each of N workers allows one Nth. A forger who keeps to one port then meets one
+//! worker, and is limited the earlier; a resolver that does so meets the share of one worker, and TCP behind it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const SETS: usize = 16_384;
 pub struct Limiter {
     /// Makes the places of accounts this worker's own: nobody can aim at collisions.
     seed: u64,
-    /// Among how many workers the rate is divided.
+    /// Among how many workers the rate is divided: those over which the queries of a network are spread.
     workers: i32,
     /// Empty until limiting is wanted.
     table: Box<[Set]>,
@@ -75,7 +75,7 @@ struct Account {
 const NOBODY: Account = Account { tag: 0, balance: 0, at: 0, limited: 0 };
 
 impl Limiter {
-    /// Accounts of one of so many workers that share an address.
+    /// Accounts of one of so many workers over which the queries of a network are spread.
     pub fn new(seed: u64, workers: usize, watch: Arc<Watch>) -> Self {
         let workers = i32::try_from(workers.clamp(1, MAX_WORKERS)).expect("it is clamped");
         Self { seed, workers, table: Box::default(), watch }

@@ -12,11 +12,12 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::datagram::{Batch, ignore_path_mtu, want_local_address};
 use super::rate_limit::{Limiter, Watch};
-use super::{respond, unix_milliseconds};
-use crate::answer::{Context, Estimate, Transport};
+use super::{Learner, respond, unix_milliseconds};
+use crate::answer::{Context, Transport};
 use crate::config::RateLimitMode;
 use crate::intake::{Counts, Tally};
 use crate::snapshot::Published;
+use crate::steer::Estimate;
 
 /// Receive buffer of a socket: the kernel's default loses packets in bursts (it holds some 250 queries).
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -67,6 +68,8 @@ pub struct Worker {
     pub socket: UdpSocket,
     /// What it counts into.
     pub counts: Arc<Counts>,
+    /// What it learns by.
+    pub learner: Learner,
     /// Where it notes which networks are beyond the rate.
     pub watch: Arc<Watch>,
 }
@@ -78,18 +81,18 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts the workers, of which so many share each address.
-    pub fn start(workers: Vec<Worker>, per_address: usize, published: &Arc<Published>) -> io::Result<Self> {
+    /// Starts the workers; the queries of one client network are spread over so many of them.
+    pub fn start(workers: Vec<Worker>, spread: usize, published: &Arc<Published>) -> io::Result<Self> {
         let should_stop = Arc::new(AtomicBool::new(false));
         let mut started = Self { threads: Vec::new(), should_stop };
-        for (index, Worker { socket, counts, watch }) in workers.into_iter().enumerate() {
+        for (index, Worker { socket, counts, mut learner, watch }) in workers.into_iter().enumerate() {
             let (published, should_stop) = (Arc::clone(published), Arc::clone(&started.should_stop));
             // Its keys are random, which is all that is wanted of it.
             let seed = RandomState::new().hash_one(index);
-            let mut limiter = Limiter::new(seed, per_address, watch);
+            let mut limiter = Limiter::new(seed, spread, watch);
             let thread = std::thread::Builder::new()
                 .name(format!("udp-{index}"))
-                .spawn(move || keep_working(&socket, &published, &counts, &mut limiter, &should_stop))?;
+                .spawn(move || keep_working(&socket, &published, &counts, &mut learner, &mut limiter, &should_stop))?;
             started.threads.push(thread);
         }
         Ok(started)
@@ -112,26 +115,37 @@ fn keep_working(
     socket: &UdpSocket,
     published: &Published,
     counts: &Counts,
+    learner: &mut Learner,
     limiter: &mut Limiter,
     should_stop: &AtomicBool,
 ) {
     // Nothing that is lent here is half changed by a panic: the counts are atomic, the snapshot does not change, and
     // an account is right whatever stands in it.
-    let mut attempt = || work(socket, published, counts, limiter, should_stop);
+    let mut attempt = || work(socket, published, counts, learner, limiter, should_stop);
     while std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut attempt)).is_err() {
         tracing::error!("a UDP worker panicked, which is a defect; it goes on with the next queries");
     }
 }
 
 /// The path packet → reply → packet: no lock, no log, no allocation.
-fn work(socket: &UdpSocket, published: &Published, counts: &Counts, limiter: &mut Limiter, should_stop: &AtomicBool) {
+fn work(
+    socket: &UdpSocket,
+    published: &Published,
+    counts: &Counts,
+    learner: &mut Learner,
+    limiter: &mut Limiter,
+    should_stop: &AtomicBool,
+) {
     let mut reader = published.reader();
     let mut batch = Batch::new();
     while !should_stop.load(Ordering::Relaxed) {
         // A time-out, a signal, or the ICMP error of an earlier reply: none of them ends the worker.
-        let Ok(received) = batch.receive(socket) else { continue };
+        let received = batch.receive(socket);
         let snapshot = reader.load();
         let now = unix_milliseconds();
+        // Also when nothing came: what is booked is waited for.
+        learner.book.turn(snapshot.generation, now);
+        let Ok(received) = received else { continue };
         let mut tally = Tally { received: received as u64, ..Tally::default() };
         let is_limiting = snapshot.rate_limit.mode != RateLimitMode::Off;
         if is_limiting {
@@ -147,7 +161,7 @@ fn work(socket: &UdpSocket, published: &Published, counts: &Counts, limiter: &mu
                 estimate: Estimate::default(),
             };
             let limiter = is_limiting.then_some(&mut *limiter);
-            respond(snapshot, incoming.message, &context, limiter, counts, &mut tally, out)
+            respond(snapshot, incoming.message, &context, learner, limiter, counts, &mut tally, out)
         });
         tally.unsent = batch.send(socket);
         counts.add(&tally);

@@ -1,223 +1,730 @@
-//! The controller: nodes' load and the time → weights, menus and plans. A pure state machine.
+//! The controller: load, health, promises and the time → tables. A pure state machine.
+
+mod brake;
+mod peers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::fleet::{Fleet, FleetNode, FleetPool, Site};
-use super::menu::Menu;
-use super::plan::{FULL, Share, SiteRoom, shares};
-use crate::geo::RegionId;
+use super::alarm::Alarm;
+use super::demand::{Demand, Evidence};
+use super::fleet::{Fleet, FleetPool};
+use super::flows::Theirs;
+use super::ledger::{Ledger, MAX_PROMISE};
+use super::menu::{Dish, Menu, Width};
+use super::model::{CONFIDENCE_UNKNOWN, Model};
+use super::overrides::Overrides;
+use super::plan::{self, Plan, Wanted, price};
+use super::policy::{self, Standing as SiteStanding};
+use super::tables::{
+    DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables, cumulative,
+};
+use super::weigh::{FULL, Weighed};
+use crate::geo::{Region, RegionId};
+use crate::load::NodeLoad;
+use crate::load::health::State;
 use crate::load::history::Reading;
-use crate::pool::{Bitrate, Family, NodeId, PlaceId};
+use crate::pool::{Answers, Currency, Family, NodeId, Policy, PoolId};
+use peers::Peers;
 
-/// Pressures up to which nodes are filled, one after the other: with a reserve, to the operator's
-/// limit, to what the machine can do (1 ÷ 0.8), and beyond (STEERING §6).
-const LIMITS: [f64; 4] = [FULL, 1.0, 1.25, 1.6];
-/// The share of a site's capacity below which its weights count as nothing, and the next limit is taken.
-const NEGLIGIBLE: f64 = 0.01;
-/// What a node is trusted with while its load is not known.
-const CONFIDENCE_UNKNOWN: f64 = 0.7;
-/// The pressure that counts, at most, in a site's mean: a node beyond its limit gets nobody, and how far
-/// beyond it is says nothing of the room of the others (counted to 1.5, one broken node of two closed a
-/// site whose other node was half empty).
+pub use peers::{PeerFlow, Report};
+
+/// The pressure that counts, at most, in a site's mean: how far beyond its limit a node is says nothing of the room of
+/// the others.
 const MAX_PRESSURE: f64 = 1.0;
-/// What a node is taken to send when nobody said.
-const ASSUMED_EGRESS: Bitrate = Bitrate(1e9);
-/// The part of its capacity that a site beyond all limits still counts with.
-const CRUMB: f64 = 1e-6;
-/// Site pressure above which answers live shorter.
-const BUSY: f64 = 0.75;
+/// Seconds between ticks below which nothing but health can have changed.
+const SHORTEST: f64 = 0.25;
+/// Room that a node is taken to have at least, as part of its capacity.
+const LEAST_ROOM: f64 = 0.01;
+/// The share of the pool's capacity that must be blind for our own monitoring to be the likelier fault.
+const MOSTLY_BLIND: f64 = 0.5;
+/// Mean prediction error that is told.
+const TELLING_ERROR: f64 = 0.10;
+/// Belief in a region's promises below which a flood is told.
+const FLOODED: f64 = 0.8;
 
-/// Everything that a pick needs; made once a second.
-#[derive(Debug, Default)]
-pub struct Tables {
-    /// When they were made, in seconds of the readings' clock.
-    pub at: f64,
-    /// By `NodeId`.
-    pub nodes: Vec<NodeState>,
-    /// By `PoolId`.
-    pub pools: Vec<PoolTables>,
-}
-
-/// What is known of a node, and what follows from it.
+/// What is known of a node from outside, by `NodeId`.
 #[derive(Debug, Clone)]
-pub struct NodeState {
-    /// Its load as last read.
+pub struct NodeInput {
+    /// Its load.
     pub reading: Reading,
-    /// Pressure that is reckoned with.
-    pub pressure: f64,
-    /// Egress in Mbit/s at which its pressure would be 1.
-    pub capacity: f64,
-    /// Factor for missing knowledge.
-    pub confidence: f64,
+    /// Whether it serves at all.
+    pub health: State,
 }
 
-/// The tables of a pool: by family, because demand, room and candidates differ between A and AAAA.
-#[derive(Debug)]
-pub struct PoolTables {
-    families: [FamilyTables; 2],
+/// What a tick is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Seconds of the readings' clock.
+    pub now: f64,
+    /// What is steered.
+    pub fleet: &'a Fleet,
+    /// Client regions, by `RegionId`.
+    pub regions: &'a [Region],
+    /// By `NodeId`.
+    pub nodes: &'a [NodeInput],
+    /// What operators want for the time being.
+    pub overrides: &'a Overrides,
+    /// Makes this installation's hashes its own.
+    pub seed: u64,
 }
 
-/// The tables of a pool for one address family.
-#[derive(Debug)]
-pub struct FamilyTables {
-    /// By the site's place in `FleetPool::sites`.
-    pub sites: Vec<SiteState>,
-    shares: Vec<Share>,
-    ends: Vec<u32>,
-}
-
-/// What is known of a site's nodes of one family, and what follows from it.
-#[derive(Debug)]
-pub struct SiteState {
-    /// Mean pressure of the nodes, weighted by capacity.
-    pub pressure: f64,
-    /// The limit up to which they are being filled.
-    pub limit: f64,
-    /// Their weights.
-    pub weights: Vec<(NodeId, f64)>,
-    /// Answers live shorter: the site is busy, or nothing is known of it.
-    pub is_restless: bool,
-    /// Node lists by weight; none if no node of the site has the family.
-    pub menu: Option<Arc<Menu>>,
-}
-
-impl PoolTables {
-    /// The tables of a family.
-    #[inline]
-    pub fn of(&self, family: Family) -> &FamilyTables {
-        match family {
-            Family::V4 => &self.families[0],
-            Family::V6 => &self.families[1],
-        }
-    }
-}
-
-impl FamilyTables {
-    /// The shares of a region's clients, cumulative, nearest site first; never empty if a configured
-    /// node of the pool has the family.
-    #[inline]
-    pub fn plan(&self, region: RegionId) -> &[Share] {
-        let region = usize::from(region.0);
-        let Some(&end) = self.ends.get(region) else { return &[] };
-        let start = region.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.shares[start as usize..end as usize]
-    }
-}
-
-/// Makes tables; keeps the menus of the last ones where weights have hardly moved.
+/// Learns, predicts and plans; keeps what it has learned of nodes, regions and pools while the inputs change.
 #[derive(Debug, Default)]
 pub struct Controller {
-    menus: HashMap<(String, PlaceId), [Option<Arc<Menu>>; 2]>,
+    nodes: Vec<Model>,
+    /// By pool and region: pool × regions + region.
+    demands: Vec<Demand>,
+    /// What the numbers of pools and regions stood for at the last tick.
+    pools: Vec<String>,
+    regions: usize,
+    plans: Vec<Plan>,
+    menus: HashMap<(String, usize), [Option<Arc<Menu>>; 2]>,
+    /// Promises that expire, by the second modulo its length: node, demand, viewers per second.
+    calendar: Vec<Vec<(NodeId, u32, f64)>>,
+    /// The last second whose promises have expired.
+    expired: u64,
+    peers: Peers,
+    ticked: Option<f64>,
+    lost: u64,
+    alarms: Vec<Alarm>,
+    /// Weights and shares that an operator has frozen.
+    frozen: bool,
 }
 
 impl Controller {
-    /// One tick: the state of every node (`readings`, by `NodeId`) becomes tables for `regions` client regions.
-    pub fn tick(&mut self, now: f64, fleet: &Fleet, regions: usize, readings: &[Reading], seed: u64) -> Tables {
-        let nodes: Vec<NodeState> =
-            fleet.nodes.iter().zip(readings).map(|(known, reading)| NodeState::of(known, reading)).collect();
-        let mut menus = HashMap::new();
-        let pools = fleet
-            .pools
-            .iter()
-            .map(|pool| {
-                let mut states = [Vec::new(), Vec::new()];
-                for site in &pool.sites {
-                    let key = (pool.name.clone(), site.place);
-                    let mut known: Vec<Arc<Menu>> =
-                        self.menus.get(&key).into_iter().flatten().flatten().cloned().collect();
-                    let of_both = [Family::V4, Family::V6].map(|family| {
-                        let state = SiteState::of(site, family, fleet, &nodes, pool.width, seed, &known);
-                        known.extend(state.menu.clone());
-                        state
-                    });
-                    menus.insert(key, of_both.each_ref().map(|state| state.menu.clone()));
-                    for (states, state) in states.iter_mut().zip(of_both) {
-                        states.push(state);
+    /// Takes what a worker's answers promised. The numbers in it must be those of the last tick's fleet.
+    pub fn book(&mut self, ledger: &Ledger) {
+        self.lost += ledger.lost();
+        let regions = self.regions as u32;
+        for entry in ledger.entries() {
+            let demand = u32::from(entry.pool.0) * regions + u32::from(entry.region.0);
+            let Some(known) = self.demands.get_mut(demand as usize) else { continue };
+            let promised = entry.rate * f64::from(entry.lifetime);
+            let counted = known.count();
+            counted.by_family[entry.family as usize] += entry.viewers + promised;
+            counted.plain += entry.plain;
+            let Some(node) = entry.node else { continue };
+            let Some(model) = self.nodes.get_mut(usize::from(node.0)) else { continue };
+            if !model.health().is_up() {
+                continue;
+            }
+            let flow = model.flows.of(demand);
+            flow.now += entry.viewers;
+            flow.rate += entry.rate;
+            flow.committed += promised;
+            if entry.rate > 0.0 {
+                let expires = self.expired + u64::from(entry.lifetime.clamp(1, MAX_PROMISE)) + 1;
+                let slot = expires as usize % self.calendar.len().max(1);
+                if let Some(slot) = self.calendar.get_mut(slot) {
+                    slot.push((node, demand, entry.rate));
+                }
+            }
+        }
+    }
+
+    /// Takes what another nameserver reports.
+    pub fn take_report(&mut self, peer: &str, report: Report, now: f64) {
+        self.peers.take(peer, report, now);
+    }
+
+    /// What other nameservers need to know; what is next to nothing is left out.
+    pub fn report(&self, fleet: &Fleet, regions: &[Region]) -> Report {
+        peers::report(self, fleet, regions)
+    }
+
+    /// What is wrong, as of the last tick.
+    pub fn alarms(&self) -> &[Alarm] {
+        &self.alarms
+    }
+
+    /// Answers that were too many kinds to be booked, since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// One tick. Called more often than once a quarter of a second, it takes health alone: no time has passed.
+    pub fn tick(&mut self, inputs: &Inputs<'_>) -> Tables {
+        self.fit(inputs);
+        self.alarms.clear();
+        let elapsed = self.ticked.map_or(1.0, |ticked| inputs.now - ticked);
+        let elapsed = if elapsed >= SHORTEST { elapsed } else { 0.0 };
+        for (model, input) in self.nodes.iter_mut().zip(inputs.nodes) {
+            model.set_health(input.health);
+        }
+        if elapsed > 0.0 {
+            self.expire(inputs.now);
+            self.share_reports(inputs);
+            self.bound(inputs, elapsed);
+            self.pass(inputs, elapsed);
+            self.ticked = Some(inputs.now);
+        }
+        self.learn(inputs);
+        self.doubt(inputs);
+        let nodes = self.states(inputs);
+        let pools = self.plan_pools(inputs, &nodes, elapsed);
+        self.raise_alarms(inputs, &nodes);
+        for (model, state) in self.nodes.iter_mut().zip(&nodes) {
+            model.remember(inputs.now, state.pressure);
+        }
+        Tables { at: inputs.now, nodes, pools, dead: Vec::new() }
+    }
+
+    /// Fits what is known to the fleet: nodes keep their numbers, demands get new ones where pools or regions changed.
+    fn fit(&mut self, inputs: &Inputs<'_>) {
+        let Inputs { now, fleet, nodes, overrides, .. } = *inputs;
+        let regions = inputs.regions.len();
+        let first_seen = if self.ticked.is_some() { now } else { f64::NEG_INFINITY };
+        while self.nodes.len() < fleet.nodes.len() {
+            self.nodes.push(Model::new(first_seen));
+        }
+        for (index, (model, known)) in self.nodes.iter_mut().zip(&fleet.nodes).enumerate() {
+            let link = nodes.get(index).and_then(|node| node.reading.last()).and_then(|load| load.egress_capacity);
+            model.configure(known, link, overrides.limit(&known.node.name));
+        }
+        if self.calendar.is_empty() {
+            self.calendar = vec![Vec::new(); MAX_PROMISE as usize + 2];
+            self.expired = now.max(0.0) as u64;
+        }
+        let pools: Vec<String> = fleet.pools.iter().map(FleetPool::identity).collect();
+        if pools == self.pools && regions == self.regions {
+            return;
+        }
+        let old: HashMap<&str, usize> =
+            self.pools.iter().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
+        let new: HashMap<&str, usize> = pools.iter().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
+        let was = self.regions;
+        let mut demands = Vec::with_capacity(pools.len() * regions);
+        for (pool, name) in fleet.pools.iter().zip(&pools) {
+            let cost = match pool.pool.currency {
+                Currency::Egress => pool.pool.viewer.bitrate.megabits(),
+                Currency::Clients => 1.0,
+            };
+            for region in 0..regions {
+                let known = old.get(name.as_str()).filter(|_| region < was);
+                demands
+                    .push(known.map_or_else(|| Demand::new(cost), |&index| self.demands[index * was + region].clone()));
+            }
+        }
+        let names = &self.pools;
+        let number = |demand: u32| {
+            let (pool, region) = (demand as usize / was.max(1), demand as usize % was.max(1));
+            let pool = new.get(names.get(pool)?.as_str())?;
+            (region < regions).then_some((pool * regions + region) as u32)
+        };
+        for model in &mut self.nodes {
+            model.flows.renumber(number);
+        }
+        for slot in &mut self.calendar {
+            slot.retain_mut(|(_, demand, _)| number(*demand).map(|new| *demand = new).is_some());
+        }
+        let mut plans: Vec<Plan> = fleet.pools.iter().map(|_| Plan::default()).collect();
+        for (index, name) in pools.iter().enumerate() {
+            if let Some(&old) = old.get(name.as_str()) {
+                plans[index] = std::mem::take(&mut self.plans[old]);
+            }
+        }
+        (self.demands, self.plans, self.regions) = (demands, plans, regions);
+        self.pools = pools;
+        self.peers.forget_numbers();
+    }
+
+    /// Promises whose time is over.
+    fn expire(&mut self, now: f64) {
+        let now = now.max(0.0) as u64;
+        let length = self.calendar.len() as u64;
+        for second in (self.expired + 1..=now).take(length as usize) {
+            for (node, demand, rate) in std::mem::take(&mut self.calendar[(second % length) as usize]) {
+                if let Some(model) = self.nodes.get_mut(usize::from(node.0)) {
+                    model.flows.expire(demand, rate);
+                }
+            }
+        }
+        self.expired = self.expired.max(now);
+    }
+
+    /// What other nameservers promised becomes part of the flows.
+    fn share_reports(&mut self, inputs: &Inputs<'_>) {
+        for model in &mut self.nodes {
+            model.flows.iter_mut().for_each(|flow| flow.theirs = Theirs::default());
+        }
+        let Self { peers, nodes, demands, pools, .. } = self;
+        peers.number(inputs, pools);
+        let flow =
+            |theirs: &Theirs, node: NodeId, demand| nodes[usize::from(node.0)].flows.of(demand).theirs.add(theirs);
+        peers.each(inputs.now, flow, |demand, viewers| {
+            if let Some(known) = demands.get_mut(demand as usize) {
+                known.count().theirs += viewers;
+            }
+        });
+    }
+
+    /// Bounds each demand by what nodes confirmed of it.
+    fn bound(&mut self, inputs: &Inputs<'_>, elapsed: f64) {
+        let mut evidence = vec![Evidence::default(); self.demands.len()];
+        for model in &self.nodes {
+            for flow in model.flows.iter() {
+                let Some(evidence) = evidence.get_mut(flow.demand as usize) else { continue };
+                evidence.confirmed += flow.confirmed;
+                evidence.reckoned += flow.reckoned.max(0.0);
+                evidence.moving += flow.moving(elapsed);
+            }
+        }
+        for (index, pool) in inputs.fleet.pools.iter().enumerate() {
+            let capacity = |site: usize| -> f64 {
+                let nodes = pool.sites[site].nodes.iter().map(|id| &self.nodes[usize::from(id.0)]);
+                nodes.map(Model::capacity).sum()
+            };
+            let capacities: Vec<f64> = (0..pool.sites.len()).map(capacity).collect();
+            let plan = &self.plans[index];
+            let all = pool.sites.len() + usize::from(pool.overflow().is_some());
+            for region in 0..self.regions {
+                let capacity = if plan.is_made_for(all, self.regions) {
+                    let shares = [0, 1].map(|family| plan.row(family, region));
+                    let of = |site: usize| shares.iter().map(|row| row[site]).fold(0.0, f64::max) * capacities[site];
+                    (0..capacities.len()).map(of).sum()
+                } else {
+                    capacities.iter().sum()
+                };
+                evidence[index * self.regions + region].capacity = capacity;
+            }
+        }
+        for (demand, evidence) in self.demands.iter_mut().zip(&evidence) {
+            demand.bound(evidence, elapsed);
+        }
+    }
+
+    /// Viewers arrive and leave for `elapsed` seconds.
+    fn pass(&mut self, inputs: &Inputs<'_>, elapsed: f64) {
+        let from = inputs.now - elapsed;
+        for (index, model) in self.nodes.iter_mut().enumerate() {
+            let demands = &self.demands;
+            let growth = |demand: u32| demands[demand as usize].growth();
+            let arrived = model.flows.pass(from, inputs.now, growth);
+            let added = arrived.map(|(demand, viewers)| demands[demand as usize].credited() * viewers).sum();
+            model.pass(elapsed, added, stays(inputs.fleet, NodeId(index as u16)));
+        }
+        for demand in &mut self.demands {
+            demand.pass(elapsed);
+        }
+    }
+
+    /// New loads teach what viewers cost, and confirm whom answers promised.
+    fn learn(&mut self, inputs: &Inputs<'_>) {
+        for (index, input) in inputs.nodes.iter().enumerate() {
+            let id = NodeId(index as u16);
+            let known = inputs.fleet.node(id);
+            let (model, demands) = (&mut self.nodes[index], &mut self.demands);
+            let before = model.sample().map(|sample| sample.read);
+            let stays = stays(inputs.fleet, id);
+            let lesson = model.observe(&input.reading, known.currency, saturation(inputs.fleet, id), stays);
+            if let Some(lesson) = lesson {
+                let arrived = model.flows.between(lesson.from, lesson.until);
+                let expected: f64 =
+                    arrived.iter().map(|(demand, viewers)| demands[*demand as usize].credited() * viewers).sum();
+                confirm(model, demands, &lesson, &arrived, expected);
+                let error = lesson.inflow - lesson.unexplained - expected;
+                let squares: f64 = arrived.iter().map(|(_, viewers)| viewers * viewers).sum();
+                for &(demand, viewers) in &arrived {
+                    let demand = &mut demands[demand as usize];
+                    if demand.is_credible() {
+                        demand.learn(error, viewers, squares);
                     }
                 }
-                PoolTables { families: states.map(|sites| FamilyTables::of(pool, sites, &nodes, regions)) }
+                model.learn(&lesson, error);
+            }
+            if model.is_distrusted() || !input.health.is_up() {
+                model.flows.iter_mut().for_each(|flow| (flow.confirmed, flow.reckoned) = (0.0, 0.0));
+            }
+            if let Some(sample) = model.sample().filter(|sample| before != Some(sample.read)) {
+                let at = sample.at;
+                model.flows.anchor(at);
+            }
+            model.flows.forget(inputs.now - f64::from(MAX_PAST));
+        }
+    }
+
+    /// Finds loads that cannot be true beside those of the other nodes.
+    fn doubt(&mut self, inputs: &Inputs<'_>) {
+        let mut ratios: Vec<f64> = Vec::new();
+        for (index, (model, input)) in self.nodes.iter().zip(inputs.nodes).enumerate() {
+            if !inputs.fleet.node(NodeId(index as u16)).is_configured || !matches!(input.reading, Reading::Fresh(_)) {
+                continue;
+            }
+            let prediction = self.predict(inputs, index);
+            if prediction.reckoned > 0.0 && model.sample().is_some() {
+                ratios.push(prediction.load / prediction.reckoned);
+            }
+        }
+        ratios.sort_unstable_by(f64::total_cmp);
+        let median = ratios.get(ratios.len() / 2).copied().unwrap_or(1.0).clamp(0.5, 2.0);
+        for (model, input) in self.nodes.iter_mut().zip(inputs.nodes) {
+            model.doubt(median, matches!(input.reading, Reading::Fresh(_)));
+        }
+    }
+
+    fn predict(&self, inputs: &Inputs<'_>, index: usize) -> super::model::Prediction {
+        let model = &self.nodes[index];
+        let (mut added, mut committed) = (0.0, 0.0);
+        for flow in model.flows.iter() {
+            let demand = &self.demands[flow.demand as usize];
+            added += demand.credited() * flow.since;
+            committed += demand.credited_ahead() * flow.coming();
+        }
+        let reading = &inputs.nodes[index].reading;
+        model.predict(inputs.now, reading, added, committed, stays(inputs.fleet, NodeId(index as u16)))
+    }
+
+    /// What follows for each node.
+    fn states(&mut self, inputs: &Inputs<'_>) -> Vec<NodeState> {
+        let standings = self.standings(inputs);
+        let total = |is_counted: &dyn Fn(&Standing) -> bool| -> f64 {
+            let counted = self.nodes.iter().zip(&standings).filter(|(_, standing)| is_counted(standing));
+            counted.map(|(model, _)| model.capacity()).sum()
+        };
+        let eligible = total(&|standing| standing.is_eligible());
+        let is_mostly_blind =
+            eligible > 0.0 && total(&|standing| *standing == Standing::Blind) > MOSTLY_BLIND * eligible;
+        if is_mostly_blind {
+            self.alarms.push(Alarm::MostlyBlind);
+        }
+        (0..inputs.fleet.nodes.len())
+            .map(|index| {
+                let (model, standing) = (&self.nodes[index], standings[index]);
+                let known = &inputs.fleet.nodes[index];
+                let prediction = self.predict(inputs, index);
+                let capacity = model.capacity();
+                let pressure = if capacity > 0.0 { prediction.load / capacity } else { 0.0 };
+                let confidence = match standing {
+                    Standing::New | Standing::Held => CONFIDENCE_UNKNOWN,
+                    Standing::Blind if !is_mostly_blind => CONFIDENCE_UNKNOWN,
+                    _ => 1.0,
+                };
+                let reading = &inputs.nodes[index].reading;
+                NodeState {
+                    reading: reading.clone(),
+                    standing,
+                    health: inputs.nodes[index].health,
+                    prediction,
+                    // What is full and does not answer gets nobody while others have room.
+                    pressure: if standing == Standing::Full { pressure.max(1.0) } else { pressure },
+                    capacity,
+                    configured: model.configured(),
+                    saturated: model.saturated(),
+                    factors: Factors {
+                        warmth: model.warmth(inputs.now),
+                        confidence,
+                        gate: gate(reading),
+                        weight: known.node.weight * inputs.overrides.weight(&known.node.name),
+                    },
+                    explained: model.explained(),
+                    prediction_error: model.error(),
+                }
+            })
+            .collect()
+    }
+
+    /// Whether each node may serve, and how far it is known.
+    fn standings(&mut self, inputs: &Inputs<'_>) -> Vec<Standing> {
+        let of = |(index, model): (usize, &Model)| {
+            let known = &inputs.fleet.nodes[index];
+            let NodeInput { reading, health } = &inputs.nodes[index];
+            if inputs.overrides.is_drained(&known.node.name) {
+                return Standing::Drained;
+            }
+            if !health.is_up() {
+                let was_near_full = reading.last().is_some_and(NodeLoad::is_near_full);
+                return if was_near_full { Standing::Full } else { Standing::Down };
+            }
+            if gate(reading) <= 0.0 {
+                return Standing::Exhausted;
+            }
+            match reading {
+                Reading::Never { .. } => Standing::New,
+                Reading::Stale { .. } => Standing::Blind,
+                Reading::Fresh(_) if model.is_distrusted() => Standing::Distrusted,
+                Reading::Fresh(_) => Standing::Known,
+            }
+        };
+        let mut standings: Vec<Standing> =
+            self.nodes.iter().enumerate().take(inputs.fleet.nodes.len()).map(of).collect();
+        let capacities: Vec<f64> = self.nodes.iter().map(Model::capacity).collect();
+        let is_confirmed = |node: NodeId| self.peers.has_down(&inputs.fleet.node(node).node.name, inputs.now);
+        if brake::hold(inputs.fleet, &capacities, &mut standings, is_confirmed) {
+            self.alarms.push(Alarm::Held);
+        }
+        standings
+    }
+
+    /// Weighs, plans and lists for each use of a pool.
+    fn plan_pools(&mut self, inputs: &Inputs<'_>, nodes: &[NodeState], elapsed: f64) -> Vec<PoolTables> {
+        let is_frozen = inputs.overrides.freezes();
+        let mut menus = HashMap::new();
+        let fleet = inputs.fleet;
+        let mut plans = std::mem::take(&mut self.plans);
+        let mut pools = Vec::with_capacity(fleet.pools.len());
+        for (index, (pool, plan)) in fleet.pools.iter().zip(&mut plans).enumerate() {
+            let standings = [Family::V4, Family::V6].map(|family| site_standings(fleet, pool, nodes, family));
+            let weighed = standings.each_ref().map(|sites| {
+                (0..sites.len()).map(|site| policy::weights(pool.policy, sites, site)).collect::<Vec<_>>()
+            });
+            let mut sites = [Vec::new(), Vec::new()];
+            for site in 0..pool.sites.len() {
+                let key = (self.pools[index].clone(), site);
+                let mut known: Vec<Arc<Menu>> = self.menus.get(&key).into_iter().flatten().flatten().cloned().collect();
+                let made = [0, 1].map(|family| {
+                    let state = self.site(
+                        pool,
+                        &standings[family][site],
+                        &weighed[family][site],
+                        nodes,
+                        inputs,
+                        &known,
+                        is_frozen,
+                    );
+                    known.extend(state.menu.clone());
+                    state
+                });
+                menus.insert(key, made.each_ref().map(|state| state.menu.clone()));
+                for (sites, state) in sites.iter_mut().zip(made) {
+                    sites.push(state);
+                }
+            }
+            if pool.overflow().is_some() {
+                sites.iter_mut().for_each(|sites| sites.push(plan::overflow_site()));
+            }
+            let wanted = self.wanted(inputs, index, pool);
+            let demands = (0..self.regions).map(|region| self.demand_state(index * self.regions + region)).collect();
+            let families = if pool.policy == Policy::Planner {
+                let all = sites[0].len();
+                if !(is_frozen && plan.is_made_for(all, self.regions)) {
+                    plan.make(pool, sites.each_ref().map(Vec::as_slice), &wanted, elapsed);
+                }
+                let [v4, v6] = sites;
+                [plan::tables(pool, plan, 0, v4, self.regions), plan::tables(pool, plan, 1, v6, self.regions)]
+            } else {
+                let mut families = sites.into_iter().zip(&standings).zip(&weighed);
+                let mut next = || {
+                    let ((sites, standings), weighed) = families.next().expect("there are two families");
+                    let weights: Vec<f64> = weighed.iter().map(|(_, weights)| weights.iter().sum()).collect();
+                    fixed_tables(pool, sites, standings, &weights, self.regions)
+                };
+                [next(), next()]
+            };
+            let families = families.map(|tables| with_least_capacities(pool, tables, nodes, self.regions));
+            pools.push(PoolTables { families, demands, manner: policy::manner(pool.policy) });
+        }
+        self.plans = plans;
+        self.menus = menus;
+        self.frozen = is_frozen;
+        pools
+    }
+
+    /// A site's state, with a menu: one of those that are known if it serves.
+    #[expect(clippy::too_many_arguments, reason = "all of it is what a site is made of")]
+    fn site(
+        &self,
+        pool: &FleetPool,
+        standing: &SiteStanding,
+        (limit, weights): &(f64, Vec<f64>),
+        nodes: &[NodeState],
+        inputs: &Inputs<'_>,
+        known: &[Arc<Menu>],
+        is_frozen: bool,
+    ) -> SiteState {
+        let serving = || standing.nodes.iter().filter(|(_, node)| node.factor > 0.0);
+        let capacity: f64 = serving().map(|(_, node)| node.capacity).sum();
+        let pressed: f64 = serving().map(|(_, node)| node.capacity * node.pressure.min(MAX_PRESSURE)).sum();
+        let room = |id: NodeId, above: f64, least: f64| {
+            let node = &nodes[usize::from(id.0)];
+            node.capacity * (FULL + above - node.pressure).max(least)
+        };
+        let has_weight = weights.iter().any(|weight| *weight > 0.0);
+        let dishes: Vec<Dish> = standing
+            .nodes
+            .iter()
+            .zip(weights)
+            .map(|((id, node), weight)| {
+                // If none serves, probes are presumably wrong, and all are named by size.
+                let weight = if has_weight { *weight } else { node.capacity };
+                let ghost = node.capacity * (FULL - node.pressure).max(0.0).powf(1.5);
+                Dish { node: *id, weight, ghost, room: room(*id, 0.05, LEAST_ROOM) }
             })
             .collect();
-        self.menus = menus;
-        Tables { at: now, nodes, pools }
-    }
-}
-
-impl NodeState {
-    fn of(known: &FleetNode, reading: &Reading) -> Self {
-        let link = reading.last().and_then(|load| load.egress_capacity);
-        let egress = known.node.capacity.egress.or(link).unwrap_or(ASSUMED_EGRESS);
-        let (pressure, confidence) = match reading {
-            Reading::Fresh(load) => (load.pressure, 1.0),
-            Reading::Stale { last, .. } => (last.pressure, CONFIDENCE_UNKNOWN),
-            Reading::Never { .. } => (0.0, CONFIDENCE_UNKNOWN),
+        let width = match (pool.answers, policy::manner(pool.policy)) {
+            (Answers::Auto, super::tables::Manner::Hashed) => Width::Fixed(1),
+            (Answers::Auto, _) => Width::Auto(pool.width()),
+            (Answers::Fixed(_), _) => Width::Fixed(pool.width()),
         };
-        let capacity = egress.megabits() * known.node.limits.egress;
-        Self { reading: reading.clone(), pressure, capacity, confidence }
-    }
-}
-
-impl SiteState {
-    /// Weighs the site's nodes that have the family, in proportion to headroom (STEERING §6 says why),
-    /// and lists them by weight; the menu is one of the known ones if that serves.
-    fn of(
-        site: &Site,
-        family: Family,
-        fleet: &Fleet,
-        nodes: &[NodeState],
-        width: usize,
-        seed: u64,
-        known: &[Arc<Menu>],
-    ) -> Self {
-        let has_family = |id: &NodeId| fleet.node(*id).node.address(family).is_some();
-        let mine: Vec<(NodeId, &NodeState)> =
-            site.nodes.iter().filter(|id| has_family(id)).map(|id| (*id, &nodes[usize::from(id.0)])).collect();
-        let capacity: f64 = mine.iter().map(|(_, node)| node.capacity).sum();
-        let pressed: f64 = mine.iter().map(|(_, node)| node.capacity * node.pressure.min(MAX_PRESSURE)).sum();
-        let weights_below = |limit: f64| -> Vec<(NodeId, f64)> {
-            let headroom = |node: &NodeState| node.capacity * node.confidence * (limit - node.pressure).max(0.0);
-            mine.iter().map(|(id, node)| (*id, headroom(node))).collect()
+        let is_usable = |menu: &&Arc<Menu>| {
+            menu.serves(&dishes, width) || (is_frozen && self.frozen && menu.has_same_nodes(&dishes))
         };
-        let (limit, weights) = LIMITS
-            .into_iter()
-            .map(|limit| (limit, weights_below(limit)))
-            .find(|(_, weights)| weights.iter().map(|(_, weight)| weight).sum::<f64>() >= NEGLIGIBLE * capacity)
-            // Every node is far beyond what it can do: share the harm by size.
-            .unwrap_or_else(|| (f64::INFINITY, mine.iter().map(|(id, node)| (*id, node.capacity)).collect()));
-        let menu = (!weights.is_empty()).then(|| {
-            let kept = known.iter().find(|menu| menu.serves(&weights, width)).cloned();
-            kept.unwrap_or_else(|| Arc::new(Menu::of(&weights, width, seed)))
-        });
+        let kept = known.iter().find(is_usable).cloned();
+        let menu = kept.or_else(|| Menu::of(&dishes, width, inputs.seed).map(Arc::new));
+        let rooms = menu.as_ref().map_or_else(Box::default, |menu| menu.rooms(|id| room(id, 0.0, 0.02)));
         let pressure = if capacity > 0.0 { pressed / capacity } else { 0.0 };
-        let is_known = mine.iter().any(|(_, node)| matches!(node.reading, Reading::Fresh(_)));
-        Self { pressure, limit, weights, is_restless: pressure > BUSY || !is_known, menu }
+        let is_known = serving().any(|(id, _)| matches!(nodes[usize::from(id.0)].reading, Reading::Fresh(_)));
+        let weights = standing.nodes.iter().zip(weights).map(|((id, _), weight)| (*id, *weight)).collect();
+        SiteState {
+            pressure,
+            capacity,
+            limit: *limit,
+            price: price(pressure),
+            weights,
+            menu,
+            rooms,
+            is_unknown: !is_known,
+        }
     }
 
-    fn room(&self, nodes: &[NodeState]) -> SiteRoom {
-        let mine = || self.weights.iter().map(|(id, _)| &nodes[usize::from(id.0)]);
-        let left: f64 = mine().map(|node| node.capacity * (LIMITS[3] - node.pressure).max(0.0)).sum();
-        let capacity: f64 = mine().map(|node| node.capacity).sum();
-        SiteRoom {
-            pressure: self.pressure,
-            has_room: self.limit <= FULL,
-            // A site that is beyond everything keeps a crumb, so that there is always an answer.
-            reserve: left.max(capacity * CRUMB),
+    fn wanted(&self, inputs: &Inputs<'_>, pool: usize, fleet_pool: &FleetPool) -> Vec<Wanted> {
+        (0..self.regions)
+            .map(|region| {
+                let demand = &self.demands[pool * self.regions + region];
+                let load = [0, 1].map(|family| demand.credited() * demand.forecast() * demand.part_of(family));
+                let place = inputs.overrides.pin(RegionId(region as u16));
+                let pinned = place.and_then(|name| {
+                    let has_name =
+                        |site: &&super::fleet::Site| inputs.fleet.places[usize::from(site.place.0)].name == name;
+                    fleet_pool.sites.iter().find(has_name).map(|site| site.place)
+                });
+                Wanted { load, pinned }
+            })
+            .collect()
+    }
+
+    fn demand_state(&self, index: usize) -> DemandState {
+        let demand = &self.demands[index];
+        DemandState {
+            cost: demand.cost(),
+            forecast: demand.forecast(),
+            believed: demand.believed(),
+            plain: demand.plain(),
+            is_hot: demand.is_hot(),
+            belief: demand.belief(),
+        }
+    }
+
+    fn raise_alarms(&mut self, inputs: &Inputs<'_>, nodes: &[NodeState]) {
+        for (index, state) in nodes.iter().enumerate().filter(|(index, _)| inputs.fleet.nodes[*index].is_configured) {
+            let node = NodeId(index as u16);
+            match state.standing {
+                Standing::Blind => self.alarms.push(Alarm::Blind(node)),
+                Standing::Distrusted => self.alarms.push(Alarm::Distrusted(node)),
+                _ => {}
+            }
+            if let Some(load) = state.saturated {
+                self.alarms.push(Alarm::Saturated { node, load });
+            }
+            if state.prediction_error > TELLING_ERROR {
+                self.alarms.push(Alarm::PredictionError { node, error: state.prediction_error });
+            }
+        }
+        for (index, demand) in self.demands.iter().enumerate().filter(|(_, demand)| demand.belief() < FLOODED) {
+            let (pool, region) = (index / self.regions, index % self.regions);
+            self.alarms.push(Alarm::Flooded {
+                pool: PoolId(pool as u16),
+                region: RegionId(region as u16),
+                belief: demand.belief(),
+            });
         }
     }
 }
 
-impl FamilyTables {
-    /// Plans for every region among the sites that have the family.
-    fn of(pool: &FleetPool, sites: Vec<SiteState>, nodes: &[NodeState], regions: usize) -> Self {
-        let rooms: Vec<SiteRoom> = sites.iter().map(|site| site.room(nodes)).collect();
-        let mut tables = Self { sites, shares: Vec::new(), ends: Vec::with_capacity(regions) };
-        for region in 0..regions {
-            let candidates = pool.nearest(region).iter().copied();
-            let nearest: Vec<u16> = candidates.filter(|&site| tables.sites[usize::from(site)].menu.is_some()).collect();
-            tables.shares.extend(shares(&nearest, &rooms));
-            tables.ends.push(tables.shares.len() as u32);
-        }
-        tables
+/// Seconds of the past that loads may yet describe.
+const MAX_PAST: u32 = 120;
+
+/// What a load confirms of whom answers promised since the one before (not if it tells of viewers who left).
+fn confirm(
+    model: &mut Model,
+    demands: &[Demand],
+    lesson: &super::model::Lesson,
+    arrived: &[(u32, f64)],
+    expected: f64,
+) {
+    let elapsed = lesson.until - lesson.from;
+    if lesson.has_fallen {
+        model.flows.iter_mut().for_each(|flow| (flow.confirmed, flow.reckoned) = (0.0, 0.0));
+        return;
     }
+    if lesson.pressure >= 1.15 || elapsed <= 1.0 {
+        return;
+    }
+    let news = (2.0 * elapsed / (elapsed + 10.0)).min(1.0);
+    // Every demand that sent someone has a flow; the others' evidence fades.
+    for flow in model.flows.iter_mut() {
+        let viewers = arrived.binary_search_by_key(&flow.demand, |(demand, _)| *demand).map_or(0.0, |at| arrived[at].1);
+        let demand = &demands[flow.demand as usize];
+        let part = if expected > 0.0 { demand.credited() * viewers / expected } else { 0.0 };
+        flow.confirmed += news * (lesson.inflow / elapsed * part - flow.confirmed);
+        flow.reckoned += news * (demand.cost() * viewers / elapsed - flow.reckoned);
+    }
+}
+
+/// The nodes of each site that have the family, as they stand.
+fn site_standings(fleet: &Fleet, pool: &FleetPool, nodes: &[NodeState], family: Family) -> Vec<SiteStanding> {
+    let weighed = |id: &NodeId| {
+        let state = &nodes[usize::from(id.0)];
+        let known = fleet.node(*id);
+        known.node.address(family)?;
+        let factor = if state.standing.is_eligible() { state.factors.product() } else { 0.0 };
+        Some((*id, Weighed { capacity: state.capacity, pressure: state.pressure, factor, rank: known.rank }))
+    };
+    pool.sites.iter().map(|site| SiteStanding { nodes: site.nodes.iter().filter_map(weighed).collect() }).collect()
+}
+
+/// Tables of a policy that does not plan.
+fn fixed_tables(
+    pool: &FleetPool,
+    sites: Vec<SiteState>,
+    standings: &[SiteStanding],
+    weights: &[f64],
+    regions: usize,
+) -> FamilyTables {
+    let mut tables =
+        FamilyTables { sites, shares: Vec::new(), ends: Vec::with_capacity(regions), least_capacities: Vec::new() };
+    for region in 0..regions {
+        let parts = policy::shares(pool.policy, pool, standings, weights, RegionId(region as u16));
+        let shares: Vec<Share> = cumulative(parts.into_iter());
+        tables.shares.extend(shares);
+        tables.ends.push(tables.shares.len() as u32);
+    }
+    tables
+}
+
+/// Fills in the least capacity of a node at each region's nearest site that serves.
+fn with_least_capacities(
+    pool: &FleetPool,
+    mut tables: FamilyTables,
+    nodes: &[NodeState],
+    regions: usize,
+) -> FamilyTables {
+    let least: Vec<f32> = tables
+        .sites
+        .iter()
+        .map(|site| {
+            let serving = site.weights.iter().filter(|(id, _)| nodes[usize::from(id.0)].standing.is_eligible());
+            serving.map(|(id, _)| nodes[usize::from(id.0)].capacity as f32).fold(f32::INFINITY, f32::min)
+        })
+        .collect();
+    let of = |region: usize| {
+        let mut candidates = pool.candidates(RegionId(region as u16)).iter().map(|&site| least[usize::from(site)]);
+        candidates.find(|least| least.is_finite()).unwrap_or(f32::INFINITY)
+    };
+    tables.least_capacities = (0..regions).map(of).collect();
+    tables
+}
+
+/// What memory and disk leave of a node's weight.
+fn gate(reading: &Reading) -> f64 {
+    reading.last().map_or(1.0, |load| load.gate)
+}
+
+/// Seconds that a node's viewers stay, on average.
+fn stays(fleet: &Fleet, node: NodeId) -> f64 {
+    fleet.first_pool_of(node).map_or(2_400.0, |pool| pool.pool.viewer.stays.as_secs_f64())
+}
+
+fn saturation(fleet: &Fleet, node: NodeId) -> crate::pool::Saturation {
+    fleet.first_pool_of(node).map_or(crate::pool::Saturation::Alarm, |pool| pool.pool.saturation)
 }

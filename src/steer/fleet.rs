@@ -1,18 +1,20 @@
-//! The fleet: nodes, places, pools and services with their numbers, sites and distances.
+//! The fleet: nodes, places, pools and services with their numbers, sites, distances and barriers.
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::barrier;
 use crate::geo::{Position, Region, RegionId, Rtt, estimated_rtt};
 use crate::pool::{
-    AddressBook, Answers, Family, MAX_ANSWERS, Node, NodeId, Place, PlaceId, Pool, PoolId, Service, ServiceId,
+    AddressBook, Answers, Area, Currency, Family, Full, MAX_ANSWERS, Node, NodeId, Overflow, Place, PlaceId, Policy,
+    Pool, PoolId, Service, ServiceId,
 };
 
 /// Milliseconds between a client and a place when nothing is known of one of them.
 const UNKNOWN_DISTANCE: f64 = 200.0;
 /// Milliseconds below which only places are that the operator calls near (`geo::estimated_rtt` begins there).
 const NEAR_DISTANCE: f64 = 10.0;
-/// How many nodes an answer names when the planner may choose.
-const AUTO_ANSWERS: usize = 2;
+/// How many nodes an answer names at most when the planner may choose.
+const MAX_AUTO_ANSWERS: usize = 4;
 
 /// All that is steered. Node ids are kept from one fleet to the next.
 #[derive(Debug, Default)]
@@ -21,12 +23,14 @@ pub struct Fleet {
     pub nodes: Vec<FleetNode>,
     /// By `PlaceId`: those of the configuration, then the automatic ones.
     pub places: Vec<Place>,
-    /// By `PoolId`.
+    /// By `PoolId`: a pool of the configuration once for each way in which its services use it.
     pub pools: Vec<FleetPool>,
     /// By `ServiceId`.
     pub services: Vec<FleetService>,
     /// Addresses by `NodeId`.
     pub book: AddressBook,
+    /// By `NodeId`, the first pool that has it.
+    first_pools: Vec<Option<PoolId>>,
     distances: Vec<f64>,
 }
 
@@ -39,25 +43,41 @@ pub struct FleetNode {
     pub place: PlaceId,
     /// The configuration still has it.
     pub is_configured: bool,
+    /// Its place in the configuration.
+    pub rank: u16,
+    /// What its load is counted in: viewers if a pool that has it counts these.
+    pub currency: Currency,
 }
 
-/// A pool with its sites.
+/// A pool with its sites, as some of its services use it: what is planned and learned, is so for each such use.
 #[derive(Debug)]
 pub struct FleetPool {
-    /// Its key in the configuration.
-    pub name: String,
-    /// Its nodes by place.
+    /// As configured.
+    pub pool: Pool,
+    /// How its services choose.
+    pub policy: Policy,
+    /// How many nodes its services name.
+    pub answers: Answers,
+    /// The barrier of its services.
+    pub within: Vec<Area>,
+    /// Its nodes, by place and by what sets them apart there.
     pub sites: Vec<Site>,
-    /// The longest node list that a service of the pool wants.
-    pub width: usize,
-    nearest: Vec<u16>,
+    /// By region and site, milliseconds with the handicap of what its nodes cost.
+    distances: Vec<f64>,
+    /// The sites that may serve each region, nearest first; those of one region end where `ends` says.
+    candidates: Vec<u16>,
+    ends: Vec<u32>,
 }
 
-/// The nodes of one pool at one place.
+/// The nodes of one pool at one place that the same clients may use at the same cost.
 #[derive(Debug)]
 pub struct Site {
     /// Where.
     pub place: PlaceId,
+    /// Whom alone its nodes serve; empty = everybody.
+    pub serves: Vec<Area>,
+    /// What its nodes cost, in milliseconds of distance.
+    pub cost: f64,
     /// Which, in the order of their numbers.
     pub nodes: Vec<NodeId>,
 }
@@ -69,8 +89,6 @@ pub struct FleetService {
     pub service: Service,
     /// Its pool.
     pub pool: PoolId,
-    /// How many nodes an answer names at most.
-    pub answers: usize,
 }
 
 /// What a fleet is assembled from; all references by name have been checked.
@@ -87,8 +105,19 @@ pub struct Assembly<'a> {
     pub regions: &'a [Region],
     /// Measured times.
     pub rtts: &'a [Rtt],
-    /// Where nodes without a place stand, by name: the country of their address and its position.
-    pub guesses: &'a BTreeMap<String, (String, Position)>,
+    /// Where nodes stand by the geography of their addresses, by name.
+    pub guesses: &'a BTreeMap<String, Guess>,
+}
+
+/// Where the geography has a node's address.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guess {
+    /// ISO 3166-1 code.
+    pub country: String,
+    /// Two letters: AF AN AS EU NA OC SA.
+    pub continent: String,
+    /// The country's.
+    pub position: Position,
 }
 
 impl Fleet {
@@ -98,16 +127,18 @@ impl Fleet {
         let mut fleet = Self { places: places.to_vec(), ..Self::default() };
         fleet.number_nodes(nodes, guesses, previous);
         fleet.distances = fleet.measure(regions, rtts);
-        fleet.pools = pools.iter().map(|pool| fleet.sites_of(pool, services, regions.len())).collect();
-        let pool_ids: HashMap<&str, usize> =
-            pools.iter().enumerate().map(|(index, pool)| (pool.name.as_str(), index)).collect();
-        fleet.services = services
-            .iter()
-            .filter_map(|service| {
-                let pool = PoolId(*pool_ids.get(service.pool.as_str())? as u16);
-                Some(FleetService { service: service.clone(), pool, answers: answers_of(service) })
-            })
-            .collect();
+        for service in *services {
+            let Some(pool) = pools.iter().find(|pool| pool.name == service.pool) else { continue };
+            let policy = service.policy.unwrap_or(pool.policy);
+            let known = fleet.pools.iter().position(|known| known.is_used_by(pool, policy, service));
+            let index = known.unwrap_or_else(|| {
+                let pool = fleet.use_of(pool, policy, service, regions, guesses);
+                fleet.pools.push(pool);
+                fleet.pools.len() - 1
+            });
+            fleet.services.push(FleetService { service: service.clone(), pool: PoolId(index as u16) });
+        }
+        fleet.set_currencies();
         fleet
     }
 
@@ -121,6 +152,11 @@ impl Fleet {
     #[inline]
     pub fn service(&self, id: ServiceId) -> &FleetService {
         &self.services[usize::from(id.0)]
+    }
+
+    /// The first pool that has a node: what viewers are like there.
+    pub fn first_pool_of(&self, node: NodeId) -> Option<&FleetPool> {
+        self.first_pools.get(usize::from(node.0)).copied().flatten().map(|pool| self.pool(pool))
     }
 
     /// A node.
@@ -147,12 +183,7 @@ impl Fleet {
         self.distances.get(index).copied().unwrap_or(UNKNOWN_DISTANCE)
     }
 
-    fn number_nodes(
-        &mut self,
-        nodes: &[Node],
-        guesses: &BTreeMap<String, (String, Position)>,
-        previous: Option<&Fleet>,
-    ) {
+    fn number_nodes(&mut self, nodes: &[Node], guesses: &BTreeMap<String, Guess>, previous: Option<&Fleet>) {
         self.nodes = previous.map_or_else(Vec::new, |fleet| fleet.nodes.clone());
         for known in &mut self.nodes {
             known.is_configured = false;
@@ -161,9 +192,15 @@ impl Fleet {
         }
         let mut ids: HashMap<String, usize> =
             self.nodes.iter().enumerate().map(|(index, known)| (known.node.name.clone(), index)).collect();
-        for node in nodes {
+        for (rank, node) in nodes.iter().enumerate() {
             let place = self.place_of(node, guesses);
-            let numbered = FleetNode { node: node.clone(), place, is_configured: true };
+            let numbered = FleetNode {
+                node: node.clone(),
+                place,
+                is_configured: true,
+                rank: rank as u16,
+                currency: Currency::Egress,
+            };
             match ids.get(&node.name) {
                 Some(&index) => self.nodes[index] = numbered,
                 None => {
@@ -178,10 +215,10 @@ impl Fleet {
     }
 
     /// The place where a node stands; an automatic one is added if need be.
-    fn place_of(&mut self, node: &Node, guesses: &BTreeMap<String, (String, Position)>) -> PlaceId {
+    fn place_of(&mut self, node: &Node, guesses: &BTreeMap<String, Guess>) -> PlaceId {
         let (name, at) = match (&node.place, guesses.get(&node.name)) {
             (Some(name), _) => (name.as_str(), None),
-            (None, Some((country, position))) => (country.as_str(), Some(*position)),
+            (None, Some(guess)) => (guess.country.as_str(), Some(guess.position)),
             (None, None) => ("unknown", None),
         };
         let index = self.places.iter().position(|place| place.name == name).unwrap_or_else(|| {
@@ -210,37 +247,113 @@ impl Fleet {
         regions.iter().flat_map(|region| self.places.iter().map(move |place| between(region, place))).collect()
     }
 
-    fn sites_of(&self, pool: &Pool, services: &[Service], regions: usize) -> FleetPool {
-        let mut by_place: BTreeMap<PlaceId, Vec<NodeId>> = BTreeMap::new();
-        for (index, known) in self.nodes.iter().enumerate() {
-            if known.is_configured && pool.selects(&known.node) {
-                by_place.entry(known.place).or_default().push(NodeId(index as u16));
+    /// A pool as a service uses it: its sites, and which of them may serve each region.
+    fn use_of(
+        &self,
+        pool: &Pool,
+        policy: Policy,
+        service: &Service,
+        regions: &[Region],
+        guesses: &BTreeMap<String, Guess>,
+    ) -> FleetPool {
+        let mut sites: Vec<Site> = Vec::new();
+        for (index, known) in self.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
+            let (node, place) = (&known.node, known.place);
+            let place_name = &self.places[usize::from(place.0)].name;
+            if !pool.selects(node) || !barrier::has_node(&service.within, place_name, guesses.get(&node.name)) {
+                continue;
+            }
+            let is_its = |site: &&mut Site| site.place == place && site.serves == node.serves && site.cost == node.cost;
+            match sites.iter_mut().find(is_its) {
+                Some(site) => site.nodes.push(NodeId(index as u16)),
+                None => {
+                    let nodes = vec![NodeId(index as u16)];
+                    sites.push(Site { place, serves: node.serves.clone(), cost: node.cost, nodes });
+                }
             }
         }
-        let sites: Vec<Site> = by_place.into_iter().map(|(place, nodes)| Site { place, nodes }).collect();
-        let mut nearest = Vec::with_capacity(sites.len() * regions);
-        for region in 0..regions {
-            let mut order: Vec<u16> = (0..sites.len() as u16).collect();
-            let distance = |site: u16| self.distance(RegionId(region as u16), sites[usize::from(site)].place);
-            order.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)));
-            nearest.extend(order);
+        sites.sort_by_key(|site| site.place);
+        let mut used = FleetPool {
+            pool: pool.clone(),
+            policy,
+            answers: service.answers,
+            within: service.within.clone(),
+            sites,
+            distances: Vec::new(),
+            candidates: Vec::new(),
+            ends: Vec::new(),
+        };
+        for (index, region) in regions.iter().enumerate() {
+            let distances: Vec<f64> =
+                used.sites.iter().map(|site| self.distance(RegionId(index as u16), site.place) + site.cost).collect();
+            let mut candidates: Vec<u16> = (0..used.sites.len() as u16)
+                .filter(|&site| {
+                    let Site { place, serves, .. } = &used.sites[usize::from(site)];
+                    barrier::may_serve(region, &self.places[usize::from(place.0)].name, serves, &used.within)
+                })
+                .collect();
+            candidates.sort_by(|&a, &b| distances[usize::from(a)].total_cmp(&distances[usize::from(b)]));
+            used.distances.extend(distances);
+            used.candidates.extend(candidates);
+            used.ends.push(used.candidates.len() as u32);
         }
-        let mine = services.iter().filter(|service| service.pool == pool.name);
-        let width = mine.map(answers_of).max().unwrap_or(AUTO_ANSWERS);
-        FleetPool { name: pool.name.clone(), sites, width, nearest }
+        used
+    }
+
+    fn set_currencies(&mut self) {
+        self.first_pools = vec![None; self.nodes.len()];
+        for (index, pool) in self.pools.iter().enumerate() {
+            for id in pool.sites.iter().flat_map(|site| &site.nodes) {
+                self.first_pools[usize::from(id.0)].get_or_insert(PoolId(index as u16));
+            }
+        }
+        for pool in self.pools.iter().filter(|pool| pool.pool.currency == Currency::Clients) {
+            for id in pool.sites.iter().flat_map(|site| &site.nodes) {
+                self.nodes[usize::from(id.0)].currency = Currency::Clients;
+            }
+        }
     }
 }
 
 impl FleetPool {
-    /// The pool's sites, nearest first for a region.
-    pub fn nearest(&self, region: usize) -> &[u16] {
-        &self.nearest[region * self.sites.len()..][..self.sites.len()]
+    /// The sites that may serve a region, nearest first.
+    pub fn candidates(&self, region: RegionId) -> &[u16] {
+        let region = usize::from(region.0);
+        let Some(&end) = self.ends.get(region) else { return &[] };
+        let start = region.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.candidates[start as usize..end as usize]
     }
-}
 
-fn answers_of(service: &Service) -> usize {
-    match service.answers {
-        Answers::Auto => AUTO_ANSWERS,
-        Answers::Fixed(count) => usize::from(count).clamp(1, MAX_ANSWERS),
+    /// Milliseconds between the clients of a region and a site, with the handicap of its cost.
+    pub fn distance(&self, region: RegionId, site: usize) -> f64 {
+        self.distances.get(usize::from(region.0) * self.sites.len() + site).copied().unwrap_or(UNKNOWN_DISTANCE)
+    }
+
+    /// Where viewers go that there is no room for, if anywhere.
+    pub fn overflow(&self) -> Option<&Overflow> {
+        match &self.pool.full {
+            Full::Overflow(overflow) => Some(overflow),
+            Full::Fill | Full::Refuse => None,
+        }
+    }
+
+    /// The most nodes that an answer names.
+    pub fn width(&self) -> usize {
+        match self.answers {
+            Answers::Auto => MAX_AUTO_ANSWERS,
+            Answers::Fixed(count) => usize::from(count).clamp(1, MAX_ANSWERS),
+        }
+    }
+
+    /// What stays the same over reloads, and tells this use of the pool from others.
+    pub fn identity(&self) -> String {
+        format!("{} {:?} {:?} {:?}", self.pool.name, self.policy, self.answers, self.within)
+    }
+
+    fn is_used_by(&self, pool: &Pool, policy: Policy, service: &Service) -> bool {
+        self.pool.name == pool.name
+            && self.policy == policy
+            && self.answers == service.answers
+            && self.within == service.within
     }
 }

@@ -1,148 +1,329 @@
-//! Menus: for a site and an address family, ready-made node lists, one a bucket of client keys.
+//! Menus: for a site and an address family, at most 256 ready-made node sets, and who gets which.
+//!
+//! Light keys fall into buckets that are shared out by quota and stay where they are; heavy keys draw anew each time. Sets
+//! that are ready can be signed before anybody asks.
+
+use std::collections::HashMap;
 
 use super::hash::{mix, unit};
+use super::quota::{BUCKETS, Owners, share_out};
 use crate::pool::NodeId;
 
-/// Buckets of a menu; a client key falls into one by its hash.
-pub const BUCKETS: usize = 1024;
-/// How far a node may be named above its share before fewer nodes are named (STEERING §8).
+/// Node sets of a menu, at most; those for light keys are limited to what the heavy ones leave.
+const MAX_SETS: usize = 256;
+const MAX_LIGHT_SETS: usize = 160;
+/// Classes of heavy keys, by the load that one answer brings.
+const MAX_CLASSES: usize = 4;
+/// Sets of a class.
+const MAX_DRAWS: usize = 24;
+/// How far a node may be named above its share before fewer nodes are named.
 const TOLERANCE: f64 = 1.15;
+/// Nodes that light keys are told, when the planner may choose.
+const LIGHT_ANSWERS: usize = 2;
+/// Part of a node's headroom that one answer may use.
+const GRAIN: f64 = 0.05;
 /// Weights that moved by less than this share need no new menu.
 const NOTICED: f64 = 0.01;
 
-/// Node lists of a site, filled in proportion to weights.
-///
-/// Which nodes a bucket lists is weighted rendezvous (Schindelhauer and Schomaker: Weighted
-/// Distributed Hash Tables, 2005): when a weight changes, only the buckets that must move do.
+/// A node that a menu is made of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Dish {
+    /// Which.
+    pub(super) node: NodeId,
+    /// Its weight; 0 = it is in no set.
+    pub(super) weight: f64,
+    /// The weight that it would have if it served.
+    pub(super) ghost: f64,
+    /// Load that it has room for.
+    pub(super) room: f64,
+}
+
+/// Node sets of a site.
 #[derive(Debug, PartialEq)]
 pub struct Menu {
-    rows: Box<[NodeId]>,
-    width: usize,
-    /// How many nodes of a row may be named so that none is named more often than its weight allows.
-    fair_width: usize,
-    weights: Box<[(NodeId, f64)]>,
+    /// Each set of m nodes as 2m − 1 of them, going round: any of its m orders is a part of that.
+    nodes: Box<[NodeId]>,
+    sets: Vec<Set>,
+    light: Box<[Pick]>,
+    classes: Vec<Class>,
+    /// Nodes that share the load of a heavy key's answer.
+    heavy_width: f64,
+    dishes: Box<[Dish]>,
+    width: Width,
+}
+
+/// How many nodes answers name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Width {
+    /// As the planner likes: two for light keys, up to so many for heavy ones, if none is then named too often.
+    Auto(usize),
+    /// So many, if there are as many.
+    Fixed(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Set {
+    start: u16,
+    length: u8,
+}
+
+/// A set, and which of its nodes is named first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pick {
+    set: u16,
+    first: u8,
+}
+
+/// Heavy keys whose answers bring up to this load.
+#[derive(Debug, PartialEq)]
+struct Class {
+    load: f64,
+    /// Sets, each up to a share of the draws.
+    draws: Vec<(f64, u16)>,
 }
 
 impl Menu {
-    /// A menu of rows of up to `width` nodes; nodes of weight 0 are in none, and there is one at least of more.
-    pub(super) fn of(weights: &[(NodeId, f64)], width: usize, seed: u64) -> Self {
-        let weights: Box<[(NodeId, f64)]> = weights.iter().copied().filter(|(_, weight)| *weight > 0.0).collect();
-        let width = width.min(weights.len());
-        let mut rows = Vec::with_capacity(BUCKETS * width);
-        let mut scores: Vec<(f64, NodeId)> = Vec::with_capacity(weights.len());
-        for bucket in 0..BUCKETS as u64 {
-            scores.clear();
-            scores.extend(weights.iter().map(|&(node, weight)| {
-                let hash = mix(seed ^ mix(bucket << 16 | u64::from(node.0)));
-                (-unit(hash).ln() / weight, node)
-            }));
-            if width < scores.len() {
-                scores.select_nth_unstable_by(width, |a, b| a.0.total_cmp(&b.0));
-                scores.truncate(width);
-            }
-            scores.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-            rows.extend(scores.iter().map(|(_, node)| *node));
+    /// A menu; none if no node has weight.
+    pub(super) fn of(dishes: &[Dish], width: Width, seed: u64) -> Option<Self> {
+        let served: Vec<Dish> = dishes.iter().copied().filter(|dish| dish.weight > 0.0).collect();
+        if served.is_empty() {
+            return None;
         }
-        let (total, largest) =
-            weights.iter().fold((0.0, 0.0), |(total, largest), &(_, weight)| (total + weight, weight.max(largest)));
-        let fair_width = if largest > 0.0 { (TOLERANCE * total / largest) as usize } else { 1 };
-        Self { rows: rows.into(), width, fair_width: fair_width.max(1), weights }
+        let mut sets = Sets::default();
+        let classes = classes(&served, width, seed, &mut sets);
+        let most = sets.sets.len() + MAX_LIGHT_SETS;
+        let ghosts = dishes.iter().filter(|dish| dish.weight <= 0.0 && dish.ghost > 0.0);
+        let ghosts: Vec<(NodeId, f64)> = ghosts.map(|dish| (dish.node, dish.ghost)).collect();
+        let light = light(&served, &ghosts, width, seed, &mut sets, most.min(MAX_SETS));
+        let first = classes.first().and_then(|class| class.draws.first());
+        let heavy_width = first.map_or(1.0, |(_, set)| f64::from(sets.sets[usize::from(*set)].length));
+        Some(Self {
+            heavy_width,
+            nodes: sets.nodes.into(),
+            sets: sets.sets,
+            light: light.into(),
+            classes,
+            dishes: dishes.into(),
+            width,
+        })
     }
 
-    /// Whether these weights and this width would make much the same menu.
-    pub(super) fn serves(&self, weights: &[(NodeId, f64)], width: usize) -> bool {
-        let total = |weights: &[(NodeId, f64)]| weights.iter().map(|(_, weight)| weight).sum::<f64>();
-        let (ours, theirs) = (total(&self.weights), total(weights));
-        let mut wanted = weights.iter().filter(|(_, weight)| *weight > 0.0);
-        let is_close = self.weights.iter().all(|(node, weight)| {
-            wanted.next().is_some_and(|(other, value)| {
-                other == node && (value / theirs - weight / ours).abs() <= NOTICED * weight / ours
-            })
-        });
-        is_close && wanted.next().is_none() && self.width == width.min(self.weights.len())
+    /// Whether these nodes would make much the same menu.
+    pub(super) fn serves(&self, dishes: &[Dish], width: Width) -> bool {
+        let total = |dishes: &[Dish]| dishes.iter().map(|dish| dish.weight).sum::<f64>();
+        let (ours, theirs) = (total(&self.dishes), total(dishes));
+        let is_close = |(old, new): (&Dish, &Dish)| {
+            let (old_part, new_part) = (old.weight / ours, new.weight / theirs);
+            let is_named = (old.weight > 0.0) == (new.weight > 0.0);
+            // A ghost moves nobody while it is one.
+            old.node == new.node && is_named && (new_part - old_part).abs() <= NOTICED * old_part
+        };
+        self.width == width && self.dishes.len() == dishes.len() && self.dishes.iter().zip(dishes).all(is_close)
     }
 
-    /// The nodes of a bucket, in the order in which they are named.
+    /// Whether it names just the nodes that have weight.
+    pub(super) fn has_same_nodes(&self, dishes: &[Dish]) -> bool {
+        let named = |dishes: &[Dish]| -> Vec<NodeId> {
+            dishes.iter().filter(|dish| dish.weight > 0.0).map(|dish| dish.node).collect()
+        };
+        named(&self.dishes) == named(dishes)
+    }
+
+    /// What the keys of a bucket get.
     #[inline]
-    pub fn row(&self, bucket: usize) -> &[NodeId] {
-        &self.rows[bucket * self.width..][..self.width]
+    pub fn light(&self, bucket: usize) -> Pick {
+        self.light[bucket % BUCKETS]
     }
 
-    /// The nodes of a bucket that share its viewers by weight. Resolvers and clients rotate addresses, so
-    /// a node that is named second to a larger one gets as much as that, however little room it has.
+    /// What a heavy key gets whose answer brings so much load: `draw` and `turn`, evenly drawn, choose the set and whom it
+    /// names first.
     #[inline]
-    pub fn fair_row(&self, bucket: usize) -> &[NodeId] {
-        let row = self.row(bucket);
-        &row[..row.len().min(self.fair_width)]
+    pub fn heavy(&self, load: f64, draw: f64, turn: u64) -> Pick {
+        let load = load / self.heavy_width;
+        let class = self.classes.iter().find(|class| load <= class.load).or(self.classes.last());
+        let Some(class) = class else { return self.light[0] };
+        let drawn = class.draws.iter().find(|(until, _)| draw <= *until).or(class.draws.last());
+        let set = drawn.map_or(0, |(_, set)| *set);
+        Pick { set, first: (turn % u64::from(self.sets[usize::from(set)].length.max(1))) as u8 }
     }
 
-    /// The share of buckets that name each node first.
+    /// The nodes, in the order in which they are named.
+    #[inline]
+    pub fn nodes(&self, pick: Pick) -> &[NodeId] {
+        let Set { start, length } = self.sets[usize::from(pick.set)];
+        let start = usize::from(start) + usize::from(pick.first);
+        &self.nodes[start..start + usize::from(length)]
+    }
+
+    /// For each set, the least room of its nodes.
+    pub(super) fn rooms(&self, room: impl Fn(NodeId) -> f64) -> Box<[f32]> {
+        let least = |set: &Set| {
+            let nodes = &self.nodes[usize::from(set.start)..][..usize::from(set.length)];
+            nodes.iter().map(|node| room(*node)).fold(f64::INFINITY, f64::min) as f32
+        };
+        self.sets.iter().map(least).collect()
+    }
+
+    /// Every set once, in no order.
+    pub fn sets(&self) -> impl Iterator<Item = &[NodeId]> {
+        self.sets.iter().map(|set| &self.nodes[usize::from(set.start)..][..usize::from(set.length)])
+    }
+
+    /// The share of light keys that each node is named to first.
     pub fn first_shares(&self) -> impl Iterator<Item = (NodeId, f64)> {
-        self.weights.iter().map(|&(node, _)| {
-            let firsts = (0..BUCKETS).filter(|&bucket| self.row(bucket).first() == Some(&node)).count();
-            (node, firsts as f64 / BUCKETS as f64)
+        self.dishes.iter().map(|dish| {
+            let firsts = (0..BUCKETS).filter(|&bucket| self.nodes(self.light(bucket)).first() == Some(&dish.node));
+            (dish.node, firsts.count() as f64 / BUCKETS as f64)
         })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn weights(values: &[f64]) -> Vec<(NodeId, f64)> {
-        values.iter().enumerate().map(|(index, &weight)| (NodeId(index as u16), weight)).collect()
+impl Pick {
+    /// The set's place in `Menu::sets`.
+    #[inline]
+    pub fn set(self) -> usize {
+        usize::from(self.set)
     }
+}
 
-    #[test]
-    fn first_places_follow_the_weights() {
-        let menu = Menu::of(&weights(&[1.0, 3.0, 0.0, 4.0]), 2, 7);
-        let shares: Vec<_> = menu.first_shares().collect();
-        for (node, expected) in [(0, 0.125), (1, 0.375), (3, 0.5)] {
-            let (_, share) = shares.iter().find(|(id, _)| *id == NodeId(node)).unwrap();
-            // Three standard deviations of 1,024 draws.
-            let tolerance = 3.0 * (expected * (1.0 - expected) / BUCKETS as f64).sqrt();
-            assert!((share - expected).abs() < tolerance, "node {node}: {share} instead of {expected}");
+/// Sets that were made so far, each once.
+#[derive(Default)]
+struct Sets {
+    nodes: Vec<NodeId>,
+    sets: Vec<Set>,
+    known: HashMap<Vec<NodeId>, u16>,
+}
+
+impl Sets {
+    /// The set of these nodes, which is made unless there would then be too many; in any order.
+    fn find(&mut self, members: &[NodeId], most: usize) -> Option<u16> {
+        let mut sorted = members.to_vec();
+        sorted.sort_unstable();
+        if let Some(known) = self.known.get(&sorted) {
+            return Some(*known);
         }
-        assert!(shares.iter().all(|(id, _)| *id != NodeId(2)), "weight 0 is never named");
+        if self.sets.len() >= most {
+            return None;
+        }
+        let index = self.sets.len() as u16;
+        self.sets.push(Set { start: self.nodes.len() as u16, length: members.len() as u8 });
+        self.nodes.extend(members.iter().chain(&members[..members.len() - 1]));
+        self.known.insert(sorted, index);
+        Some(index)
     }
 
-    #[test]
-    fn a_row_names_no_node_twice() {
-        let menu = Menu::of(&weights(&[1.0, 1.0, 5.0]), 64, 7);
-        for bucket in 0..BUCKETS {
-            let mut row = menu.row(bucket).to_vec();
-            row.sort_unstable();
-            assert_eq!(row, [NodeId(0), NodeId(1), NodeId(2)]);
+    fn pick(&self, set: u16, first: NodeId) -> Pick {
+        let Set { start, length } = self.sets[usize::from(set)];
+        let nodes = &self.nodes[usize::from(start)..][..usize::from(length)];
+        let first = nodes.iter().position(|node| *node == first).unwrap_or(0);
+        Pick { set, first: first as u8 }
+    }
+}
+
+/// How many nodes may be named together so that none is named more often than its weight allows.
+fn fair_width(weights: impl Iterator<Item = f64>) -> usize {
+    let (total, largest) =
+        weights.fold((0.0, 0.0_f64), |(total, largest), weight| (total + weight, largest.max(weight)));
+    ((TOLERANCE * total / largest) as usize).max(1)
+}
+
+/// Buckets by quota: whom each names first follows the weights, the others follow in the order of their scores.
+fn light(
+    served: &[Dish],
+    ghosts: &[(NodeId, f64)],
+    width: Width,
+    seed: u64,
+    sets: &mut Sets,
+    most: usize,
+) -> Vec<Pick> {
+    let weights: Vec<(NodeId, f64)> = served.iter().map(|dish| (dish.node, dish.weight)).collect();
+    let count = match width {
+        Width::Auto(most) => fair_width(weights.iter().map(|(_, weight)| *weight)).min(most).min(LIGHT_ANSWERS),
+        Width::Fixed(count) => count.min(served.len()),
+    };
+    let nodes: Vec<NodeId> = served.iter().map(|dish| dish.node).collect();
+    let Owners { owner, order } = share_out(&weights, ghosts, count, seed);
+    // Buckets for which there is no set of their own any more share that of another with the same first node.
+    let mut spare: Vec<Option<u16>> = vec![None; served.len()];
+    let of_bucket = |(bucket, &first): (usize, &u16)| {
+        let others = order[bucket * count..][..count].iter().filter(|&&other| other != first).take(count - 1);
+        let members: Vec<NodeId> =
+            std::iter::once(&first).chain(others).map(|&index| nodes[usize::from(index)]).collect();
+        let spare = &mut spare[usize::from(first)];
+        // Each node has a set with itself in front at least, as long as there are no more nodes than sets.
+        let set = sets.find(&members, most - usize::from(spare.is_some()) * (served.len().min(most / 2)));
+        let set = set.or(*spare).or_else(|| sets.find(&members, MAX_SETS)).unwrap_or(0);
+        spare.get_or_insert(set);
+        sets.pick(set, nodes[usize::from(first)])
+    };
+    owner.iter().enumerate().map(of_bucket).collect()
+}
+
+/// Classes of heavy keys: a node whose room is small against an answer's load is named less.
+///
+/// Sets are drawn by systematic sampling (Madow: On the theory of systematic sampling II, 1949): each node is in a drawn
+/// set with a probability in proportion to its weight.
+fn classes(served: &[Dish], width: Width, seed: u64, sets: &mut Sets) -> Vec<Class> {
+    let rooms = || served.iter().map(|dish| dish.room.max(f64::MIN_POSITIVE) * GRAIN);
+    let (least, largest) = (rooms().fold(f64::INFINITY, f64::min), rooms().fold(0.0, f64::max));
+    let count = ((largest / least).log(4.0).ceil() as usize + 1).clamp(1, MAX_CLASSES);
+    let step = if count > 1 { (largest / least).powf(1.0 / (count - 1) as f64) } else { 1.0 };
+    let mut order: Vec<&Dish> = served.iter().collect();
+    order.sort_by_key(|dish| mix(seed ^ u64::from(dish.node.0)));
+    (0..count)
+        .map(|class| {
+            let load = least * step.powi(class as i32);
+            let weighed: Vec<(NodeId, f64)> = order
+                .iter()
+                .map(|dish| (dish.node, dish.weight * (dish.room * GRAIN / load).min(1.0).powi(2)))
+                .filter(|(_, weight)| *weight > 0.0)
+                .collect();
+            Class { load, draws: draws(&weighed, width, sets) }
+        })
+        .collect()
+}
+
+fn draws(weighed: &[(NodeId, f64)], width: Width, sets: &mut Sets) -> Vec<(f64, u16)> {
+    let count = match width {
+        Width::Auto(most) => fair_width(weighed.iter().map(|(_, weight)| *weight)).min(most).min(weighed.len()),
+        Width::Fixed(count) => count.min(weighed.len()),
+    };
+    let mut ends = Vec::with_capacity(weighed.len());
+    let mut total = 0.0;
+    for (_, weight) in weighed {
+        total += weight;
+        ends.push(total);
+    }
+    let step = total / count as f64;
+    // Between two of these starts the same nodes are drawn.
+    let mut breaks: Vec<f64> = ends.iter().map(|end| end % step).filter(|start| *start > 1e-9 * step).collect();
+    breaks.push(step);
+    breaks.sort_by(f64::total_cmp);
+    breaks.dedup_by(|a, b| (*a - *b).abs() < 1e-9 * step);
+    if breaks.len() > MAX_DRAWS {
+        breaks = (1..=MAX_DRAWS).map(|draw| step * draw as f64 / MAX_DRAWS as f64).collect();
+    }
+    let mut from = 0.0;
+    let mut drawn = Vec::with_capacity(breaks.len());
+    for until in breaks {
+        let start = (from + until) / 2.0;
+        from = until;
+        let mut members: Vec<NodeId> = Vec::with_capacity(count);
+        for hit in 0..count {
+            let at = ends.partition_point(|end| *end < start + step * hit as f64).min(weighed.len() - 1);
+            // A node that is hit twice is named once, and the next one in its place.
+            let others = (0..weighed.len()).map(|ahead| weighed[(at + ahead) % weighed.len()].0);
+            members.extend(others.into_iter().find(|node| !members.contains(node)));
+        }
+        if let Some(set) = sets.find(&members, MAX_SETS) {
+            drawn.push((until / step, set));
         }
     }
+    drawn
+}
 
-    #[test]
-    fn a_node_is_not_named_beside_others_more_often_than_its_weight_allows() {
-        assert_eq!(Menu::of(&weights(&[1.0, 1.0, 1.0]), 2, 7).fair_row(0).len(), 2);
-        let menu = Menu::of(&weights(&[236.0, 16.0]), 2, 7);
-        let named = (0..BUCKETS).filter(|&bucket| menu.fair_row(bucket).contains(&NodeId(1))).count();
-        assert!(named < BUCKETS / 10, "6 % of the weight, named in {named} of {BUCKETS} buckets");
-    }
-
-    #[test]
-    fn a_node_that_loses_weight_moves_only_what_it_loses() {
-        let before = Menu::of(&weights(&[1.0, 1.0, 1.0, 1.0]), 1, 7);
-        let after = Menu::of(&weights(&[0.0, 1.0, 1.0, 1.0]), 1, 7);
-        for bucket in 0..BUCKETS {
-            if before.row(bucket) != [NodeId(0)] {
-                assert_eq!(before.row(bucket), after.row(bucket));
-            }
-        }
-    }
-
-    #[test]
-    fn small_moves_of_weight_keep_the_menu() {
-        let menu = Menu::of(&weights(&[1.0, 1.0]), 2, 7);
-        assert!(menu.serves(&weights(&[2.0, 2.0]), 2), "only ratios count");
-        assert!(menu.serves(&weights(&[1.0, 1.005]), 64));
-        assert!(!menu.serves(&weights(&[1.0, 1.1]), 2));
-        assert!(!menu.serves(&weights(&[1.0, 0.0]), 2));
-        assert!(!menu.serves(&weights(&[1.0, 1.0, 0.001]), 2));
-        assert!(!menu.serves(&weights(&[1.0, 1.0]), 1));
-    }
+/// The key's draw, in (0, 1).
+#[inline]
+pub(super) fn draw(hash: u64) -> f64 {
+    unit(mix(hash))
 }

@@ -1,23 +1,36 @@
-//! Steering: nodes, load and time → tables, once a second; tables and a client's key → a decision.
-//!
-//! First form: the nearest site with room, spilling to the next as it fills; inside a site in
-//! proportion to headroom. `ARCHITECTURE.md` says what the headroom planner will replace.
+//! Steering: nodes, load and promises → tables, once a second; tables and a client's key → a decision.
 #![deny(clippy::disallowed_methods)]
 
+mod alarm;
+mod barrier;
 mod controller;
+mod demand;
 mod fleet;
+mod flows;
 mod hash;
+mod keys;
+mod ledger;
 mod menu;
+mod model;
+mod overrides;
 mod pick;
 mod plan;
+mod policy;
+mod quota;
 mod reasons;
-#[cfg(test)]
-mod tests;
+mod tables;
+mod weigh;
 
-pub use controller::{Controller, FamilyTables, NodeState, PoolTables, SiteState, Tables};
-pub use fleet::{Assembly, Fleet, FleetNode, FleetPool, FleetService, Site};
+pub use alarm::Alarm;
+pub use controller::{Controller, Inputs, NodeInput, PeerFlow, Report};
+pub use fleet::{Assembly, Fleet, FleetNode, FleetPool, FleetService, Guess, Site};
 pub use hash::{Key, mix};
-pub use menu::{BUCKETS, Menu};
-pub use pick::{Decision, pick, slot};
-pub use plan::Share;
-pub use reasons::{NodeReason, SiteReason, SteeringReasons, UseReason};
+pub use keys::{Asking, Estimate, GAP_BOUNDS, GapHistogram, KeyRule, KeySlot, KeyTable};
+pub use ledger::{Entry, Ledger, MAX_PROMISE, Observation};
+pub use menu::{Menu, Pick};
+pub use model::Prediction;
+pub use overrides::{Override, Overrides};
+pub use pick::{Asker, Clamp, Decision, pick, slot};
+pub use quota::BUCKETS;
+pub use reasons::{DemandReason, KeyReason, NodeReason, SiteReason, SteeringReasons, UseReason};
+pub use tables::{DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables};

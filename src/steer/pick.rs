@@ -1,72 +1,149 @@
-//! The pick: tables and a client's key → nodes and TTL. A pure function, a few tens of nanoseconds.
+//! The pick: tables, a client's key and what is known of it → nodes and TTL. A pure function, a few tens of nanoseconds.
 
-use super::controller::Tables;
 use super::fleet::FleetService;
-use super::hash::{Key, mix};
-use super::menu::BUCKETS;
-use super::plan::FULL;
+use super::hash::mix;
+use super::keys::Estimate;
+use super::menu::draw;
+use super::tables::{DemandState, Manner, SiteState, Tables};
+use super::weigh::FULL;
 use crate::geo::RegionId;
-use crate::pool::{Answers, Family, NodeId};
+use crate::pool::{Family, NodeId};
 
-/// Milliseconds for which a resolver gets the same answer.
+/// Milliseconds for which a heavy key gets the same answer.
 const SLOT: u64 = 250;
-/// Part of the longest TTL that is given while load moves or is not known (STEERING §8, §10).
+/// Part of the longest TTL that is given while load moves or is not known.
 const RESTLESS_PART: u32 = 3;
+/// Site pressure above which answers live shorter.
+const BUSY: f64 = 0.75;
+/// Part of a region's viewers above which a key is heavy, and part of the smallest node of the nearest site.
+const HEAVY: f64 = 0.01;
+/// Nodes that a light key is told: what a heavy key is measured by.
+const LIGHT_ANSWERS: f64 = 2.0;
+/// Part of a node's headroom that one answer may use while caches hold it.
+const BETA: f64 = 0.04;
 
 /// The nodes chosen for a client and a service.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Decision<'s> {
-    /// In the order in which they are named; empty only if the pool has no node of the family.
+    /// In the order in which they are named; empty if viewers are sent elsewhere, or nobody may serve them.
     pub nodes: &'s [NodeId],
     /// Seconds for which the answer may be kept.
     pub ttl: u32,
-    /// The site's place in `FleetPool::sites`.
-    pub site: usize,
-    /// The bucket of the site's menu.
-    pub bucket: usize,
-    /// The key's hash.
-    pub hash: u64,
+    /// What set the TTL.
+    pub clamp: Clamp,
+    /// The site's place in `FleetPool::sites`; the number of sites for the overflow; none if nobody may serve.
+    pub site: Option<usize>,
+    /// The node set's place in the site's menu.
+    pub set: usize,
+    /// The key's answers go round.
+    pub is_heavy: bool,
     /// No node had room below its limit: the least loaded are named.
     pub is_overfull: bool,
 }
 
-/// The slot of time in which resolvers keep their answers.
+/// What set a TTL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clamp {
+    /// The service's longest: all is calm.
+    Longest,
+    /// A third of it: the region's demand grows fast.
+    Hot,
+    /// A third of it: the site is busy.
+    Busy,
+    /// A third of it: the site's load is not known.
+    Unknown,
+    /// One answer may use 4 % of a node's headroom.
+    Room,
+    /// The service's shortest.
+    Shortest,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Asker {
+    /// The client's region.
+    pub region: RegionId,
+    /// The key's hash, with the installation's seed.
+    pub hash: u64,
+    /// What is known of the key.
+    pub estimate: Estimate,
+    /// The slot of time.
+    pub slot: u64,
+}
+
+/// The slot of time in which heavy keys keep their answers.
 #[inline]
 pub fn slot(unix_milliseconds: u64) -> u64 {
     unix_milliseconds / SLOT
 }
 
-/// Chooses nodes: the site by the key's position on the region's plan, the nodes by its bucket of the site's menu.
+/// Chooses nodes: the site by the key's position on the region's plan, the nodes by its bucket or its draw.
 ///
-/// A client network keeps its nodes while tables stay the same. Behind a resolver's address there
-/// may be any number of viewers, so its position moves with the slot; A and AAAA name the same nodes.
+/// A light key keeps its nodes while plan and weights stay the same. Behind a heavy one are so many viewers that each
+/// answer moves load: its position, its nodes and their order change with the slot. A and AAAA name the same nodes.
 #[inline]
-pub fn pick<'s>(
-    tables: &'s Tables,
-    service: &FleetService,
-    family: Family,
-    region: RegionId,
-    key: &Key,
-    slot: u64,
-    seed: u64,
-) -> Decision<'s> {
-    let hash = key.hash(seed);
-    let drawn = if key.is_resolver { mix(hash ^ slot) } else { hash };
-    let (position, bucket) = ((drawn >> 32) as u32, drawn as usize % BUCKETS);
-    let tables = tables.pools[usize::from(service.pool.0)].of(family);
-    let share = tables.plan(region).iter().find(|share| position <= share.until);
-    let Some((site, state, menu)) = share.and_then(|share| {
-        let state = &tables.sites[usize::from(share.site)];
-        Some((usize::from(share.site), state, state.menu.as_ref()?))
-    }) else {
-        return Decision { nodes: &[], ttl: service.service.ttl.min, site: 0, bucket, hash, is_overfull: false };
-    };
-    let row = match service.service.answers {
-        Answers::Auto => menu.fair_row(bucket),
-        Answers::Fixed(_) => menu.row(bucket),
-    };
+pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, asker: &Asker) -> Decision<'s> {
+    let Asker { region, hash, estimate, slot } = *asker;
+    let pool = &tables.pools[usize::from(service.pool.0)];
+    let of_family = pool.of(family);
     let bounds = &service.service.ttl;
-    let ttl = if state.is_restless { (bounds.max / RESTLESS_PART).max(bounds.min) } else { bounds.max };
-    let is_overfull = state.limit > FULL;
-    Decision { nodes: &row[..row.len().min(service.answers)], ttl, site, bucket, hash, is_overfull }
+    let nobody = Decision {
+        nodes: &[],
+        ttl: bounds.min,
+        clamp: Clamp::Shortest,
+        site: None,
+        set: 0,
+        is_heavy: false,
+        is_overfull: false,
+    };
+    let Some(demand) = pool.demand(region) else { return nobody };
+    let viewers = estimate.viewers;
+    let lifetime = f64::from(bounds.max).max(estimate.stretched);
+    let load = demand.cost * (1.0 + viewers * lifetime);
+    let is_heavy = match pool.manner {
+        Manner::Planned => {
+            let least = f64::from(of_family.least_capacities[usize::from(region.0)]);
+            viewers > HEAVY * demand.believed || load / LIGHT_ANSWERS > HEAVY * least
+        }
+        Manner::Rotating => true,
+        Manner::Hashed => false,
+    };
+    let drawn = if is_heavy { mix(hash ^ slot) } else { hash };
+    let position = (drawn >> 32) as u32;
+    let Some(share) = of_family.plan(region).iter().find(|share| position <= share.until) else { return nobody };
+    let site = usize::from(share.site);
+    let state = &of_family.sites[site];
+    let Some(menu) = &state.menu else {
+        // Elsewhere: back as soon as there is room.
+        return Decision { site: Some(site), ..nobody };
+    };
+    let chosen = if is_heavy { menu.heavy(load, draw(drawn), drawn >> 16) } else { menu.light(drawn as usize) };
+    let nodes = menu.nodes(chosen);
+    let (ttl, clamp) = ttl(service, demand, state, viewers, f64::from(state.rooms[chosen.set()]) * nodes.len() as f64);
+    let is_overfull = pool.manner == Manner::Planned && state.limit > FULL;
+    Decision { nodes, ttl, clamp, site: Some(site), set: chosen.set(), is_heavy, is_overfull }
+}
+
+/// The TTL: short while load moves or is not known, and so that one answer uses a small part of its nodes' `room` only.
+#[inline]
+fn ttl(service: &FleetService, demand: &DemandState, state: &SiteState, viewers: f64, room: f64) -> (u32, Clamp) {
+    let bounds = &service.service.ttl;
+    let restless = (bounds.max / RESTLESS_PART).max(bounds.min);
+    let (longest, clamp) = if state.is_unknown {
+        (restless, Clamp::Unknown)
+    } else if demand.is_hot {
+        (restless, Clamp::Hot)
+    } else if state.pressure > BUSY {
+        (restless, Clamp::Busy)
+    } else {
+        (bounds.max, Clamp::Longest)
+    };
+    let allowed = (BETA * room / demand.cost - 1.0) / viewers;
+    if allowed >= f64::from(longest) {
+        (longest, clamp)
+    } else if allowed > f64::from(bounds.min) {
+        (allowed as u32, Clamp::Room)
+    } else {
+        (bounds.min, Clamp::Shortest)
+    }
 }

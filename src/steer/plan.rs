@@ -1,109 +1,196 @@
-//! The plan: which share of a region's clients goes to which site.
+//! The plan: which share of a region's viewers goes to which site. The next seconds' demand is placed slice by slice, all
+//! regions in turn, each slice where distance and the price of filling are least: regions that spill into the same
+//! neighbour see each other's slices.
 
-/// Site pressure below which a site takes everybody who is nearest to it.
-const SPILL_FROM: f64 = 0.80;
-/// Site pressure at which it takes nobody any more, and node pressure at which a node is not named.
-pub(super) const FULL: f64 = 0.92;
+use super::fleet::FleetPool;
+use super::tables::{FamilyTables, SiteState};
+use crate::geo::RegionId;
 
-/// A site's part of a region's clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
-    /// Clients whose position, a 32-bit hash, is at most this, and above that of the share before, go there.
-    pub until: u32,
-    /// The site's place in the pool's list.
-    pub site: u16,
+/// Seconds of demand that are placed.
+const AHEAD: f64 = 15.0;
+/// Slices of it.
+const SLICES: usize = 16;
+/// Milliseconds by which a site must be worse to get e times less.
+const SOFTNESS: f64 = 4.0;
+/// Shares below this are left out.
+const CRUMB: f64 = 0.004;
+/// Parts of the way that a plan goes in a second: fast away from a site that fills, slowly back.
+const AWAY: f64 = 0.5;
+const BACK: f64 = 0.05;
+/// Capacity that a place of overflow is taken to have, in units of load: no end of it.
+const ENDLESS: f64 = 1e12;
+
+/// The price of filling a site, in milliseconds of distance: nothing up to a pressure of 0.80, steep from 0.98 on. To
+/// spill to a neighbour 20 ms farther away begins at 0.89, 70 ms farther at 0.96.
+pub(super) fn price(pressure: f64) -> f64 {
+    60.0 * ((pressure - 0.80) / 0.15).max(0.0).powi(2) + 4_000.0 * (pressure - 0.98).max(0.0)
 }
 
-/// What the plan needs to know of a site.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct SiteRoom {
-    /// Mean pressure of its nodes, weighted by capacity.
-    pub(super) pressure: f64,
-    /// It has a node below the limit.
-    pub(super) has_room: bool,
-    /// What it can carry in the worst case; above 0 if it has a node at all.
-    pub(super) reserve: f64,
+/// The shares of one use of a pool, by family, region and site (the overflow last).
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    sites: usize,
+    regions: usize,
+    /// Targets of this tick, and shares as they are; empty until the first tick.
+    targets: [Vec<f64>; 2],
+    shares: [Vec<f64>; 2],
 }
 
-/// Shares of a region's clients by site: nearest first, each takes what it has room for; what
-/// nobody has room for is spread by reserve. `nearest` lists sites with at least one node.
-pub(super) fn shares(nearest: &[u16], rooms: &[SiteRoom]) -> Vec<Share> {
-    let mut left = 1.0;
-    let mut parts: Vec<(u16, f64)> = nearest
-        .iter()
-        .map(|&site| {
-            let room = &rooms[usize::from(site)];
-            let open = if room.has_room { ((FULL - room.pressure) / (FULL - SPILL_FROM)).clamp(0.0, 1.0) } else { 0.0 };
-            let part = left * open;
-            left -= part;
-            (site, part)
-        })
-        .collect();
-    let reserve: f64 = nearest.iter().map(|&site| rooms[usize::from(site)].reserve).sum();
-    if left > 0.0 && reserve > 0.0 {
-        for (site, part) in &mut parts {
-            *part += left * rooms[usize::from(*site)].reserve / reserve;
+/// What the plan needs to know of a region's demand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// Load per second that is expected, by family.
+    pub(super) load: [f64; 2],
+    /// Every viewer goes to this place, if a site there serves.
+    pub(super) pinned: Option<crate::pool::PlaceId>,
+}
+
+impl Plan {
+    /// Plans for all regions; `elapsed` seconds since the last time.
+    pub(super) fn make(&mut self, pool: &FleetPool, sites: [&[SiteState]; 2], wanted: &[Wanted], elapsed: f64) {
+        let columns = sites[0].len();
+        if (self.sites, self.regions) != (columns, wanted.len()) {
+            *self = Self { sites: columns, regions: wanted.len(), ..Self::default() };
+        }
+        self.place(pool, sites, wanted);
+        for (family, sites) in sites.into_iter().enumerate() {
+            self.approach(pool, family, sites, elapsed);
         }
     }
-    let mut sum = 0.0;
-    let mut shares: Vec<Share> = parts
-        .into_iter()
-        .filter(|(_, part)| *part > 0.0)
-        .map(|(site, part)| {
-            sum += part;
-            Share { until: (sum * f64::from(u32::MAX)) as u32, site }
-        })
-        .collect();
-    // Sums of floating point numbers end near 1 only; no client may fall behind the last share.
-    if let Some(last) = shares.last_mut() {
-        last.until = u32::MAX;
-    }
-    shares
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn room(pressure: f64) -> SiteRoom {
-        SiteRoom { pressure, has_room: pressure < FULL, reserve: (1.6 - pressure).max(0.0) * 100.0 }
+    /// The shares of a region.
+    pub(super) fn row(&self, family: usize, region: usize) -> &[f64] {
+        &self.shares[family][region * self.sites..][..self.sites]
     }
 
-    fn parts(pressures: &[f64]) -> Vec<(u16, f64)> {
-        let rooms: Vec<_> = pressures.iter().map(|&pressure| room(pressure)).collect();
-        let nearest: Vec<u16> = (0..rooms.len() as u16).collect();
-        let mut before = 0.0;
-        shares(&nearest, &rooms)
-            .into_iter()
-            .map(|share| {
-                let until = f64::from(share.until) / f64::from(u32::MAX);
-                let part = until - before;
-                before = until;
-                (share.site, (part * 100.0).round() / 100.0)
-            })
-            .collect()
+    /// Whether plans were made for so many sites and regions.
+    pub(super) fn is_made_for(&self, sites: usize, regions: usize) -> bool {
+        (self.sites, self.regions) == (sites, regions) && !self.shares[0].is_empty()
     }
 
-    #[test]
-    fn the_nearest_site_takes_all_until_it_fills() {
-        assert_eq!(parts(&[0.5, 0.1]), [(0, 1.0)]);
-        assert_eq!(parts(&[0.86, 0.1]), [(0, 0.5), (1, 0.5)]);
-        assert_eq!(parts(&[0.95, 0.1]), [(1, 1.0)]);
-        assert_eq!(parts(&[0.86, 0.86, 0.1]), [(0, 0.5), (1, 0.25), (2, 0.25)]);
-    }
-
-    #[test]
-    fn with_every_site_full_all_are_used_by_reserve() {
-        assert_eq!(parts(&[1.0, 1.3]), [(0, 0.67), (1, 0.33)]);
-        assert_eq!(parts(&[2.0, 1.3]), [(1, 1.0)]);
-    }
-
-    #[test]
-    fn every_client_is_placed() {
-        for pressures in [&[0.3][..], &[0.85, 0.85, 0.85], &[3.0, 1.59]] {
-            let rooms: Vec<_> = pressures.iter().map(|&pressure| room(pressure)).collect();
-            let nearest: Vec<u16> = (0..rooms.len() as u16).collect();
-            assert_eq!(shares(&nearest, &rooms).last().map(|share| share.until), Some(u32::MAX), "{pressures:?}");
+    fn place(&mut self, pool: &FleetPool, sites: [&[SiteState]; 2], wanted: &[Wanted]) {
+        let columns = self.sites;
+        let mut added = vec![0.0; columns];
+        self.targets = [vec![0.0; columns * wanted.len()], vec![0.0; columns * wanted.len()]];
+        let mut costs: Vec<(usize, f64)> = Vec::with_capacity(columns);
+        for _ in 0..SLICES {
+            for (index, wanted) in wanted.iter().enumerate() {
+                let region = RegionId(index as u16);
+                for (family, sites) in sites.into_iter().enumerate() {
+                    let load = wanted.load[family] * AHEAD / SLICES as f64;
+                    open(pool, sites, region, wanted.pinned, &mut costs);
+                    for (site, cost) in &mut costs {
+                        let SiteState { pressure, capacity, .. } = sites[*site];
+                        *cost += price(pressure + (added[*site] + load) / capacity);
+                    }
+                    let least = costs.iter().map(|(_, cost)| *cost).fold(f64::INFINITY, f64::min);
+                    for (_, cost) in &mut costs {
+                        let worse = (*cost - least) / SOFTNESS;
+                        // Below the crumb anyhow, and exponentials are dear.
+                        *cost = if worse > 6.0 { 0.0 } else { (-worse).exp() };
+                    }
+                    let total: f64 = costs.iter().map(|(_, part)| *part).sum();
+                    let kept: f64 = costs.iter().map(|(_, part)| *part).filter(|part| *part >= CRUMB * total).sum();
+                    for &(site, part) in costs.iter().filter(|(_, part)| *part >= CRUMB * total) {
+                        self.targets[family][index * columns + site] += part / kept / SLICES as f64;
+                        added[site] += load * part / kept;
+                    }
+                }
+            }
         }
     }
+
+    /// Goes part of the way from the shares as they are to the targets.
+    fn approach(&mut self, pool: &FleetPool, family: usize, sites: &[SiteState], elapsed: f64) {
+        let (targets, shares) = (&self.targets[family], &mut self.shares[family]);
+        if shares.is_empty() {
+            shares.clone_from(targets);
+            return;
+        }
+        for (index, (targets, shares)) in targets.chunks(self.sites).zip(shares.chunks_mut(self.sites)).enumerate() {
+            let nearest =
+                pool.candidates(RegionId(index as u16)).iter().find(|&&site| is_open(&sites[usize::from(site)]));
+            let is_filling = nearest.is_some_and(|&site| targets[usize::from(site)] < shares[usize::from(site)]);
+            let part = 1.0 - (1.0 - if is_filling { AWAY } else { BACK }).powf(elapsed);
+            for ((share, target), site) in shares.iter_mut().zip(targets).zip(sites) {
+                *share = if is_open(site) { *share + part * (target - *share) } else { 0.0 };
+            }
+            let total: f64 = shares.iter().sum();
+            if total > 1e-3 {
+                shares.iter_mut().for_each(|share| *share /= total);
+            } else {
+                shares.copy_from_slice(targets);
+            }
+        }
+    }
+}
+
+/// Sites that are open to a region, with the cost of going there: those that serve; if none does, those with any node at
+/// all, for then probes are presumably wrong.
+fn open(
+    pool: &FleetPool,
+    sites: &[SiteState],
+    region: RegionId,
+    pinned: Option<crate::pool::PlaceId>,
+    costs: &mut Vec<(usize, f64)>,
+) {
+    costs.clear();
+    let candidates = || pool.candidates(region).iter().map(|&site| usize::from(site));
+    let cost = |site: usize| (site, pool.distance(region, site));
+    costs.extend(candidates().filter(|&site| is_open(&sites[site])).map(cost));
+    if let Some(place) = pinned
+        && costs.iter().any(|(site, _)| pool.sites[*site].place == place)
+    {
+        costs.retain(|(site, _)| pool.sites[*site].place == place);
+        return;
+    }
+    if let Some(overflow) = pool.overflow() {
+        let is_full = costs.iter().all(|(site, _)| sites[*site].pressure >= overflow.above);
+        if is_full && !pool.candidates(region).is_empty() {
+            costs.push((pool.sites.len(), overflow.cost));
+        }
+    }
+    if costs.is_empty() {
+        costs.extend(candidates().filter(|&site| sites[site].menu.is_some()).map(cost));
+    }
+}
+
+/// Whether a site has nodes that serve.
+fn is_open(site: &SiteState) -> bool {
+    site.capacity > 0.0
+}
+
+/// The place of overflow as a site: endless, and never any fuller.
+pub(super) fn overflow_site() -> SiteState {
+    SiteState {
+        pressure: 0.0,
+        capacity: ENDLESS,
+        limit: super::weigh::FULL,
+        price: 0.0,
+        weights: Vec::new(),
+        menu: None,
+        rooms: Box::default(),
+        is_unknown: false,
+    }
+}
+
+/// The plan of one family as picks read it.
+pub(super) fn tables(
+    pool: &FleetPool,
+    plan: &Plan,
+    family: usize,
+    sites: Vec<SiteState>,
+    regions: usize,
+) -> FamilyTables {
+    let mut tables =
+        FamilyTables { sites, shares: Vec::new(), ends: Vec::with_capacity(regions), least_capacities: Vec::new() };
+    for index in 0..regions {
+        let row = plan.row(family, index);
+        // Nearest first: a site that fills moves the same keys away as came to it last.
+        let candidates = pool.candidates(RegionId(index as u16)).iter().copied();
+        let order = candidates.chain((row.len() > pool.sites.len()).then_some(pool.sites.len() as u16));
+        tables.shares.extend(super::tables::cumulative(order.map(|site| (site, row[usize::from(site)]))));
+        tables.ends.push(tables.shares.len() as u32);
+    }
+    tables
 }

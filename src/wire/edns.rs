@@ -116,6 +116,8 @@ pub struct ExtendedError {
 impl ExtendedError {
     /// RFC 8914 §4.21.
     pub const NOT_AUTHORITATIVE: Self = Self { code: 20, text: "" };
+    /// A barrier keeps the client from every node (RFC 8914 §4.19).
+    pub const PROHIBITED: Self = Self { code: 18, text: "not served here to this client" };
     /// No node of a pool has room (RFC 8914 §4.1: a code for what has none of its own).
     pub const ALL_FULL: Self = Self { code: 0, text: "all nodes full: least loaded answered" };
 }

@@ -1,6 +1,6 @@
 //! Who this server says it is: NSID, and the names of class CHAOS (RFC 5001, RFC 4892).
 
-use super::{RecordType, Records};
+use super::{RecordType, Records, ready_record};
 
 /// The class CHAOS.
 pub const CLASS_CH: u16 = 3;
@@ -52,8 +52,5 @@ impl Identity {
 
 /// A TXT record of the question's name, class CH, TTL 0.
 fn record(text: &[u8]) -> Box<[u8]> {
-    let length = text.len() as u8;
-    let [data_high, data_low] = (u16::from(length) + 1).to_be_bytes();
-    let head = [0xc0, 0x0c, 0, 16, 0, CLASS_CH as u8, 0, 0, 0, 0, data_high, data_low, length];
-    [&head, text].concat().into()
+    ready_record(RecordType::TXT, CLASS_CH, &[&[text.len() as u8], text].concat()).into()
 }

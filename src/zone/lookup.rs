@@ -100,6 +100,16 @@ impl Zone {
         (of(RecordType::A), of(RecordType::AAAA))
     }
 
+    /// The records that the file has at a name, be they synthesised from a wildcard, whether steering answers there or not.
+    #[cold]
+    pub fn fixed(&self, name: &LookupName, hashes: &SuffixHashes, rtype: RecordType) -> Option<Rrset<'_>> {
+        let node = self.find(hashes[name.label_count()], name.wire()).or_else(|| {
+            let wildcard = self.nodes[self.closest_encloser(name, hashes).0 as usize].wildcard;
+            (wildcard != NONE).then_some(wildcard)
+        })?;
+        self.rrset(node, rtype)
+    }
+
     /// What a node has for a question.
     #[inline]
     fn at(&self, index: u32, qtype: RecordType) -> Found<'_> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use thalweg::feed::{Feed, Options};
 use thalweg::intake::Counts;
-use thalweg::serve::Responder;
+use thalweg::serve::{Learner, Responder};
 
 /// One node, so that every moment has the same answer.
 const CONFIG: &str = r#"
@@ -49,5 +49,5 @@ pub(crate) fn responder(counts: Arc<Counts>) -> Responder {
     fs::write(directory.path().join("zones/live.example.zone"), zone).unwrap();
     let options = Options { file, environment: Vec::new(), is_strict: true };
     let feed = Feed::new(options).unwrap_or_else(|error| panic!("{}", error.diagnostics[0]));
-    Responder::new(feed.published(), counts)
+    Responder::new(feed.published(), counts, Learner::new(2, 1).0)
 }

@@ -6,17 +6,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use thalweg::answer::{Context, Estimate, Outcome, Reasons, Transport, answer, read};
+use thalweg::answer::{Context, Outcome, Reasons, Transport, answer, read};
 use thalweg::config;
 use thalweg::diagnostic::{Diagnostic, Source, has_errors};
 use thalweg::feed::{Feed, Options};
 use thalweg::geo::{Countries, Database, Geo, Position, read_networks, read_rtt};
-use thalweg::load::exposition;
+use thalweg::load;
 use thalweg::load::history::{History, Reading};
-use thalweg::load::node_exporter::{Counters, WANTED};
 use thalweg::name::{LookupName, Name};
-use thalweg::pool::{Capacity, Limits, ServiceId};
+use thalweg::pool::{Bitrate, Capacity, ExporterKind, Limits, ServiceId};
 use thalweg::snapshot::Snapshot;
+use thalweg::steer::Estimate;
 use thalweg::wire::{MAX_STREAM, RecordType, udp_limit};
 use thalweg::zone::{self, Found, Inclusion, Steered, Zone};
 
@@ -41,8 +41,8 @@ pub(crate) fn query(message: &[u8]) {
             estimate: Estimate::default(),
         };
         let (mut plain, mut explained) = (vec![0; MAX_STREAM], vec![0; MAX_STREAM]);
-        let (outcome, observation) = answer(snapshot, &query, &context, &mut plain, None);
-        let with_reasons = answer(snapshot, &query, &context, &mut explained, Some(&mut Reasons::default()));
+        let (outcome, observation) = answer(snapshot, &query, &context, None, &mut plain, None);
+        let with_reasons = answer(snapshot, &query, &context, None, &mut explained, Some(&mut Reasons::default()));
         assert_eq!((outcome, observation, &plain), (with_reasons.0, with_reasons.1, &explained));
         let Outcome::Reply { length, .. } = outcome else { panic!("a query got no reply") };
         assert!(length <= limit, "{length} octets where {limit} are allowed");
@@ -156,15 +156,21 @@ pub(crate) fn exposition(octets: &[u8]) {
     let parting = b"\n---\n";
     let at = octets.windows(parting.len()).position(|window| window == parting);
     let (first, second) = at.map_or((octets, octets), |at| (&octets[..=at], &octets[at + parting.len()..]));
-    let mut history = History::new(Capacity::default(), Limits::default(), Duration::from_secs(5));
-    for (body, now) in [(first, 100.0), (second, 105.0)] {
-        let Ok(samples) = exposition::read(body, WANTED) else { continue };
-        assert!(samples.samples.iter().all(|sample| sample.value.is_finite()));
-        let Ok(counters) = Counters::from_samples(&samples) else { continue };
-        // Why there is no load is part of the reading.
-        let _trouble = history.observe(now, counters);
-        if let Reading::Fresh(load) | Reading::Stale { last: load, .. } = history.load(now) {
-            assert!(load.pressure.is_finite() && load.pressure >= 0.0, "{load:?}");
+    let capacity = Capacity { egress: Some(Bitrate(1e9)), clients: Some(1000.0) };
+    let mut readings = Vec::new();
+    for kind in [ExporterKind::Node, ExporterKind::Process, ExporterKind::Srs] {
+        let mut history = History::new(capacity, Limits::default(), Duration::from_secs(5));
+        for (body, now) in [(first, 100.0), (second, 105.0)] {
+            let Ok(counters) = load::read(kind, body) else { continue };
+            // Why there is no load is part of the reading.
+            let _trouble = history.observe(now, counters);
         }
+        readings.push(history.load(105.0));
+    }
+    readings.push(load::merge(readings.clone()));
+    for load in readings.iter().filter_map(Reading::last) {
+        assert!(load.pressure.is_finite() && load.pressure >= 0.0, "{load:?}");
+        assert!((0.0..=1.0).contains(&load.gate), "{load:?}");
+        assert!(load.egress.is_none_or(|egress| egress.0.is_finite() && egress.0 >= 0.0), "{load:?}");
     }
 }

@@ -3,9 +3,10 @@
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 
-use thalweg::answer::{Context, Estimate, Outcome, Reasons, Transport, answer, read};
+use thalweg::answer::{Context, Outcome, Reasons, Transport, answer, read};
 use thalweg::config::TcpLimits;
 use thalweg::snapshot::Snapshot;
+use thalweg::steer::Estimate;
 
 use super::reply::Reply;
 
@@ -23,7 +24,7 @@ pub(crate) fn engine(
     let context = Context { client, local: None, transport, now: NOW, idle, estimate: Estimate::default() };
     let ask = |reasons: Option<&mut Reasons>| {
         let mut out = vec![0; 65_535];
-        let (outcome, _) = answer(snapshot, &read(message)?, &context, &mut out, reasons);
+        let (outcome, _) = answer(snapshot, &read(message)?, &context, None, &mut out, reasons);
         match outcome {
             Outcome::Reply { length, .. } => {
                 out.truncate(length);

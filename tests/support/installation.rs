@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use thalweg::feed::inputs::{Inputs, Loaded, load};
 use thalweg::load::NodeLoad;
+use thalweg::load::health::State;
 use thalweg::load::history::Reading;
 use thalweg::load::rate::Utilisation;
 use thalweg::pool::{Bitrate, Node};
 use thalweg::snapshot::{InputStatus, Snapshot};
-use thalweg::steer::{Controller, mix};
+use thalweg::steer::{self, Controller, FleetNode, NodeInput, Overrides, mix};
 use thalweg::wire::Secrets;
 
 /// The moment of the readings, in seconds of their clock.
@@ -110,10 +111,10 @@ impl Use {
         let used = match self {
             Self::Pressure(pressure) => {
                 let egress = node.capacity.egress.map(|egress| Bitrate(egress.0 * pressure * node.limits.egress));
-                Utilisation { cpu: Some(pressure * node.limits.cpu), egress, link: None }
+                Utilisation { cpu: Some(pressure * node.limits.cpu), egress, ..Utilisation::default() }
             }
-            Self::Cpu(share) => Utilisation { cpu: Some(share), egress: None, link: None },
-            Self::Egress(bits) => Utilisation { cpu: Some(0.0), egress: Some(Bitrate(bits)), link: None },
+            Self::Cpu(share) => Utilisation { cpu: Some(share), ..Utilisation::default() },
+            Self::Egress(bits) => Utilisation { cpu: Some(0.0), egress: Some(Bitrate(bits)), ..Utilisation::default() },
         };
         NodeLoad::new(&used, &node.capacity, &node.limits, sampled, WINDOW).expect("the CPU is known")
     }
@@ -121,9 +122,12 @@ impl Use {
 
 /// A snapshot of inputs in which each node has the load that `load` tells for its name.
 pub(crate) fn snapshot(inputs: &Inputs, load: impl Fn(&str) -> Load) -> Snapshot {
-    let readings: Vec<Reading> =
-        inputs.fleet.nodes.iter().map(|known| load(&known.node.name).reading(&known.node)).collect();
-    let (seed, regions) = (mix(0), inputs.geo.regions().len());
-    let tables = Controller::default().tick(NOW, &inputs.fleet, regions, &readings, seed);
+    let input =
+        |known: &FleetNode| NodeInput { reading: load(&known.node.name).reading(&known.node), health: State::Unknown };
+    let nodes: Vec<NodeInput> = inputs.fleet.nodes.iter().map(input).collect();
+    let seed = mix(0);
+    let (regions, overrides) = (inputs.geo.regions(), &Overrides::default());
+    let inputs_of_tick = steer::Inputs { now: NOW, fleet: &inputs.fleet, regions, nodes: &nodes, overrides, seed };
+    let tables = Controller::default().tick(&inputs_of_tick);
     inputs.snapshot(1, tables, seed, Secrets::new([[7; 16]]), InputStatus::default())
 }

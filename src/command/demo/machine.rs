@@ -141,14 +141,15 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::node_exporter::{Counters, WANTED};
-    use crate::load::{exposition, rate};
+    use crate::load::counters::Counters;
+    use crate::load::{rate, read};
+    use crate::pool::ExporterKind;
 
     fn counters(machine: &mut Machine, now: Instant) -> Counters {
         let text = machine.exposition(now);
-        let exposition = exposition::read(text.as_bytes(), WANTED).expect("readable");
-        assert_eq!(exposition.refused, 0, "{text}");
-        Counters::from_samples(&exposition).expect("counters")
+        let counters = read(ExporterKind::Node, text.as_bytes()).expect("counters");
+        assert_eq!(counters.refused, 0, "{text}");
+        counters
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::feed::include::Includes;
 use crate::name::Name;
-use crate::pool::{Family, ServiceId};
+use crate::pool::{Family, Full, ServiceId};
 use crate::snapshot::Zones;
 use crate::steer::Fleet;
 use crate::zone::{self, Inclusion, Steered, Zone};
@@ -163,6 +163,9 @@ impl Loader {
                 }
                 continue;
             };
+            if holder == name {
+                self.check_apex(config, name);
+            }
             steered.entry(holder).or_default().push(Steered {
                 owner: name.clone(),
                 service: ServiceId(index as u16),
@@ -202,6 +205,23 @@ impl Loader {
             }
         }
         Zones::new(zones)
+    }
+
+    /// RFC 1034 §3.6.2: beside a CNAME there is no other data, and an apex has its SOA and NS records.
+    fn check_apex(&mut self, config: &Config, name: &Name) {
+        let Some(service) = config.services.iter().find(|written| written.value.name == *name) else { return };
+        let pool = config.pools.iter().find(|written| written.value.name == service.value.pool);
+        let Some(pool) = pool else { return };
+        if let Full::Overflow(overflow) = &pool.value.full
+            && overflow.addresses.is_empty()
+        {
+            let message = format!(
+                "the service {name} is its zone's apex, where no CNAME can stand, and the pool `{}` overflows to {}",
+                pool.value.name, overflow.cname
+            );
+            let help = "write the overflow's `addresses` too, for such names";
+            self.block(service.error(message).help(help));
+        }
     }
 }
 

@@ -21,6 +21,8 @@ use crate::pool::{Exporter, ExporterKind};
 
 /// The longest time for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How we call ourselves.
+pub(in crate::feed) const AGENT: &str = concat!("thalweg/", env!("CARGO_PKG_VERSION"));
 /// More header lines than any exporter sends.
 const MAX_HEADERS: usize = 64;
 /// Octets of a connection's read buffer, and so of all headers together; hyper's own limit makes 80 KB a connection.
@@ -28,8 +30,8 @@ pub(super) const READ_BUFFER: usize = 16 << 10;
 /// A connection without a scrape for this long is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// A client for all exporters; it follows no redirect and knows no proxy.
-pub(super) type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+/// A client for all exporters or probes; it follows no redirect and knows no proxy.
+pub(in crate::feed) type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
 /// How one exporter is asked.
 pub(super) struct Exchange {
@@ -69,7 +71,7 @@ fn narrowed(url: &Uri) -> Option<Uri> {
 async fn get(client: &HttpClient, url: &Uri, limit: Duration) -> Result<Vec<u8>, ScrapeError> {
     let request = Request::get(url)
         .header(ACCEPT, "text/plain;version=0.0.4;q=1,*/*;q=0.1")
-        .header(USER_AGENT, concat!("thalweg/", env!("CARGO_PKG_VERSION")))
+        .header(USER_AGENT, AGENT)
         .header("x-prometheus-scrape-timeout-seconds", limit.as_secs_f64().to_string())
         .body(Empty::new())
         .map_err(|error| ScrapeError::Url(error.to_string()))?;
@@ -115,7 +117,7 @@ async fn collect(response: Response<Incoming>) -> Result<Vec<u8>, ScrapeError> {
 }
 
 /// An error with what caused it; what repeats its cause's words is left out.
-fn causes(error: &dyn Error) -> String {
+pub(in crate::feed) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -128,7 +130,8 @@ fn causes(error: &dyn Error) -> String {
     text
 }
 
-pub(super) fn client() -> HttpClient {
+/// A client that keeps up to `idle` connections to each server; with none, each request makes its own.
+pub(in crate::feed) fn client(idle: usize) -> HttpClient {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
@@ -138,7 +141,7 @@ pub(super) fn client() -> HttpClient {
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(1)
+        .pool_max_idle_per_host(idle)
         .http1_max_headers(MAX_HEADERS)
         .http1_max_buf_size(READ_BUFFER)
         .build(connector)

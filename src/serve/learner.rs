@@ -1,0 +1,23 @@
+//! A worker's learner: what it knows of client keys, and where it books what its answers promise.
+
+use crate::intake::{Book, Shelf, book};
+use crate::steer::KeyTable;
+
+/// Client keys that all workers together know.
+const KEYS: usize = 200_000;
+
+/// What one worker learns by.
+pub struct Learner {
+    /// What is known of client keys.
+    pub keys: KeyTable,
+    /// Where answers are booked.
+    pub book: Book,
+}
+
+impl Learner {
+    /// A learner that knows nothing yet, one of so many that share the memory; `seed` is nobody else's to know.
+    pub fn new(sharing: usize, seed: u64) -> (Self, Shelf) {
+        let (book, shelf) = book();
+        (Self { keys: KeyTable::new(KEYS / sharing.max(1), seed), book }, shelf)
+    }
+}

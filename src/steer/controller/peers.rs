@@ -1,0 +1,163 @@
+//! Other nameservers: what they have promised counts as if we had, and what they see fail is believed.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Controller, Inputs};
+use crate::geo::Region;
+use crate::pool::NodeId;
+use crate::steer::fleet::Fleet;
+use crate::steer::flows::Theirs;
+
+/// Seconds for which a report is taken as it is, and after which nothing of it is left.
+const FRESH: f64 = 10.0;
+const OVER: f64 = 30.0;
+/// What is below this part of the largest flow is left out of a report.
+const NEGLIGIBLE: f64 = 0.001;
+
+/// What a nameserver tells the others, by names: their numbers differ.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Flows of viewers.
+    pub flows: Vec<PeerFlow>,
+    /// Expected viewers per second, by use of a pool and region.
+    pub arrivals: Vec<(String, String, f64)>,
+    /// Nodes that fail its probes.
+    pub down: Vec<String>,
+}
+
+/// What a nameserver's answers send from a region to a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerFlow {
+    /// Use of a pool.
+    pub pool: String,
+    /// Client region.
+    pub region: String,
+    /// Node.
+    pub node: String,
+    /// Viewers per second, of answers and of caches.
+    pub moved: f64,
+    /// Viewers per second, of caches.
+    pub rate: f64,
+    /// Viewers who are still to come.
+    pub committed: f64,
+}
+
+/// The reports of all others.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    reports: HashMap<String, (Report, f64)>,
+    /// The reports in our numbers, with the seconds at which they came.
+    flows: Vec<(Theirs, NodeId, u32, f64)>,
+    arrivals: Vec<(u32, f64, f64)>,
+    is_numbered: bool,
+}
+
+impl Theirs {
+    /// Adds another nameserver's.
+    pub(super) fn add(&mut self, other: &Theirs) {
+        self.moved += other.moved;
+        self.rate += other.rate;
+        self.committed += other.committed;
+    }
+}
+
+impl Peers {
+    /// Takes a report in the place of the one before.
+    pub(super) fn take(&mut self, peer: &str, report: Report, now: f64) {
+        self.reports.insert(peer.to_owned(), (report, now));
+        self.is_numbered = false;
+    }
+
+    /// Whether another nameserver sees the node fail.
+    pub(super) fn has_down(&self, node: &str, now: f64) -> bool {
+        let mut fresh = self.reports.values().filter(|(_, at)| now - at <= OVER);
+        fresh.any(|(report, _)| report.down.iter().any(|down| down == node))
+    }
+
+    /// Puts the reports into our numbers, if they are new or the fleet is.
+    pub(super) fn number(&mut self, inputs: &Inputs<'_>, pools: &[String]) {
+        if self.is_numbered {
+            return;
+        }
+        self.is_numbered = true;
+        self.flows.clear();
+        self.arrivals.clear();
+        let nodes: HashMap<&str, u16> = inputs
+            .fleet
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(index, known)| (known.node.name.as_str(), index as u16))
+            .collect();
+        let regions: HashMap<&str, usize> =
+            inputs.regions.iter().enumerate().map(|(index, region)| (region.name.as_str(), index)).collect();
+        let demand = |pool: &str, region: &str| {
+            let pool = pools.iter().position(|known| known == pool)?;
+            Some((pool * inputs.regions.len() + regions.get(region)?) as u32)
+        };
+        for (report, at) in self.reports.values() {
+            for PeerFlow { pool, region, node, moved, rate, committed } in &report.flows {
+                let (Some(demand), Some(node)) = (demand(pool, region), nodes.get(node.as_str())) else { continue };
+                let sound = |value: f64| if value.is_finite() { value.max(0.0) } else { 0.0 };
+                let theirs = Theirs { moved: sound(*moved), rate: sound(*rate), committed: sound(*committed) };
+                self.flows.push((theirs, NodeId(*node), demand, *at));
+            }
+            for (pool, region, viewers) in &report.arrivals {
+                if let Some(demand) = demand(pool, region).filter(|_| viewers.is_finite()) {
+                    self.arrivals.push((demand, viewers.max(0.0), *at));
+                }
+            }
+        }
+    }
+
+    /// The numbers are no longer what they were.
+    pub(super) fn forget_numbers(&mut self) {
+        self.is_numbered = false;
+    }
+
+    /// Each flow and each number of viewers per second, faded by age.
+    pub(super) fn each(
+        &self,
+        now: f64,
+        mut flow: impl FnMut(&Theirs, NodeId, u32),
+        mut arrivals: impl FnMut(u32, f64),
+    ) {
+        let fade = |at: f64| ((OVER - (now - at)) / (OVER - FRESH)).clamp(0.0, 1.0);
+        for (theirs, node, demand, at) in &self.flows {
+            let part = fade(*at);
+            let Theirs { moved, rate, committed } = *theirs;
+            let theirs = Theirs { moved: moved * part, rate: rate * part, committed: committed * part };
+            flow(&theirs, *node, *demand);
+        }
+        for (demand, viewers, at) in &self.arrivals {
+            arrivals(*demand, viewers * fade(*at));
+        }
+    }
+}
+
+/// What the others need to know of us.
+pub(super) fn report(controller: &Controller, fleet: &Fleet, regions: &[Region]) -> Report {
+    let count = controller.regions.max(1);
+    let names = |demand: u32| {
+        let (pool, region) = (demand as usize / count, demand as usize % count);
+        Some((controller.pools.get(pool)?.clone(), regions.get(region)?.name.clone()))
+    };
+    let mut flows = Vec::new();
+    for (model, known) in controller.nodes.iter().zip(&fleet.nodes) {
+        for flow in model.flows.iter() {
+            let Some((pool, region)) = names(flow.demand) else { continue };
+            let (moved, rate, committed) = (flow.smooth, flow.rate, flow.committed);
+            flows.push(PeerFlow { pool, region, node: known.node.name.clone(), moved, rate, committed });
+        }
+    }
+    let largest = flows.iter().map(|flow| flow.moved.max(flow.rate)).fold(0.0, f64::max);
+    flows.retain(|flow| flow.moved.max(flow.rate) > NEGLIGIBLE * largest);
+    let arrivals = controller.demands.iter().enumerate().filter_map(|(index, demand)| {
+        let (pool, region) = names(index as u32)?;
+        (demand.own() > 0.0).then(|| (pool, region, demand.own()))
+    });
+    let fails = controller.nodes.iter().zip(&fleet.nodes).filter(|(model, _)| !model.health().is_up());
+    Report { flows, arrivals: arrivals.collect(), down: fails.map(|(_, known)| known.node.name.clone()).collect() }
+}

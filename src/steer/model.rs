@@ -1,0 +1,429 @@
+//! The model of a node: what its load, its answers and its health say of it; its pressure now, and how far it is trusted.
+
+use std::collections::VecDeque;
+
+use super::demand::weight;
+use super::fleet::FleetNode;
+use super::flows::Flows;
+use crate::load::NodeLoad;
+use crate::load::health::State;
+use crate::load::history::Reading;
+use crate::pool::{Bitrate, Currency, Saturation};
+
+/// What a node is taken to carry while nobody said: Mbit/s, or viewers.
+const ASSUMED_EGRESS: Bitrate = Bitrate(1e9);
+const ASSUMED_CLIENTS: f64 = 500.0;
+/// Pressure below which load says nothing of capacity, and the weight of one load.
+const TELLING: f64 = 0.10;
+const LEARNED: f64 = 0.3;
+/// The least that a capacity is learned to be, as part of what is configured.
+const LEAST_CAPACITY: f64 = 0.05;
+/// Seconds between two loads above which they teach nothing.
+const MAX_GAP: f64 = 90.0;
+/// The part of a load once measured that is reckoned with at least while no newer one is trusted.
+const FLOOR: f64 = 0.8;
+/// The most of a load that is taken to have left since it was measured.
+const MAX_DEPARTED: f64 = 0.3;
+/// How fast dead reckoning follows measured load, and how fast while that is not trusted.
+const RECKONED: f64 = 0.2;
+const RECKONED_DISTRUSTED: f64 = 0.003;
+/// Seconds in which a node that comes up gets its full part, and the part with which it begins.
+const SLOW_START: f64 = 90.0;
+const SLOW_START_FROM: f64 = 0.1;
+/// What a node is trusted with while its load is not known.
+pub(super) const CONFIDENCE_UNKNOWN: f64 = 0.7;
+/// Loads in a row that are compared to find a node that sends no more although viewers come.
+const SATURATION_LOADS: usize = 6;
+/// Viewers below which a node's bit rate per viewer says nothing.
+const FEW_CLIENTS: f64 = 200.0;
+/// A fall of load that no departures explain.
+const FALLEN: f64 = 0.85;
+/// Load per viewer, as part of the usual, below which a node seems to send less than viewers want.
+const STARVED: f64 = 0.85;
+/// How far loads in a row may differ to count as flat, and how far viewers must grow meanwhile.
+const FLAT: f64 = 0.03;
+const GROWN: f64 = 1.05;
+/// How fast a clipped capacity is tried again, with each load.
+const RECOVERED: f64 = 1.0005;
+/// Seconds over which prediction errors are averaged.
+const ERROR_SPAN: f64 = 300.0;
+/// Predictions that are kept to be compared with loads that describe an earlier moment.
+const MAX_PREDICTIONS: usize = 64;
+/// Part of the error that goes to load that no answer explains, with each load.
+const UNEXPLAINED: f64 = 0.05;
+/// The most that comes unexplained in a second, as part of the capacity.
+const MAX_UNEXPLAINED: f64 = 1.0 / 60.0;
+
+/// What is known and learned of a node. Load is in its currency: Mbit/s, or viewers.
+#[derive(Debug)]
+pub(super) struct Model {
+    /// Flows of viewers to it.
+    pub(super) flows: Flows,
+    /// The load at which its pressure would be 1 if nothing but the configured capacity bound it.
+    configured: f64,
+    is_configured: bool,
+    /// The share of its capacity at which pressure is 1.
+    limit: f64,
+    /// The load at which its pressure would be 1, as learned.
+    learned: f64,
+    /// The most that it can be, after the node was seen to send no more.
+    clipped: f64,
+    sample: Option<Sample>,
+    /// Dead-reckoned load, kept beside what is measured.
+    reckoned: Option<f64>,
+    /// Load per viewer, as it usually is.
+    usual_rate: Option<f64>,
+    recent: VecDeque<(f64, f64)>,
+    /// Load per second that comes without any answer of ours.
+    unexplained: f64,
+    /// Part of what came that answers explain, smoothed.
+    explained: f64,
+    health: State,
+    first_seen: f64,
+    is_blind: bool,
+    is_distrusted: bool,
+    saturated: Option<f64>,
+    predictions: VecDeque<(f64, f64)>,
+    error: f64,
+    restarts: u32,
+}
+
+/// What a load says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Sample {
+    /// Measured load.
+    pub(super) load: f64,
+    /// Viewers, if they are counted.
+    pub(super) clients: Option<f64>,
+    /// Pressure.
+    pub(super) pressure: f64,
+    /// The moment that it describes.
+    pub(super) at: f64,
+    /// The moment at which it was read.
+    pub(super) read: f64,
+}
+
+/// What a new load teaches.
+#[derive(Debug)]
+pub(super) struct Lesson {
+    /// From this moment on.
+    pub(super) from: f64,
+    /// To this one.
+    pub(super) until: f64,
+    /// Load that came in between, departures made good.
+    pub(super) inflow: f64,
+    /// So much of it is known to come without any answer of ours.
+    pub(super) unexplained: f64,
+    /// Load fell so fast that viewers must have been sent away.
+    pub(super) has_fallen: bool,
+    /// Pressure, which above the limit tells of viewers who left, not of those who came.
+    pub(super) pressure: f64,
+}
+
+/// What a node's load now is made of, in its currency.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Prediction {
+    /// All of it.
+    pub load: f64,
+    /// What was measured, without those who have left since.
+    pub measured: f64,
+    /// What was answered since.
+    pub added: f64,
+    /// What comes without any answer of ours.
+    pub unexplained: f64,
+    /// What is still to come from answers in caches.
+    pub committed: f64,
+    /// Load as dead reckoning has it.
+    pub reckoned: f64,
+}
+
+impl Model {
+    /// A node that was first seen at this moment; at the start `-∞`: it has always been there.
+    pub(super) fn new(first_seen: f64) -> Self {
+        Self {
+            flows: Flows::default(),
+            configured: 0.0,
+            is_configured: false,
+            limit: 1.0,
+            learned: 0.0,
+            clipped: f64::INFINITY,
+            sample: None,
+            reckoned: None,
+            usual_rate: None,
+            recent: VecDeque::new(),
+            unexplained: 0.0,
+            explained: 1.0,
+            health: State::Unknown,
+            first_seen,
+            is_blind: true,
+            is_distrusted: false,
+            saturated: None,
+            predictions: VecDeque::new(),
+            error: 0.0,
+            restarts: 0,
+        }
+    }
+
+    /// Takes what the configuration, or an operator for the time being, or else the node's link says of its capacity.
+    pub(super) fn configure(&mut self, known: &FleetNode, link: Option<Bitrate>, for_now: Option<f64>) {
+        let node = &known.node;
+        let (capacity, limit) = match known.currency {
+            Currency::Egress => (node.capacity.egress.or(link).map(Bitrate::megabits), node.limits.egress),
+            Currency::Clients => (node.capacity.clients, node.limits.clients),
+        };
+        let assumed = match known.currency {
+            Currency::Egress => ASSUMED_EGRESS.megabits(),
+            Currency::Clients => ASSUMED_CLIENTS,
+        };
+        let capacity = for_now.or(capacity);
+        let configured = capacity.unwrap_or(assumed) * limit;
+        if configured != self.configured {
+            let scale = if self.configured > 0.0 { configured / self.configured } else { 0.0 };
+            self.learned = if scale > 0.0 { self.learned * scale } else { configured };
+            self.clipped = f64::INFINITY;
+            self.configured = configured;
+        }
+        (self.is_configured, self.limit) = (capacity.is_some(), limit);
+    }
+
+    /// Takes what is known of the node's load; a lesson, if there is a new one that teaches something.
+    ///
+    /// `stays` are the seconds that a viewer stays on average.
+    pub(super) fn observe(
+        &mut self,
+        reading: &Reading,
+        currency: Currency,
+        saturation: Saturation,
+        stays: f64,
+    ) -> Option<Lesson> {
+        if let Some(load) = reading.last() {
+            self.note_restarts(load.restarts);
+        }
+        let Reading::Fresh(load) = reading else {
+            self.is_blind |= matches!(reading, Reading::Stale { .. });
+            return None;
+        };
+        let sample = self.sample_of(load, currency);
+        let previous = self.sample.replace(sample);
+        if previous.is_some_and(|previous| previous.read >= sample.read) {
+            self.sample = previous;
+            return None;
+        }
+        self.judge_prediction(&sample, previous.as_ref());
+        self.learn_capacity(&sample);
+        if currency == Currency::Egress {
+            self.find_saturation(&sample, saturation);
+        }
+        let was_blind = std::mem::take(&mut self.is_blind);
+        let previous = previous.filter(|_| !was_blind);
+        let gain = if self.is_distrusted { RECKONED_DISTRUSTED } else { RECKONED };
+        match &mut self.reckoned {
+            Some(reckoned) if previous.is_some() => *reckoned += gain * (sample.load - *reckoned),
+            reckoned => *reckoned = Some(sample.load),
+        }
+        let previous = previous?;
+        let elapsed = sample.at - previous.at;
+        if self.is_distrusted || elapsed <= 0.0 || elapsed > MAX_GAP {
+            return None;
+        }
+        let departed = (previous.load + sample.load) / 2.0 * elapsed / stays;
+        Some(Lesson {
+            from: previous.at,
+            until: sample.at,
+            inflow: sample.load - previous.load + departed,
+            unexplained: self.unexplained * elapsed,
+            has_fallen: sample.load <= FALLEN * previous.load,
+            pressure: sample.pressure,
+        })
+    }
+
+    /// Takes what was left of a lesson when all viewers of answers were reckoned with.
+    pub(super) fn learn(&mut self, lesson: &Lesson, error: f64) {
+        let elapsed = lesson.until - lesson.from;
+        let most = self.configured * MAX_UNEXPLAINED;
+        self.unexplained = (self.unexplained + UNEXPLAINED * error / elapsed).clamp(0.0, most);
+        let explained = lesson.inflow - self.unexplained * elapsed;
+        if lesson.inflow > 0.0 {
+            let part = (explained / lesson.inflow).clamp(0.0, 1.0);
+            self.explained += (part - self.explained) * UNEXPLAINED;
+        }
+    }
+
+    /// The counters began anew: what was known of the load is of another life.
+    fn note_restarts(&mut self, restarts: u32) {
+        if restarts != self.restarts {
+            self.restarts = restarts;
+            self.is_blind = true;
+        }
+    }
+
+    /// Takes what probes say.
+    pub(super) fn set_health(&mut self, health: State) {
+        if !health.is_up() && self.health.is_up() {
+            self.flows.stop();
+            self.is_blind = true;
+        }
+        self.health = health;
+    }
+
+    /// Time passes: so much load came by answers.
+    pub(super) fn pass(&mut self, elapsed: f64, added: f64, stays: f64) {
+        let reckoned = self.reckoned.get_or_insert(0.0);
+        *reckoned = (*reckoned + added + (self.unexplained - *reckoned / stays) * elapsed).max(0.0);
+    }
+
+    /// The load now: `added` and `committed` are what answers brought since the last load, and will bring.
+    pub(super) fn predict(&self, now: f64, reading: &Reading, added: f64, committed: f64, stays: f64) -> Prediction {
+        let reckoned = self.reckoned.unwrap_or(0.0);
+        let prediction = Prediction { added, committed, reckoned, ..Prediction::default() };
+        let (Some(sample), Reading::Fresh(_), false) = (&self.sample, reading, self.is_distrusted) else {
+            // Dead reckoning goes on; load that was measured once does not vanish at once.
+            let measured = reckoned.max(self.sample.map_or(0.0, |sample| FLOOR * sample.load));
+            return Prediction { load: measured + committed, measured, added: 0.0, ..prediction };
+        };
+        let age = (now - sample.at).max(0.0);
+        let measured = sample.load * (1.0 - (age / stays).min(MAX_DEPARTED));
+        let unexplained = self.unexplained * age;
+        Prediction { load: measured + added + unexplained + committed, measured, unexplained, ..prediction }
+    }
+
+    /// Whether the load is implausible: far below what dead reckoning, corrected by the fleet's median error, has.
+    ///
+    /// A node whose viewers fell as its load did is believed: channels end.
+    pub(super) fn doubt(&mut self, median: f64, is_fresh: bool) {
+        let (Some(sample), Some(reckoned), true) = (&self.sample, self.reckoned, is_fresh) else {
+            self.is_distrusted = false;
+            return;
+        };
+        let is_low = sample.load < 0.5 * median * reckoned && reckoned > 0.05 * self.capacity();
+        let is_confirmed = self.health.is_up()
+            && sample.clients.zip(self.usual_rate).is_some_and(|(clients, rate)| {
+                let expected = clients * rate;
+                (sample.load - expected).abs() <= 0.3 * sample.load.max(expected) + 0.02 * self.capacity()
+            });
+        if is_low && is_confirmed {
+            self.reckoned = Some(sample.load);
+        }
+        self.is_distrusted = is_low && !is_confirmed;
+    }
+
+    /// The load at which its pressure is 1.
+    pub(super) fn capacity(&self) -> f64 {
+        self.learned.min(self.clipped)
+    }
+
+    /// What a new viewer of the node is trusted to find: 0.1 to 1 in the first 90 s.
+    pub(super) fn warmth(&self, now: f64) -> f64 {
+        let since = match self.health {
+            State::Up { since } => since.max(self.first_seen),
+            State::Unknown | State::Down { .. } => self.first_seen,
+        };
+        (SLOW_START_FROM + (1.0 - SLOW_START_FROM) * (now - since) / SLOW_START).clamp(SLOW_START_FROM, 1.0)
+    }
+
+    /// Remembers the pressure that was predicted for now.
+    pub(super) fn remember(&mut self, now: f64, pressure: f64) {
+        if self.predictions.len() == MAX_PREDICTIONS {
+            self.predictions.pop_front();
+        }
+        self.predictions.push_back((now, pressure));
+    }
+
+    /// The last load.
+    pub(super) fn sample(&self) -> Option<&Sample> {
+        self.sample.as_ref()
+    }
+
+    /// As probes say.
+    pub(super) fn health(&self) -> State {
+        self.health
+    }
+
+    /// Whether its exporter is taken to be wrong.
+    pub(super) fn is_distrusted(&self) -> bool {
+        self.is_distrusted
+    }
+
+    /// The load at which it seems to be as full as it can be, if it does.
+    pub(super) fn saturated(&self) -> Option<f64> {
+        self.saturated
+    }
+
+    /// The capacity as configured, times the limit.
+    pub(super) fn configured(&self) -> f64 {
+        self.configured
+    }
+
+    /// The part of what came that answers explain, 0 to 1.
+    pub(super) fn explained(&self) -> f64 {
+        self.explained
+    }
+
+    /// Mean error of predicted pressure over five minutes, without sign.
+    pub(super) fn error(&self) -> f64 {
+        self.error
+    }
+
+    fn sample_of(&self, load: &NodeLoad, currency: Currency) -> Sample {
+        let counted = match currency {
+            Currency::Egress => load.egress.map(Bitrate::megabits),
+            Currency::Clients => load.clients,
+        };
+        Sample {
+            // Without a measure of the currency, pressure stands for it.
+            load: counted.unwrap_or(load.pressure * self.configured),
+            clients: load.clients,
+            pressure: load.pressure,
+            at: load.at,
+            read: load.sampled,
+        }
+    }
+
+    fn judge_prediction(&mut self, sample: &Sample, previous: Option<&Sample>) {
+        let predicted = self.predictions.iter().find(|(at, _)| *at >= sample.at);
+        let (Some((_, predicted)), Some(previous)) = (predicted, previous) else { return };
+        let error = (predicted - sample.pressure).abs();
+        self.error += (error - self.error) * weight(ERROR_SPAN, sample.at - previous.at).clamp(0.0, 1.0);
+        while self.predictions.front().is_some_and(|(at, _)| *at < sample.at) {
+            self.predictions.pop_front();
+        }
+    }
+
+    /// Another resource than what load is counted in may bind: pressure says how much load that allows.
+    fn learn_capacity(&mut self, sample: &Sample) {
+        if sample.pressure < TELLING {
+            return;
+        }
+        let most = if self.is_configured { self.configured } else { f64::INFINITY };
+        let allowed = (sample.load / sample.pressure).clamp(LEAST_CAPACITY * self.configured, most);
+        self.learned += LEARNED * (allowed - self.learned);
+    }
+
+    /// Finds a node that sends no more although viewers come: load flat over six readings while viewers grow, and less
+    /// for each viewer than the node usually sends. A low rate alone means nothing: there are audio and small pictures.
+    fn find_saturation(&mut self, sample: &Sample, saturation: Saturation) {
+        let Some(clients) = sample.clients.filter(|clients| *clients > FEW_CLIENTS) else { return };
+        let rate = sample.load / clients;
+        let usual = *self.usual_rate.get_or_insert(rate);
+        if self.recent.len() == SATURATION_LOADS {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((sample.load, clients));
+        let loads = self.recent.iter().map(|(load, _)| *load);
+        let (least, most) =
+            loads.fold((f64::INFINITY, 0.0_f64), |(least, most), load| (least.min(load), most.max(load)));
+        let has_grown = self.recent.front().is_some_and(|(_, first)| clients >= GROWN * first);
+        let is_flat = self.recent.len() == SATURATION_LOADS && most - least <= FLAT * most;
+        let is_starved = rate < STARVED * usual && sample.pressure > 0.25;
+        if is_starved && is_flat && (has_grown || self.saturated.is_some()) {
+            self.saturated = Some(sample.load);
+        } else if !is_starved {
+            self.saturated = None;
+            self.usual_rate = Some(usual + 0.02 * (rate - usual));
+        }
+        match (self.saturated, saturation) {
+            (Some(load), Saturation::Clip) if is_starved => self.clipped = self.clipped.min(self.limit * load),
+            _ => self.clipped *= RECOVERED,
+        }
+    }
+}

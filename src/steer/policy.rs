@@ -1,0 +1,93 @@
+//! Policies beside the planner: simpler rules that operators ask for, as weights inside sites and shares of sites.
+
+mod failover;
+mod hash;
+mod nearest;
+mod round_robin;
+mod weighted;
+
+use super::fleet::FleetPool;
+use super::tables::Manner;
+use super::weigh::{Weighed, by_headroom};
+use crate::geo::RegionId;
+use crate::pool::{NodeId, Policy};
+
+/// A site's nodes of one family, as policies see them.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// Nodes that have the family, in the order of the configuration.
+    pub(super) nodes: Vec<(NodeId, Weighed)>,
+}
+
+impl Standing {
+    /// Nodes that may serve.
+    fn serving(&self) -> impl Iterator<Item = &(NodeId, Weighed)> {
+        self.nodes.iter().filter(|(_, node)| node.factor > 0.0)
+    }
+
+    fn serves(&self) -> bool {
+        self.serving().next().is_some()
+    }
+}
+
+/// Weights of a site's nodes by the policy, and the pressure up to which they are filled.
+pub(super) fn weights(policy: Policy, sites: &[Standing], site: usize) -> (f64, Vec<f64>) {
+    let weighed = |weigh: &dyn Fn(&(NodeId, Weighed)) -> f64| {
+        (f64::INFINITY, sites[site].nodes.iter().map(weigh).collect::<Vec<f64>>())
+    };
+    match policy {
+        Policy::Planner => {
+            let nodes: Vec<Weighed> = sites[site].nodes.iter().map(|(_, node)| *node).collect();
+            by_headroom(&nodes)
+        }
+        Policy::RoundRobin => weighed(&|(_, node)| round_robin::weight(node)),
+        Policy::Weighted => weighed(&|(_, node)| weighted::weight(node)),
+        Policy::Nearest => weighed(&|(_, node)| nearest::weight(node)),
+        Policy::Failover => {
+            let first = failover::first(&sites[site]);
+            weighed(&|(_, node)| failover::weight(node, first))
+        }
+        Policy::Hash { bound, .. } => {
+            let mean = hash::mean_pressure(sites);
+            weighed(&|(_, node)| hash::weight(node, bound, mean))
+        }
+    }
+}
+
+/// The shares of a region's clients by site, for policies that do not plan; `weights` are those of each site's nodes.
+pub(super) fn shares(
+    policy: Policy,
+    pool: &FleetPool,
+    sites: &[Standing],
+    weights: &[f64],
+    region: RegionId,
+) -> Vec<(u16, f64)> {
+    let candidates = pool.candidates(region);
+    let open: Vec<u16> = candidates.iter().copied().filter(|&site| sites[usize::from(site)].serves()).collect();
+    // If none serves, probes are presumably wrong: whoever is configured.
+    let has_nodes = |site: &u16| !sites[usize::from(*site)].nodes.is_empty();
+    let mut open = if open.is_empty() { candidates.iter().copied().filter(has_nodes).collect() } else { open };
+    match policy {
+        Policy::Planner => return Vec::new(),
+        Policy::Nearest => open.truncate(1),
+        Policy::RoundRobin | Policy::Weighted => {}
+        Policy::Failover => {
+            open.sort_by_key(|&site| failover::first(&sites[usize::from(site)]).unwrap_or(u16::MAX));
+            open.truncate(1);
+        }
+        // A hash must find the same node from everywhere.
+        Policy::Hash { .. } => open.sort_unstable(),
+    }
+    let total: f64 = open.iter().map(|&site| weights[usize::from(site)]).sum();
+    let even = 1.0 / open.len().max(1) as f64;
+    open.into_iter().map(|site| (site, if total > 0.0 { weights[usize::from(site)] / total } else { even })).collect()
+}
+
+/// How keys find their nodes by the policy.
+pub(super) fn manner(policy: Policy) -> Manner {
+    match policy {
+        Policy::Planner => Manner::Planned,
+        Policy::RoundRobin | Policy::Weighted | Policy::Nearest => Manner::Rotating,
+        Policy::Failover | Policy::Hash { .. } => Manner::Hashed,
+    }
+}

@@ -1,0 +1,196 @@
+//! Quotas: buckets of keys shared out among nodes, exactly by weight, and so that few change hands when weights change.
+
+use super::hash::{mix, unit};
+use crate::pool::NodeId;
+
+/// Buckets of a menu; a client key falls into one by its hash.
+pub const BUCKETS: usize = 1024;
+/// Rounds in which scores are corrected towards the quotas.
+const ROUNDS: usize = 12;
+
+/// Who has which bucket; nodes by their place in the list.
+pub(super) struct Owners {
+    /// By bucket.
+    pub(super) owner: Vec<u16>,
+    /// By bucket, the `width` nodes with the best scores, best first.
+    pub(super) order: Vec<u16>,
+}
+
+/// Shares the buckets out: each node owns as many as its weight wants, to the nearest whole bucket.
+///
+/// The base is weighted rendezvous hashing (Schindelhauer and Schomaker: Weighted Distributed Hash Tables, 2005): bucket
+/// and node have a score, the best wins, and a change of one weight moves only what it must. Its counts are random, so
+/// prices on the nodes, raised and lowered as in an auction (Bertsekas: The auction algorithm, 1988), bring them near the
+/// quotas, and what is left over goes where it costs least. The result depends on the weights alone, not on what was before.
+///
+/// `ghosts` are nodes that may not serve now, with the weights that they would have: buckets are shared out as if they
+/// did, and then theirs are handed on. So whoever dies moves nobody but its own.
+pub(super) fn share_out(served: &[(NodeId, f64)], ghosts: &[(NodeId, f64)], width: usize, seed: u64) -> Owners {
+    let all: Vec<(NodeId, f64)> = served.iter().chain(ghosts).copied().collect();
+    let weights: Vec<f64> = all.iter().map(|(_, weight)| *weight).collect();
+    let count = all.len();
+    // ln(−ln u): differences of these are what a factor in the weight moves.
+    let scores: Vec<f32> =
+        (0..BUCKETS as u64).flat_map(|bucket| all.iter().map(move |(node, _)| score(seed, bucket, *node))).collect();
+    let mut prices: Vec<f32> = weights.iter().map(|weight| -(weight.max(f64::MIN_POSITIVE).ln() as f32)).collect();
+    let mut owner = vec![0_u16; BUCKETS];
+    let mut owned = vec![0_usize; count];
+    let wanted = quotas(&weights);
+    for round in 0..=ROUNDS {
+        owned.fill(0);
+        for (bucket, owner) in owner.iter_mut().enumerate() {
+            *owner = best(&scores[bucket * count..][..count], &prices);
+            owned[usize::from(*owner)] += 1;
+        }
+        if round == ROUNDS || owned == wanted {
+            break;
+        }
+        for (price, (&owned, &quota)) in prices.iter_mut().zip(owned.iter().zip(&wanted)) {
+            *price += 0.8 * ((owned as f32 + 0.5) / (quota as f32 + 0.5)).ln();
+        }
+    }
+    even_out(&scores, &prices, &wanted, &mut owner, &mut owned);
+    if !ghosts.is_empty() {
+        let mut left = quotas(&weights[..served.len()]);
+        left.resize(count, 0);
+        even_out(&scores, &prices, &left, &mut owner, &mut owned);
+    }
+    let mut order = Vec::with_capacity(BUCKETS * width);
+    let mut ranked: Vec<u16> = Vec::with_capacity(served.len());
+    for bucket in 0..BUCKETS {
+        let scores = &scores[bucket * count..][..count];
+        let cost = |index: u16| scores[usize::from(index)] + prices[usize::from(index)];
+        ranked.clear();
+        ranked.extend(0..served.len() as u16);
+        if width < ranked.len() {
+            ranked.select_nth_unstable_by(width - 1, |&a, &b| cost(a).total_cmp(&cost(b)));
+            ranked.truncate(width);
+        }
+        ranked.sort_unstable_by(|&a, &b| cost(a).total_cmp(&cost(b)));
+        order.extend_from_slice(&ranked);
+    }
+    Owners { owner, order }
+}
+
+/// Whole buckets for each weight, by the largest remainders; equal ones in the order of the list.
+fn quotas(weights: &[f64]) -> Vec<usize> {
+    let total: f64 = weights.iter().sum();
+    let exact: Vec<f64> = weights.iter().map(|weight| weight / total * BUCKETS as f64).collect();
+    let mut quotas: Vec<usize> = exact.iter().map(|exact| *exact as usize).collect();
+    let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
+    by_remainder.sort_by(|&a, &b| exact[b].fract().total_cmp(&exact[a].fract()));
+    let left = BUCKETS.saturating_sub(quotas.iter().sum());
+    for index in by_remainder.into_iter().cycle().take(left) {
+        quotas[index] += 1;
+    }
+    quotas
+}
+
+#[inline]
+fn score(seed: u64, bucket: u64, node: NodeId) -> f32 {
+    let hash = mix(seed ^ mix(bucket << 16 | u64::from(node.0)));
+    (-unit(hash).ln()).ln() as f32
+}
+
+#[inline]
+fn best(scores: &[f32], prices: &[f32]) -> u16 {
+    let mut best = (f32::INFINITY, 0);
+    for (index, (score, price)) in scores.iter().zip(prices).enumerate() {
+        let cost = score + price;
+        if cost < best.0 {
+            best = (cost, index);
+        }
+    }
+    best.1 as u16
+}
+
+/// Moves buckets from nodes that own too many to those that own too few, each time the one that loses least.
+fn even_out(scores: &[f32], prices: &[f32], quotas: &[usize], owner: &mut [u16], owned: &mut [usize]) {
+    let count = quotas.len();
+    let cost = |bucket: usize, index: usize| scores[bucket * count + index] + prices[index];
+    let mut moves: Vec<(f32, usize, usize)> = Vec::new();
+    for (bucket, &from) in
+        owner.iter().enumerate().filter(|(_, from)| owned[usize::from(**from)] > quotas[usize::from(**from)])
+    {
+        let to = (0..count).filter(|&to| owned[to] < quotas[to]);
+        moves.extend(to.map(|to| (cost(bucket, to) - cost(bucket, usize::from(from)), bucket, to)));
+    }
+    moves.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    for (_, bucket, to) in moves {
+        let from = usize::from(owner[bucket]);
+        if from != to && owned[from] > quotas[from] && owned[to] < quotas[to] {
+            owner[bucket] = to as u16;
+            owned[from] -= 1;
+            owned[to] += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: u64 = 7;
+
+    fn owners(weights: &[f64]) -> Vec<u16> {
+        share_out(&numbered(weights), &[], 1, SEED).owner
+    }
+
+    fn numbered(weights: &[f64]) -> Vec<(NodeId, f64)> {
+        weights.iter().enumerate().map(|(index, weight)| (NodeId(index as u16), *weight)).collect()
+    }
+
+    fn uneven(count: usize) -> Vec<f64> {
+        (0..count).map(|index| 0.3 + unit(mix(index as u64 ^ 99)) * 4.0).collect()
+    }
+
+    #[test]
+    fn each_node_owns_what_its_weight_wants_within_one_bucket() {
+        for count in [1, 2, 3, 8, 30, 200] {
+            let weights = uneven(count);
+            let owners = owners(&weights);
+            let total: f64 = weights.iter().sum();
+            for (index, weight) in weights.iter().enumerate() {
+                let owned = owners.iter().filter(|&&owner| usize::from(owner) == index).count() as f64;
+                let wanted = weight / total * BUCKETS as f64;
+                assert!((owned - wanted).abs() <= 1.0, "{count} nodes: {index} owns {owned} of {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_that_loses_a_tenth_moves_little_more_than_that() {
+        for count in [3, 8, 30] {
+            let weights = uneven(count);
+            let before = owners(&weights);
+            for loser in 0..count {
+                let mut after = weights.clone();
+                after[loser] *= 0.9;
+                let after = owners(&after);
+                let owned = |owners: &[u16]| owners.iter().filter(|&&owner| usize::from(owner) == loser).count();
+                let lost = owned(&before) - owned(&after);
+                let moved = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+                assert!(moved as f64 <= 1.2 * lost as f64 + count as f64, "{count} nodes: {moved} moved, {lost} lost");
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_that_dies_moves_its_own_buckets_and_at_most_one_of_each_other() {
+        for count in [2, 3, 8, 30] {
+            let weights = uneven(count);
+            let before = owners(&weights);
+            for dead in 0..count {
+                let (mut served, mut ghosts) = (numbered(&weights), Vec::new());
+                ghosts.push(served.remove(dead));
+                let after = share_out(&served, &ghosts, 1, SEED).owner;
+                let name = |index: u16| served[usize::from(index)].0.0;
+                let strangers = before
+                    .iter()
+                    .zip(&after)
+                    .filter(|(before, after)| usize::from(**before) != dead && **before != name(**after));
+                assert!(strangers.count() < count, "{count} nodes without {dead}");
+            }
+        }
+    }
+}

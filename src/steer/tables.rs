@@ -1,0 +1,248 @@
+//! The tables: everything that a pick needs, and what explains it; made once a second.
+
+use std::sync::Arc;
+
+use super::menu::Menu;
+use super::model::Prediction;
+use crate::geo::RegionId;
+use crate::load::health::State;
+use crate::load::history::Reading;
+use crate::pool::{Family, NodeId};
+
+/// Everything that a pick needs.
+#[derive(Debug, Default)]
+pub struct Tables {
+    /// When they were made, in seconds of the readings' clock.
+    pub at: f64,
+    /// By `NodeId`.
+    pub nodes: Vec<NodeState>,
+    /// By `PoolId`.
+    pub pools: Vec<PoolTables>,
+    /// Nodes that died since the tables were made, by `NodeId`; empty = none.
+    pub dead: Vec<NodeId>,
+}
+
+/// What is known of a node, and what follows from it; load in its currency.
+#[derive(Debug, Clone)]
+pub struct NodeState {
+    /// Its load as last read.
+    pub reading: Reading,
+    /// Whether it may serve, and how far it is known.
+    pub standing: Standing,
+    /// As probes say.
+    pub health: State,
+    /// What its load now is made of.
+    pub prediction: Prediction,
+    /// Predicted pressure now.
+    pub pressure: f64,
+    /// The load at which its pressure is 1.
+    pub capacity: f64,
+    /// The same as configured.
+    pub configured: f64,
+    /// The load at which it seems to send no more, if it does.
+    pub saturated: Option<f64>,
+    /// Factors of its weight.
+    pub factors: Factors,
+    /// The part of what came to it that answers explain, 0 to 1.
+    pub explained: f64,
+    /// Mean error of its predicted pressure over five minutes, without sign.
+    pub prediction_error: f64,
+}
+
+/// Whether a node may serve, and how far it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It serves, and its load is known.
+    Known,
+    /// It serves; its load was never read.
+    New,
+    /// It serves by dead reckoning: its load is too old.
+    Blind,
+    /// It serves by dead reckoning: its load is not believed.
+    Distrusted,
+    /// It serves although probes fail: so many at once are rather our fault.
+    Held,
+    /// It was near its limit when probes began to fail: full rather than dead.
+    Full,
+    /// It is taken out by an operator.
+    Drained,
+    /// It is out of memory or disk.
+    Exhausted,
+    /// Probes fail.
+    Down,
+}
+
+impl Standing {
+    /// Whether it may be named while there is any other.
+    pub fn is_eligible(self) -> bool {
+        match self {
+            Self::Known | Self::New | Self::Blind | Self::Distrusted | Self::Held | Self::Full => true,
+            Self::Drained | Self::Exhausted | Self::Down => false,
+        }
+    }
+
+    /// Its word in metrics and tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::New => "new",
+            Self::Blind => "blind",
+            Self::Distrusted => "distrusted",
+            Self::Held => "held",
+            Self::Full => "full",
+            Self::Drained => "drained",
+            Self::Exhausted => "exhausted",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// Factors of a node's weight, each 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Factors {
+    /// It came up a short while ago.
+    pub warmth: f64,
+    /// Its load is not known well.
+    pub confidence: f64,
+    /// Its memory or its disk is nearly full.
+    pub gate: f64,
+    /// As configured, or as an operator says for the time being.
+    pub weight: f64,
+}
+
+impl Factors {
+    /// All of them.
+    pub fn product(&self) -> f64 {
+        self.warmth * self.confidence * self.gate * self.weight
+    }
+}
+
+/// The tables of one use of a pool.
+#[derive(Debug)]
+pub struct PoolTables {
+    /// By `Family`: candidates differ between A and AAAA.
+    pub(super) families: [FamilyTables; 2],
+    /// By `RegionId`.
+    pub(super) demands: Vec<DemandState>,
+    /// How keys find their nodes.
+    pub(super) manner: Manner,
+}
+
+/// How keys find their nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Light keys stay where they are, heavy ones go round.
+    Planned,
+    /// All go round.
+    Rotating,
+    /// All stay where their hash puts them.
+    Hashed,
+}
+
+/// What is known of the viewers of a region.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DemandState {
+    /// Mbit/s that one expected viewer brings, as learned (1 where viewers are counted).
+    pub cost: f64,
+    /// Viewers per second that are expected next.
+    pub forecast: f64,
+    /// Viewers per second of late, as far as they are believed.
+    pub believed: f64,
+    /// Viewers per second, counted once an answer where many caches share an address.
+    pub plain: f64,
+    /// It grows fast.
+    pub is_hot: bool,
+    /// How much of what answers promise is believed, 0 to 1.
+    pub belief: f64,
+}
+
+/// The tables of a pool for one address family.
+#[derive(Debug)]
+pub struct FamilyTables {
+    /// By the site's place in `FleetPool::sites`; after them the overflow, if the pool has one.
+    pub sites: Vec<SiteState>,
+    /// The shares of all regions; those of one end where `ends` says.
+    pub(super) shares: Vec<Share>,
+    pub(super) ends: Vec<u32>,
+    /// By region, the least capacity of a node at its nearest site that serves.
+    pub(super) least_capacities: Vec<f32>,
+}
+
+/// A site's part of a region's clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Clients whose position, a 32-bit hash, is at most this, and above that of the share before, go there.
+    pub until: u32,
+    /// The site's place in the pool's list.
+    pub site: u16,
+}
+
+/// What is known of a site's nodes of one family, and what follows from it.
+#[derive(Debug)]
+pub struct SiteState {
+    /// Mean pressure of the nodes that serve, weighted by capacity.
+    pub pressure: f64,
+    /// The load that these can carry at pressure 1.
+    pub capacity: f64,
+    /// The pressure up to which they are being filled.
+    pub limit: f64,
+    /// The price of a little more load there, in milliseconds of distance.
+    pub price: f64,
+    /// Their weights.
+    pub weights: Vec<(NodeId, f64)>,
+    /// Node sets; none if no node of the site has the family, and for the overflow.
+    pub menu: Option<Arc<Menu>>,
+    /// By set of the menu, the least room of its nodes.
+    pub(super) rooms: Box<[f32]>,
+    /// Nothing is known of its load.
+    pub is_unknown: bool,
+}
+
+impl PoolTables {
+    /// The tables of a family.
+    #[inline]
+    pub fn of(&self, family: Family) -> &FamilyTables {
+        &self.families[family as usize]
+    }
+
+    /// What is known of a region's viewers.
+    #[inline]
+    pub fn demand(&self, region: RegionId) -> Option<&DemandState> {
+        self.demands.get(usize::from(region.0))
+    }
+}
+
+impl FamilyTables {
+    /// The shares of a region's clients, cumulative; empty only if no site may serve the region with this family.
+    #[inline]
+    pub fn plan(&self, region: RegionId) -> &[Share] {
+        let region = usize::from(region.0);
+        let Some(&end) = self.ends.get(region) else { return &[] };
+        let start = region.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.shares[start as usize..end as usize]
+    }
+
+    /// The share of a region's clients that a site takes, 0 to 1.
+    pub fn share(&self, region: RegionId, site: u16) -> f64 {
+        let plan = self.plan(region);
+        let until = |at: usize| f64::from(plan[at].until) / f64::from(u32::MAX);
+        let at = plan.iter().position(|share| share.site == site);
+        at.map_or(0.0, |at| until(at) - at.checked_sub(1).map_or(0.0, until))
+    }
+}
+
+/// Cumulative shares of parts that sum up to 1, those of nothing left out; no client falls behind the last.
+pub(super) fn cumulative(parts: impl Iterator<Item = (u16, f64)>) -> Vec<Share> {
+    let mut sum = 0.0;
+    let mut shares: Vec<Share> = parts
+        .filter(|(_, part)| *part > 0.0)
+        .map(|(site, part)| {
+            sum += part;
+            Share { until: (sum * f64::from(u32::MAX)) as u32, site }
+        })
+        .collect();
+    if let Some(last) = shares.last_mut() {
+        last.until = u32::MAX;
+    }
+    shares
+}
