@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod demo;
 pub mod explain;
 pub mod run;
+pub mod simulate;
 
 mod notify;
 
