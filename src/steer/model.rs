@@ -200,7 +200,15 @@ impl Model {
             self.note_restarts(load.restarts);
         }
         let Reading::Fresh(load) = reading else {
-            self.is_blind |= matches!(reading, Reading::Stale { .. });
+            if let Reading::Stale { last, .. } = reading {
+                self.is_blind = true;
+                if self.sample.is_none() {
+                    // It was read before this controller began.
+                    let sample = self.sample_of(last, currency);
+                    self.reckoned = Some(self.reckoned.unwrap_or(0.0).max(sample.load));
+                    self.sample = Some(sample);
+                }
+            }
             return None;
         };
         let sample = self.sample_of(load, currency);
