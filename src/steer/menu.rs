@@ -121,12 +121,9 @@ impl Menu {
         self.width == width && self.dishes.len() == dishes.len() && self.dishes.iter().zip(dishes).all(is_close)
     }
 
-    /// Whether it names just the nodes that have weight.
-    pub(super) fn has_same_nodes(&self, dishes: &[Dish]) -> bool {
-        let named = |dishes: &[Dish]| -> Vec<NodeId> {
-            dishes.iter().filter(|dish| dish.weight > 0.0).map(|dish| dish.node).collect()
-        };
-        named(&self.dishes) == named(dishes)
+    /// Whether it names nobody else.
+    pub(super) fn names_only(&self, may_serve: impl Fn(NodeId) -> bool) -> bool {
+        self.nodes.iter().all(|node| may_serve(*node))
     }
 
     /// What the keys of a bucket get.
