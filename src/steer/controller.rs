@@ -16,6 +16,7 @@ use super::model::{CONFIDENCE_UNKNOWN, Model};
 use super::overrides::Overrides;
 use super::plan::{self, Plan, Wanted, price};
 use super::policy::{self, Standing as SiteStanding};
+use super::quota::Scores;
 use super::tables::{
     DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables, cumulative,
 };
@@ -100,6 +101,7 @@ pub struct Controller {
     alarms: Vec<Alarm>,
     /// Weights and shares that an operator has frozen.
     frozen: bool,
+    scores: Scores,
 }
 
 impl Controller {
@@ -469,6 +471,8 @@ impl Controller {
     /// Weighs, plans and lists for each use of a pool.
     fn plan_pools(&mut self, inputs: &Inputs<'_>, nodes: &[NodeState], elapsed: f64) -> Vec<PoolTables> {
         let is_frozen = inputs.overrides.freezes();
+        let used = inputs.fleet.pools.iter().flat_map(|pool| pool.sites.iter().flat_map(|site| &site.nodes));
+        self.scores.learn(used.copied(), inputs.seed);
         let mut menus = HashMap::new();
         let fleet = inputs.fleet;
         let mut plans = std::mem::take(&mut self.plans);
@@ -570,7 +574,7 @@ impl Controller {
         let is_usable =
             |menu: &&Arc<Menu>| menu.serves(&dishes, width) || (is_frozen && self.frozen && menu.names_only(may_serve));
         let kept = known.iter().find(is_usable).cloned();
-        let menu = kept.or_else(|| Menu::of(&dishes, width, inputs.seed).map(Arc::new));
+        let menu = kept.or_else(|| Menu::of(&dishes, width, inputs.seed, &self.scores).map(Arc::new));
         let rooms = menu.as_ref().map_or_else(Box::default, |menu| menu.rooms(|id| room(id, 0.0, 0.02)));
         let pressure = if capacity > 0.0 { pressed / capacity } else { 0.0 };
         let is_known = serving().any(|(id, _)| matches!(nodes[usize::from(id.0)].reading, Reading::Fresh(_)));
