@@ -1,8 +1,14 @@
 //! What is built in: the world, the scenarios (published beside the program too), and the policies.
 
 use super::peers::{PEERS, peer};
+use super::planner::Planner;
 use super::policy::{Fleet, Policy};
 use crate::diagnostic::Source;
+use crate::steer::KeyRule;
+
+/// Our policy, and the same with the rule for keys that came before.
+const PLANNER: &str = "planner";
+const PLANNER_LAST_EXPIRED: &str = "planner@last-expired";
 
 /// The world of all scenarios, unless another is given.
 pub const WORLD: (&str, &str) = ("w0.toml", include_str!("../../simulate/world/w0.toml"));
@@ -38,10 +44,14 @@ pub fn scenario_source(name: &str) -> Option<Source> {
 
 /// The names of all policies, in the order of tables.
 pub fn policies() -> Vec<&'static str> {
-    PEERS.to_vec()
+    [PLANNER, PLANNER_LAST_EXPIRED].into_iter().chain(PEERS.iter().copied()).collect()
 }
 
 /// The policy of this name, new.
 pub fn policy(name: &str, fleet: &Fleet) -> Option<Box<dyn Policy>> {
-    peer(name, fleet)
+    match name {
+        PLANNER => Some(Box::new(Planner::new(fleet, KeyRule::Exposure))),
+        PLANNER_LAST_EXPIRED => Some(Box::new(Planner::new(fleet, KeyRule::LastExpired))),
+        _ => peer(name, fleet),
+    }
 }

@@ -12,6 +12,7 @@ mod catalogue;
 mod dice;
 mod meter;
 mod monitor;
+mod planner;
 mod plant;
 mod policy;
 mod resolvers;

@@ -35,6 +35,8 @@ pub struct Fleet {
     pub bitrate_mbit: f64,
     /// Mean session in seconds.
     pub session: f64,
+    /// Seconds between scrapes of a node.
+    pub scrape_every: f64,
 }
 
 /// A node as configured.
@@ -108,6 +110,9 @@ pub trait Policy {
     /// Answers a query.
     fn answer(&mut self, query: &Query, dice: &mut Dice) -> Answer;
 
+    /// Before the first second: the clients of a network, the first so many bits of an address, seem to be in a region.
+    fn located(&mut self, _network: Ipv4Addr, _length: u8, _region: usize) {}
+
     /// A scrape succeeded. `window`: seconds since the last that did, 0 for the first.
     fn scraped(&mut self, nameserver: usize, node: usize, at_ms: u64, window: f64, sample: &Sample);
 
@@ -173,6 +178,7 @@ impl Fleet {
             overload: world.overload,
             bitrate_mbit: bitrates.map(|(bitrate, share)| bitrate * share).sum(),
             session: world.viewers.session.mean,
+            scrape_every: world.monitoring.scrape.every,
         }
     }
 }

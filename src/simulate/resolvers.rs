@@ -59,6 +59,11 @@ struct Cache {
 }
 
 impl ResolverPark {
+    /// Each resolver.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Resolver> {
+        self.resolvers.iter()
+    }
+
     /// The resolvers of a seed.
     pub(super) fn new(world: &World, workload: &Workload, seed: u64) -> Self {
         let mut dice = Dice::new(seed, 2);

@@ -18,6 +18,9 @@ use crate::steer::mix;
 /// How many resolvers an attacker uses or pretends to be.
 const ATTACKING_RESOLVERS: usize = 100;
 
+/// Leading bits of the addresses that an attacker makes up for one region: a one, and four of the region's number.
+const FORGED_BITS: u8 = 5;
+
 /// What a run leaves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
@@ -32,6 +35,7 @@ pub struct Outcome {
 /// Runs a policy through a scenario. `picture_every`: seconds between the pressures kept, 0 for none.
 pub fn run(world: &World, scenario: &Scenario, seed: u64, policy: &mut dyn Policy, picture_every: u32) -> Outcome {
     let mut run = Run::new(world, scenario, seed);
+    run.locate(policy);
     let mut pressures = Vec::new();
     for second in 0..world.warm_up + scenario.length {
         if second == world.warm_up {
@@ -91,6 +95,16 @@ impl<'a> Run<'a> {
             patience: dice.exponential(),
             digest: 0,
             dice,
+        }
+    }
+
+    /// Tells where all clients seem to be: those of resolvers, and of the networks that an attacker makes up.
+    fn locate(&self, policy: &mut dyn Policy) {
+        for resolver in self.resolvers.iter() {
+            policy.located(resolver.address, 24, resolver.region);
+        }
+        for region in 0..self.world.regions.len() {
+            policy.located(forged(region, 0), FORGED_BITS, region);
         }
     }
 
@@ -203,8 +217,8 @@ impl<'a> Run<'a> {
             let queries = attack.rate(now) as u64;
             for query in 0..queries {
                 let resolver = self.resolvers.resolver(self.attacking[self.dice.below(self.attacking.len())]);
-                // Anything but the network of which the real resolvers are.
-                let random = Ipv4Addr::from_bits(self.dice.bits() as u32 | 1 << 31);
+                let seen = self.dice.below(self.world.regions.len());
+                let random = forged(seen, self.dice.bits() as u32);
                 let (source, subnet) = match attack.sources {
                     Sources::Subnets => (resolver.address, Some(random)),
                     Sources::Spoofed => (random, None),
@@ -212,7 +226,7 @@ impl<'a> Run<'a> {
                 };
                 let region = match attack.sources {
                     Sources::Resolvers => resolver.region,
-                    Sources::Subnets | Sources::Spoofed => self.dice.below(self.world.regions.len()),
+                    Sources::Subnets | Sources::Spoofed => seen,
                 };
                 let query = Query {
                     nameserver: self.dice.below(self.world.nameservers),
@@ -303,4 +317,10 @@ impl<'a> Run<'a> {
         let chosen = self.dice.weighted(nodes.iter().map(weight));
         chosen.map(|place| nodes[place] as u16).into_iter().collect()
     }
+}
+
+/// An address of a region in which no resolver is; anything but the networks of the real ones.
+fn forged(region: usize, bits: u32) -> Ipv4Addr {
+    let free = 32 - u32::from(FORGED_BITS);
+    Ipv4Addr::from_bits((1 << 31 | region as u32 % 16 << 27) | bits & ((1 << free) - 1))
 }

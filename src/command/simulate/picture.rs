@@ -8,7 +8,7 @@ use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::element::{PathElement, Rectangle};
 use plotters::prelude::SVGBackend;
 use plotters::series::LineSeries;
-use plotters::style::{BLACK, Color, Palette, Palette99, RED, WHITE};
+use plotters::style::{BLACK, Color, RED, RGBColor, WHITE};
 
 use super::{PICTURE_EVERY, Play, Run};
 use crate::simulate::Fleet;
@@ -17,6 +17,16 @@ use crate::simulate::Fleet;
 const PANEL: (u32, u32) = (460, 380);
 const TITLE: u32 = 18;
 const TEXT: u32 = 14;
+
+/// Colours of sites, told apart by the colour-blind too (Okabe and Ito, 2008), in turn if there are more sites.
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(120, 60, 20),
+];
 
 /// Draws the runs that kept pressures into an SVG file.
 pub(super) fn draw(file: &Path, plays: &[Play], names: &[String], runs: &[Run]) -> Result<(), Box<dyn Error>> {
@@ -68,15 +78,15 @@ fn draw_panel(
     chart.draw_series(LineSeries::new([(0.0, 1.0), (minutes, 1.0)], RED))?;
     let fleet = Fleet::new(&play.world);
     for (node, configured) in fleet.nodes.iter().enumerate() {
-        let colour = Palette99::pick(configured.site).mix(0.8);
+        let colour = COLOURS[configured.site % COLOURS.len()];
         let points = run.outcome.pressures.iter().enumerate().map(|(step, pressures)| {
             let minute = step as f64 * f64::from(PICTURE_EVERY) / 60.0;
             (minute, f64::from(pressures[node]))
         });
-        let series = chart.draw_series(LineSeries::new(points, colour))?;
+        let series = chart.draw_series(LineSeries::new(points, colour.mix(0.8)))?;
         // One line of the legend for each site.
         if fleet.sites[configured.site].first() == Some(&node) {
-            let mark = Palette99::pick(configured.site).stroke_width(3);
+            let mark = colour.stroke_width(3);
             series
                 .label(&fleet.regions[configured.site])
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], mark));
