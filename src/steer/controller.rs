@@ -472,7 +472,7 @@ impl Controller {
     fn plan_pools(&mut self, inputs: &Inputs<'_>, nodes: &[NodeState], elapsed: f64) -> Vec<PoolTables> {
         let is_frozen = inputs.overrides.freezes();
         let used = inputs.fleet.pools.iter().flat_map(|pool| pool.sites.iter().flat_map(|site| &site.nodes));
-        self.scores.learn(used.copied(), inputs.seed);
+        self.scores.learn(used.map(|id| (*id, inputs.fleet.node(*id).node.name.as_str())), inputs.seed);
         let mut menus = HashMap::new();
         let fleet = inputs.fleet;
         let mut plans = std::mem::take(&mut self.plans);
@@ -487,15 +487,8 @@ impl Controller {
                 let key = (self.pools[index].clone(), site);
                 let mut known: Vec<Arc<Menu>> = self.menus.get(&key).into_iter().flatten().flatten().cloned().collect();
                 let made = [0, 1].map(|family| {
-                    let state = self.site(
-                        pool,
-                        &standings[family][site],
-                        &weighed[family][site],
-                        nodes,
-                        inputs,
-                        &known,
-                        is_frozen,
-                    );
+                    let state =
+                        self.site(pool, &standings[family][site], &weighed[family][site], nodes, &known, is_frozen);
                     known.extend(state.menu.clone());
                     state
                 });
@@ -542,7 +535,6 @@ impl Controller {
         standing: &SiteStanding,
         (limit, weights): &(f64, Vec<f64>),
         nodes: &[NodeState],
-        inputs: &Inputs<'_>,
         known: &[Arc<Menu>],
         is_frozen: bool,
     ) -> SiteState {
@@ -574,7 +566,7 @@ impl Controller {
         let is_usable =
             |menu: &&Arc<Menu>| menu.serves(&dishes, width) || (is_frozen && self.frozen && menu.names_only(may_serve));
         let kept = known.iter().find(is_usable).cloned();
-        let menu = kept.or_else(|| Menu::of(&dishes, width, inputs.seed, &self.scores).map(Arc::new));
+        let menu = kept.or_else(|| Menu::of(&dishes, width, &self.scores).map(Arc::new));
         let rooms = menu.as_ref().map_or_else(Box::default, |menu| menu.rooms(|id| room(id, 0.0, 0.02)));
         let pressure = if capacity > 0.0 { pressed / capacity } else { 0.0 };
         let is_known = serving().any(|(id, _)| matches!(nodes[usize::from(id.0)].reading, Reading::Fresh(_)));

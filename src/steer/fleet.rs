@@ -79,7 +79,7 @@ pub struct Site {
     pub serves: Vec<Area>,
     /// What its nodes cost, in milliseconds of distance.
     pub cost: f64,
-    /// Which, in the order of their numbers.
+    /// Which, in the order of the configuration: numbers differ between nameservers.
     pub nodes: Vec<NodeId>,
 }
 
@@ -274,7 +274,10 @@ impl Fleet {
                 }
             }
         }
-        sites.sort_by_key(|site| site.place);
+        for site in &mut sites {
+            site.nodes.sort_by_key(|id| self.node(*id).rank);
+        }
+        sites.sort_by_key(|site| (site.place, self.node(site.nodes[0]).rank));
         let mut used = FleetPool {
             pool: pool.clone(),
             policy,
