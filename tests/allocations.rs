@@ -9,8 +9,9 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
-use support::installation::{Load, Use, inputs, snapshot};
+use support::installation::{Installation, Load, Use, inputs, snapshot};
 use support::query::Query;
+use support::reply::Reply;
 use thalweg::answer::{Context, SubjectKind, Transport};
 use thalweg::config::{RateLimit, RateLimitMode};
 use thalweg::intake::{Beyond, Counts, Tally};
@@ -115,4 +116,87 @@ fn no_query_costs_an_allocation() {
         let of_kind = SubjectKind::ALL.map(|kind| counts.answers_beyond_rate(kind, beyond));
         assert!(of_kind.iter().sum::<u64>() > 0, "no answer beyond the rate was {word}");
     }
+}
+
+const ZONE: &str = "$TTL 60\n@ SOA ns1 host 1 2h 15m 2w 60\n@ NS ns1\nns1 A 192.0.2.53\n";
+/// A service whose nodes are all full and which sends viewers elsewhere, at a name and at an apex; and one that a barrier
+/// keeps from everybody who asks here.
+const ELSEWHERE: &str = r#"
+[service."play.live.example"]
+pool = "full"
+
+[service."live.example"]
+pool = "full"
+
+[service."closed.live.example"]
+pool = "closed"
+
+[service."open.live.example"]
+pool = "open"
+
+[pool.full]
+select = { role = "edge" }
+full = "overflow"
+overflow = { cname = "x.cdn.example", addresses = ["192.0.2.80", "2001:db8::80"] }
+
+[pool.open]
+select = { role = "edge" }
+
+[pool.closed]
+select = { role = "japanese" }
+
+[node.a]
+addresses = ["192.0.2.1", "2001:db8::1"]
+labels = { role = "edge" }
+place = "fra"
+
+[node.b]
+addresses = ["192.0.2.2", "2001:db8::2"]
+labels = { role = "japanese" }
+place = "fra"
+serves = ["JP"]
+
+[place.fra]
+at = [50, 8]
+"#;
+
+#[test]
+fn learning_booking_and_sending_viewers_elsewhere_cost_no_allocation() {
+    let installation = Installation::new([("thalweg.toml", ELSEWHERE), ("zones/live.example.zone", ZONE)]);
+    let inputs = inputs(&installation.config()).unwrap_or_else(|errors| panic!("{errors}"));
+    let snapshot = snapshot(&inputs, |_| Load::Fresh(Use::Pressure(1.3)));
+    let (counts, mut tally, mut out) = (Counts::new(), Tally::default(), vec![0; MAX_STREAM]);
+    let (mut learner, shelf) = Learner::new(1, 1);
+    let (mut kinds, mut ledgers, mut booked) = ([0; 3], 0, 0.0);
+    for round in 0..4_000_u64 {
+        // A hundred resolvers of many networks, each again and again: keys are made, found and pushed out.
+        let client = [198, 51, (round / 7 % 100) as u8, round as u8];
+        let context = Context {
+            client: (client, 4711).into(),
+            local: None,
+            transport: Transport::Udp,
+            now: 1_800_000_000_000 + round * 40,
+            idle: None,
+            estimate: Estimate::default(),
+        };
+        let label = ["play.", "", "closed.", "open."][round as usize % 4];
+        let rtype = if round / 4 % 2 == 0 { RecordType::A } else { RecordType::AAAA };
+        let query = Query::new(&format!("{label}live.example."), rtype).message();
+        let mut length = None;
+        let count = allocations(|| {
+            learner.book.turn(snapshot.generation + round / 1_000, context.now);
+            length = respond(&snapshot, &query, &context, &mut learner, None, &counts, &mut tally, &mut out);
+        });
+        assert_eq!(count, 0, "{label} {rtype:?} in round {round}");
+        let lines = Reply::read(&out[..length.unwrap()]).unwrap().lines;
+        let has = |word: &str| lines.iter().any(|line| line.starts_with("answer") && line.contains(word));
+        let kind = if has("CNAME x.cdn.example.") { 0 } else { 1 + usize::from(!has(" A ") && !has(" AAAA ")) };
+        kinds[kind] += 1;
+        shelf.take(|ledger| {
+            ledgers += 1;
+            booked += ledger.entries().map(|entry| entry.answers).sum::<f64>();
+        });
+    }
+    assert_eq!(kinds, [1_000, 2_000, 1_000], "sent elsewhere by name; by address, or to nodes; kept from all nodes");
+    assert!(ledgers > 300 && booked > 2_900.0, "{ledgers} ledgers with {booked} answers");
 }
