@@ -169,7 +169,7 @@ impl SteeringReasons {
         let forecast = pool_tables.demand(region).map_or(0.0, |demand| demand.forecast);
         Self {
             pool: pool.pool.name.clone(),
-            policy: policy_name(pool.policy).to_owned(),
+            policy: pool.policy.word().to_owned(),
             unit: unit.to_owned(),
             demand: pool_tables.demand(region).map_or_else(DemandReason::nothing, |demand| DemandReason {
                 forecast,
@@ -282,18 +282,6 @@ impl View<'_> {
             }
         };
         site.nodes.iter().map(of).collect()
-    }
-}
-
-/// The policy's word in the configuration.
-pub(super) fn policy_name(policy: Policy) -> &'static str {
-    match policy {
-        Policy::Planner => "planner",
-        Policy::RoundRobin => "round_robin",
-        Policy::Weighted => "weighted",
-        Policy::Nearest => "nearest",
-        Policy::Failover => "failover",
-        Policy::Hash { .. } => "hash",
     }
 }
 
