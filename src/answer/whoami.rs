@@ -43,7 +43,7 @@ impl<'s> Resolution<'s, '_> {
         for service in snapshot.fleet.services.iter().filter(|service| !service.service.name.is_wildcard()) {
             let asker =
                 |hash| Asker { region: located.region, hash, estimate: Estimate::default(), slot: slot(context.now) };
-            texts.tell(&service.service.name.to_string(), self.nodes_of(service, &key, asker));
+            texts.tell(service.service.name.to_string().trim_end_matches('.'), self.nodes_of(service, &key, asker));
         }
         self.reply.own = ready_record(RecordType::TXT, CLASS_IN, &texts.rdata);
         self.reply.answer.push(Item::required(owner, Records::Own));
