@@ -112,7 +112,7 @@ impl Readout {
         let help = "Time between two queries of one resolver for the same, beyond the TTL too; several caches left out";
         let mut all = GapHistogram::default();
         self.counts.iter().for_each(|counts| all.merge(&counts.effective_ttls()));
-        let bounds = GAP_BOUNDS.iter().copied().chain([f64::MAX]);
+        let bounds = GAP_BOUNDS.iter().copied().chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(all.counts).collect();
         let mut family =
             encoder.encode_descriptor("effective_ttl", help, Some(&Unit::Seconds), MetricType::Histogram)?;
