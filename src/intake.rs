@@ -1,10 +1,14 @@
-//! What flows back up: counts of answers and of connections, and events for the feed.
+//! What flows back up: counts of answers and of connections, the pulse of the steering, and events for the feed.
 
 mod books;
+mod pulse;
 mod streams;
+mod wish;
 
 pub use books::{Book, Shelf, book};
+pub use pulse::{Pulse, STUCK};
 pub use streams::{Limit, StreamCounts};
+pub use wish::{Lift, Wish};
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
 use crate::pool::{MAX_NODES, NodeId};
-use crate::steer::Ledger;
+use crate::steer::{Ledger, Order};
 use crate::wire::Rcode;
 
 /// The most events that may wait for the feed.
@@ -182,6 +186,20 @@ impl Tally {
 pub enum Event {
     /// Read all inputs again, and say what came of it: what changed, or why nothing did.
     Reload(oneshot::Sender<Result<String, String>>),
+    /// Steer otherwise for the time being, and say what is ordered now, or why nothing is.
+    Override {
+        /// What is wanted.
+        wish: Wish,
+        /// Who hears of it.
+        answer: oneshot::Sender<Result<Order, String>>,
+    },
+    /// Steer as before, and say what was lifted, or why nothing was.
+    Lift {
+        /// Which.
+        which: Lift,
+        /// Who hears of it.
+        answer: oneshot::Sender<Result<Vec<Order>, String>>,
+    },
 }
 
 /// The channel of events: whoever serves has the sender, the feed the receiver.

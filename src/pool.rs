@@ -229,6 +229,23 @@ pub enum Policy {
     },
 }
 
+impl Policy {
+    /// The words of the configuration for policies.
+    pub const WORDS: [&str; 6] = ["planner", "round_robin", "weighted", "nearest", "failover", "hash"];
+
+    /// Its word in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Planner => "planner",
+            Self::RoundRobin => "round_robin",
+            Self::Weighted => "weighted",
+            Self::Nearest => "nearest",
+            Self::Failover => "failover",
+            Self::Hash { .. } => "hash",
+        }
+    }
+}
+
 /// What consistent hashing hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashKey {
@@ -311,6 +328,16 @@ pub enum Area {
     Region(String),
     /// A place of the configuration.
     Place(String),
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Continent(name) | Self::Country(name) | Self::Region(name) | Self::Place(name) => f.write_str(name),
+            Self::Asn(number) => write!(f, "AS{number}"),
+        }
+    }
 }
 
 /// How it is found out whether a node serves at all.

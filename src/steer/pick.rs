@@ -118,7 +118,10 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
         return Decision { site: Some(site), ..nobody };
     };
     let chosen = if is_heavy { menu.heavy(load, draw(drawn), drawn >> 16) } else { menu.light(drawn as usize) };
-    let nodes = menu.nodes(chosen);
+    let (chosen, nodes) = match tables.dead.as_slice() {
+        [] => (chosen, menu.nodes(chosen)),
+        dead => menu.without(chosen, dead, drawn),
+    };
     let (ttl, clamp) = ttl(service, demand, state, viewers, f64::from(state.rooms[chosen.set()]) * nodes.len() as f64);
     let is_overfull = pool.manner == Manner::Planned && state.limit > FULL;
     Decision { nodes, ttl, clamp, site: Some(site), set: chosen.set(), is_heavy, is_overfull }
