@@ -36,12 +36,21 @@ pub struct Counts {
     /// By node; an answer of m nodes counts 1/m for each, in `NODE_UNIT`.
     nodes: Box<[AtomicU64]>,
     regions: Box<[AtomicU64]>,
+    /// Answers by `LIFETIMES`, in `NODE_UNIT`.
+    lifetimes: [AtomicU64; LIFETIMES.len()],
+    /// Sum of their seconds, in `NODE_UNIT`.
+    lifetime: AtomicU64,
+    /// Answers that were not booked.
+    lost: AtomicU64,
     /// Answers beyond the rate, by `Beyond` and by `SubjectKind`.
     beyond: [[AtomicU64; SubjectKind::ALL.len()]; Beyond::ALL.len()],
 }
 
 /// What one whole answer counts for a node: divisible by all usual numbers of nodes.
 const NODE_UNIT: f64 = 5_040.0;
+
+/// Seconds up to which the lifetimes of answers are counted together.
+pub const LIFETIMES: [f64; 9] = [3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, f64::MAX];
 
 impl Counts {
     /// All zero.
@@ -55,6 +64,9 @@ impl Counts {
             steered: AtomicU64::new(0),
             nodes: zeros(),
             regions: zeros(),
+            lifetimes: Default::default(),
+            lifetime: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             beyond: Default::default(),
         }
     }
@@ -62,10 +74,15 @@ impl Counts {
     /// Adds what a ledger holds: the feed does, for all workers.
     pub fn add_ledger(&self, ledger: &Ledger) {
         let mut answers: HashMap<RegionId, f64> = HashMap::new();
+        self.lost.fetch_add(ledger.lost(), Ordering::Relaxed);
         for entry in ledger.entries() {
+            let units = (entry.answers * NODE_UNIT).round() as u64;
+            let until = LIFETIMES.iter().position(|until| f64::from(entry.lifetime) <= *until);
+            self.lifetimes[until.unwrap_or(LIFETIMES.len() - 1)].fetch_add(units, Ordering::Relaxed);
+            self.lifetime.fetch_add(units * u64::from(entry.lifetime), Ordering::Relaxed);
             *answers.entry(entry.region).or_default() += entry.answers;
             if let Some(count) = entry.node.and_then(|node| self.nodes.get(usize::from(node.0))) {
-                count.fetch_add((entry.answers * NODE_UNIT).round() as u64, Ordering::Relaxed);
+                count.fetch_add(units, Ordering::Relaxed);
             }
         }
         for (region, answers) in answers {
@@ -119,6 +136,17 @@ impl Counts {
     pub fn answers_of(&self, node: NodeId) -> f64 {
         let count = self.nodes.get(usize::from(node.0)).map_or(0, |count| count.load(Ordering::Relaxed));
         count as f64 / NODE_UNIT
+    }
+
+    /// Seconds for which caches keep steered answers, summed up, and answers by `LIFETIMES`, since the start.
+    pub fn lifetimes(&self) -> (f64, [f64; LIFETIMES.len()]) {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64 / NODE_UNIT;
+        (load(&self.lifetime), self.lifetimes.each_ref().map(load))
+    }
+
+    /// Answers that were not booked, since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Steered answers to clients of the region, since the start.

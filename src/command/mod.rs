@@ -4,9 +4,12 @@ pub mod check;
 pub mod daemon;
 pub mod demo;
 pub mod explain;
+pub mod overrides;
 pub mod run;
 
+mod admin;
 mod notify;
+mod table;
 
 use std::io::IsTerminal;
 
