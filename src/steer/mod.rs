@@ -33,5 +33,5 @@ pub use model::Prediction;
 pub use overrides::{Limited, Order, Override, Overrides, clock};
 pub use pick::{Asker, Clamp, Decision, pick, slot};
 pub use quota::BUCKETS;
-pub use reasons::{DemandReason, KeyReason, NodeReason, SiteReason, SteeringReasons, UseReason};
+pub use reasons::{DemandReason, KeyReason, NodeReason, OverrideReason, SiteReason, SteeringReasons, UseReason};
 pub use tables::{DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables};

@@ -77,6 +77,11 @@ pub fn slot(unix_milliseconds: u64) -> u64 {
     unix_milliseconds / SLOT
 }
 
+/// The milliseconds since 1970 at which a slot begins.
+pub(super) fn time_of(slot: u64) -> u64 {
+    slot.saturating_mul(SLOT)
+}
+
 /// Chooses nodes: the site by the key's position on the region's plan, the nodes by its bucket or its draw.
 ///
 /// A light key keeps its nodes while plan and weights stay the same. Behind a heavy one are so many viewers that each

@@ -1,0 +1,155 @@
+//! The first sentence of an explanation: which nodes, and why, for someone who knows nothing of the planner.
+
+use super::text::percent;
+use crate::steer::{NodeReason, SiteReason, SteeringReasons};
+
+/// Pressures below this differ from others by nothing that matters to a place's share.
+const WHOLE: f64 = 0.999;
+
+/// Who was named and why, for clients of a region.
+pub(super) fn sentence(steering: &SteeringReasons, region: &str) -> String {
+    let Some(chosen) = steering.chosen.and_then(|chosen| steering.sites.get(chosen)) else {
+        return format!("No node, because a barrier keeps all of them from clients of {region}.");
+    };
+    if !chosen.is_ours {
+        return elsewhere(steering, chosen, region);
+    }
+    let named: Vec<&str> = steering.nodes.iter().filter(|node| node.is_named).map(|node| node.node.as_str()).collect();
+    let mut sentence = format!("{} of {}, because {}", list(&named), chosen.place, place(steering, chosen, region));
+    if let Some(frozen) = steering.overrides.iter().find(|each| each.kind == "freeze") {
+        sentence.push_str(&format!("; plan and weights are frozen {}", frozen.told));
+    }
+    sentence.push_str(".\n");
+    sentence.push_str(&nodes(steering, chosen));
+    sentence
+}
+
+fn elsewhere(steering: &SteeringReasons, chosen: &SiteReason, region: &str) -> String {
+    let full: Vec<String> = ours(steering).map(|site| format!("{} {:.2}", site.place, site.pressure)).collect();
+    let and = if chosen.share < WHOLE {
+        format!("; {} of {region}'s clients go there, this one among them", percent(chosen.share))
+    } else {
+        String::new()
+    };
+    format!("Not a node of ours but {}, because every place is full ({}){and}.", chosen.place, full.join(", "))
+}
+
+/// Why the place.
+fn place(steering: &SteeringReasons, chosen: &SiteReason, region: &str) -> String {
+    if let Some(pin) = steering.overrides.iter().find(|each| each.kind == "pin")
+        && pin.what.ends_with(&format!(" {}", chosen.place))
+    {
+        return format!("{region} is pinned to it {}", pin.told);
+    }
+    if steering.policy != "planner" {
+        return policy(steering);
+    }
+    let index = steering.chosen.unwrap_or(0);
+    let mut parts: Vec<String> =
+        steering.sites[..index].iter().filter(|site| site.is_ours).map(|site| nearer(steering, site)).collect();
+    let barred = steering.sites.iter().filter(|site| site.is_barred && site.distance < chosen.distance);
+    parts
+        .extend(barred.map(|site| format!("{}, which is nearer, may not serve these clients (a barrier)", site.place)));
+    if steering.is_overfull {
+        let limit = chosen.limit.map_or_else(|| "as far as it goes".to_owned(), |limit| format!("up to {limit:.2}"));
+        parts.push(format!(
+            "every place with room is gone: it is {:.2} full, and takes viewers {limit}, each node by what is left of it",
+            chosen.pressure
+        ));
+        return parts.join(", and ");
+    }
+    let known = steering.nodes.iter().any(|node| node.place == chosen.place && node.pressure.is_some());
+    let room =
+        if known { format!("has room ({:.2} full)", chosen.pressure) } else { "its load is not known yet".to_owned() };
+    let others: Vec<&str> = ours(steering)
+        .filter(|site| site.share > 0.0 && site.place != chosen.place)
+        .map(|site| site.place.as_str())
+        .collect();
+    match (chosen.share < WHOLE, index) {
+        (false, 0) if parts.is_empty() => parts.push(format!("it is the nearest to {region} and {room}")),
+        (false, _) => parts.push(format!("it is the next one and {room}")),
+        (true, 0) => parts.push(format!(
+            "it is the nearest to {region} and keeps {} of its clients, this one among them, while it fills ({:.2} full: \
+             more viewers there are as bad as {:.0} ms); the others go on to {}",
+            percent(chosen.share),
+            chosen.pressure,
+            chosen.price,
+            list(&others)
+        )),
+        (true, _) => parts.push(format!(
+            "{} of {region}'s clients go to {}, this one among them",
+            percent(chosen.share),
+            chosen.place
+        )),
+    }
+    parts.join(", and ")
+}
+
+/// Why a nearer place is not it.
+fn nearer(steering: &SteeringReasons, site: &SiteReason) -> String {
+    let place = &site.place;
+    if !site.serves {
+        let at = |node: &&NodeReason| node.place == *place && node.address.is_some();
+        let standing: Vec<String> =
+            steering.nodes.iter().filter(at).map(|node| format!("{} is {}", node.node, node.standing)).collect();
+        let standing = if standing.is_empty() { "none has the address family".to_owned() } else { standing.join(", ") };
+        return format!("{place}, which is nearer, has no node that serves ({standing})");
+    }
+    let filled = if site.price >= 1.0 {
+        format!("{:.2} full: more viewers there are as bad as {:.0} ms", site.pressure, site.price)
+    } else {
+        format!("{:.2} full", site.pressure)
+    };
+    match site.share {
+        share if share > 0.0 => {
+            format!("{place}, which is nearer, is filling up and keeps {} ({filled})", percent(share))
+        }
+        _ if site.price >= 1.0 => format!("{place}, which is nearer, is full ({filled})"),
+        _ => format!("{place}, which is nearer, had no room a moment ago ({filled}), and gets its clients back slowly"),
+    }
+}
+
+fn policy(steering: &SteeringReasons) -> String {
+    let rule = match steering.policy.as_str() {
+        "round_robin" => "names every node that is up in turn, wherever it stands",
+        "weighted" => "names every node that is up in proportion to its size, wherever it stands",
+        "nearest" => "names the nodes of the nearest place that has any that is up",
+        "failover" => "names the first node of the configuration that is up",
+        _ => "keeps each key at the node that its hash gives",
+    };
+    let ordered = steering.overrides.iter().find(|each| each.kind == "policy");
+    let ordered = ordered.map_or_else(String::new, |order| format!(", ordered {}", order.told));
+    format!("the policy `{}`{ordered}, {rule}", steering.policy)
+}
+
+/// Why these nodes of the place.
+fn nodes(steering: &SteeringReasons, chosen: &SiteReason) -> String {
+    let serving = steering.nodes.iter().filter(|node| node.place == chosen.place && node.weight > 0.0).count();
+    let named = steering.nodes.iter().filter(|node| node.is_named).count();
+    match (serving, steering.key.is_heavy) {
+        (0, _) => {
+            "No node there may serve, but an answer without any would be worse: probes are presumably wrong.".to_owned()
+        }
+        (serving, _) if serving <= named => "No other node there may get viewers now.".to_owned(),
+        (serving, true) => format!(
+            "So many viewers are behind this key that its nodes change four times a second among the {serving} there."
+        ),
+        (serving, false) => format!(
+            "Of the {serving} nodes there, in proportion to their weights, these are the client's while the weights stay."
+        ),
+    }
+}
+
+/// The places of ours that may serve the client.
+fn ours(steering: &SteeringReasons) -> impl Iterator<Item = &SiteReason> {
+    steering.sites.iter().filter(|site| site.is_ours && !site.is_barred)
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn list(words: &[&str]) -> String {
+    match words {
+        [] => "none".to_owned(),
+        [one] => (*one).to_owned(),
+        [others @ .., last] => format!("{} and {last}", others.join(", ")),
+    }
+}
