@@ -92,6 +92,12 @@ impl Orders {
         Ok(order)
     }
 
+    /// Makes the time of all that have one be over.
+    #[cfg(test)]
+    pub(super) fn let_expire(&mut self) {
+        self.standing.iter_mut().for_each(|standing| standing.expires = standing.expires.map(|_| Instant::now()));
+    }
+
     fn take(&mut self, is_over: impl Fn(&Standing) -> bool) -> Vec<Order> {
         let (over, standing) = std::mem::take(&mut self.standing).into_iter().partition(is_over);
         self.standing = standing;

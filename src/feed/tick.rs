@@ -151,6 +151,10 @@ mod tests {
 
     use super::*;
     use crate::feed::Options;
+    use crate::intake::{Lift, Wish};
+    use crate::pool::{Bitrate, Policy};
+    use crate::snapshot::Snapshot;
+    use crate::steer::{Limited, Override, Standing};
 
     const NODE: NodeId = NodeId(0);
 
@@ -194,5 +198,122 @@ mod tests {
         let mut feed = feed();
         assert!(!publishes(&mut feed, Err("late".to_owned())) && !publishes(&mut feed, Err("late".to_owned())));
         assert_eq!(feed.health(NODE), State::Unknown);
+    }
+
+    fn wish(what: Override) -> Wish {
+        Wish { what, who: "karl@ops1".to_owned(), reason: "a test".to_owned(), seconds: Some(3_600) }
+    }
+
+    fn drain(feed: &Feed, node: NodeId) -> Wish {
+        wish(Override::Drain { node: feed.inputs.fleet.node(node).node.name.clone() })
+    }
+
+    fn fall(feed: &mut Feed, node: NodeId) {
+        feed.health.insert(node, Health::default());
+        for _ in 0..2 {
+            feed.take_probe(Probed { node, at: Instant::now(), result: Err("refused".to_owned()) });
+        }
+    }
+
+    #[test]
+    fn a_tick_that_panics_leaves_the_last_tables_without_the_nodes_that_die() {
+        let mut feed = feed();
+        feed.tick();
+        let before = feed.published.snapshot();
+        feed.fault = true;
+        feed.tick();
+        let after = feed.published.snapshot();
+        assert_eq!((after.tables.at, after.tables.dead.len()), (before.tables.at, 0));
+        fall(&mut feed, NODE);
+        let after = feed.published.snapshot();
+        assert_eq!((after.tables.at, after.tables.dead.as_slice()), (before.tables.at, &[NODE][..]));
+        assert_eq!(after.tables.nodes[0].standing, Standing::Down);
+        feed.fault = false;
+        feed.tick();
+        let again = feed.published.snapshot();
+        assert!(again.tables.at > before.tables.at && again.tables.dead.is_empty());
+        assert_eq!(again.tables.nodes[0].standing, Standing::Down);
+    }
+
+    #[test]
+    fn a_change_of_inputs_that_cannot_be_steered_by_changes_nothing() {
+        let mut feed = feed();
+        let service = feed.inputs.fleet.services[0].service.name.to_string();
+        let wished = wish(Override::Policy { service, policy: "nearest".to_owned() });
+        let before = feed.published.snapshot();
+        feed.fault = true;
+        assert!(feed.order(wished.clone()).unwrap_err().contains("panic"));
+        feed.fault = false;
+        feed.tick();
+        let after = feed.published.snapshot();
+        assert_eq!((after.generation, after.tables.orders.len()), (before.generation, 0));
+        assert!(Arc::ptr_eq(&before.fleet, &after.fleet));
+        feed.order(wished).unwrap();
+        let steered = feed.published.snapshot();
+        assert_eq!(steered.generation, before.generation + 1);
+        let policy = |snapshot: &Snapshot| snapshot.fleet.pool(snapshot.fleet.services[0].pool).policy;
+        assert_eq!((policy(&steered), policy(&before)), (Policy::Nearest, Policy::Planner));
+        feed.lift(&Lift::All).unwrap();
+        let lifted = feed.published.snapshot();
+        assert_eq!((policy(&lifted), lifted.generation), (Policy::Planner, before.generation + 2));
+    }
+
+    #[test]
+    fn orders_hold_until_they_are_lifted_replaced_or_over() {
+        let mut feed = feed();
+        let drained = |feed: &Feed| feed.published.snapshot().tables.nodes[0].standing == Standing::Drained;
+        let order = feed.order(drain(&feed, NODE)).unwrap();
+        assert!(drained(&feed));
+        let second = feed.order(drain(&feed, NODE)).unwrap();
+        assert!(second.id > order.id && feed.published.snapshot().tables.orders.len() == 1);
+        assert!(feed.lift(&Lift::One(order.id)).unwrap_err().contains("no override"));
+        let node = feed.inputs.fleet.node(NODE).node.name.clone();
+        feed.lift(&Lift::Drain(node.clone())).unwrap();
+        assert!(!drained(&feed));
+        assert_eq!(feed.lift(&Lift::Drain(node.clone())).unwrap_err(), format!("{node} is not drained"));
+        feed.order(Wish { seconds: None, ..drain(&feed, NODE) }).unwrap();
+        feed.expire_orders();
+        feed.tick();
+        assert!(drained(&feed), "it has no end");
+        feed.order(Wish { seconds: Some(1), ..drain(&feed, NODE) }).unwrap();
+        feed.orders.let_expire();
+        feed.expire_orders();
+        assert!(!drained(&feed));
+    }
+
+    #[test]
+    fn a_wish_that_cannot_be_done_is_refused_with_what_was_meant() {
+        let mut feed = feed();
+        let name = feed.inputs.fleet.node(NODE).node.name.clone();
+        let misspelt = format!("{name}x");
+        let service = feed.inputs.fleet.services[0].service.name.to_string();
+        let place = |place: &str| Override::Pin { region: "gulf".to_owned(), place: place.to_owned() };
+        for (what, told) in [
+            (Override::Drain { node: misspelt }, format!("did you mean `{name}`?")),
+            (place("nowhere at all"), "no place with nodes is called".to_owned()),
+            (Override::Weight { node: name.clone(), weight: 1.5 }, "is not one from 0 to 1".to_owned()),
+            (Override::Weight { node: name.clone(), weight: f64::NAN }, "is not one from 0 to 1".to_owned()),
+            (Override::Limit { node: name.clone(), capacity: Limited::Clients(800.0) }, "count Mbit/s".to_owned()),
+            (Override::Limit { node: name, capacity: Limited::Egress(0.0) }, "not more than nothing".to_owned()),
+            (Override::Policy { service, policy: "plannr".to_owned() }, "did you mean `planner`?".to_owned()),
+            (Override::Policy { service: "x.example".to_owned(), policy: "hash".to_owned() }, "no service".to_owned()),
+        ] {
+            let refused = feed.order(wish(what)).unwrap_err();
+            assert!(refused.contains(&told), "{refused}");
+        }
+        let refused = feed.order(Wish { reason: " ".to_owned(), ..wish(Override::Freeze) }).unwrap_err();
+        assert!(refused.contains("`reason` is missing"));
+        assert!(feed.published.snapshot().tables.orders.is_empty());
+    }
+
+    #[test]
+    fn a_limit_counts_for_loads_and_for_what_is_planned() {
+        let mut feed = feed();
+        let before = feed.published.snapshot().tables.nodes[0].configured;
+        let node = feed.inputs.fleet.node(NODE).node.name.clone();
+        feed.order(wish(Override::Limit { node, capacity: Limited::Egress(10.0) })).unwrap();
+        let after = feed.published.snapshot().tables.nodes[0].configured;
+        assert!(after < before && after <= 10.0, "{after}");
+        assert_eq!(feed.orders.capacity_of(&feed.inputs.fleet.node(NODE).node).egress, Some(Bitrate(10e6)));
     }
 }

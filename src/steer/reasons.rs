@@ -273,8 +273,15 @@ impl View<'_> {
         let state = &self.states.sites[usize::from(index)];
         let is_barred = !self.pool.candidates(self.asker.region).contains(&index);
         let share = if is_barred { 0.0 } else { self.states.share(self.asker.region, index) };
+        let pin = self.order(|what| matches!(what, Override::Pin { region, .. } if region == self.region));
+        let pinned = pin.and_then(|order| match &order.what {
+            Override::Pin { place, .. } => Some(place).filter(|place| **place != self.place_of(index)),
+            _ => None,
+        });
         let because = if is_barred {
             "a barrier: it does not serve these clients".to_owned()
+        } else if let Some(place) = pinned.filter(|_| share <= 0.0) {
+            format!("the region is pinned to {place}")
         } else {
             site_reason(self.pool.policy, state, share)
         };

@@ -3,8 +3,9 @@
 use super::text::percent;
 use crate::steer::{NodeReason, SiteReason, SteeringReasons};
 
-/// Pressures below this differ from others by nothing that matters to a place's share.
-const WHOLE: f64 = 0.999;
+/// Shares above this are shown as all, and those below the other as nothing.
+const WHOLE: f64 = 0.995;
+const NOTHING: f64 = 0.005;
 
 /// Who was named and why, for clients of a region.
 pub(super) fn sentence(steering: &SteeringReasons, region: &str) -> String {
@@ -45,32 +46,33 @@ fn place(steering: &SteeringReasons, chosen: &SiteReason, region: &str) -> Strin
         return policy(steering);
     }
     let index = steering.chosen.unwrap_or(0);
+    if steering.is_overfull {
+        return overfull(steering, chosen, region);
+    }
     let mut parts: Vec<String> =
         steering.sites[..index].iter().filter(|site| site.is_ours).map(|site| nearer(steering, site)).collect();
     let barred = steering.sites.iter().filter(|site| site.is_barred && site.distance < chosen.distance);
     parts
         .extend(barred.map(|site| format!("{}, which is nearer, may not serve these clients (a barrier)", site.place)));
-    if steering.is_overfull {
-        let limit = chosen.limit.map_or_else(|| "as far as it goes".to_owned(), |limit| format!("up to {limit:.2}"));
-        parts.push(format!(
-            "every place with room is gone: it is {:.2} full, and takes viewers {limit}, each node by what is left of it",
-            chosen.pressure
-        ));
-        return parts.join(", and ");
-    }
     let known = steering.nodes.iter().any(|node| node.place == chosen.place && node.pressure.is_some());
     let room =
         if known { format!("has room ({:.2} full)", chosen.pressure) } else { "its load is not known yet".to_owned() };
     let others: Vec<&str> = ours(steering)
-        .filter(|site| site.share > 0.0 && site.place != chosen.place)
+        .filter(|site| site.share >= NOTHING && site.place != chosen.place)
         .map(|site| site.place.as_str())
         .collect();
     match (chosen.share < WHOLE, index) {
         (false, 0) if parts.is_empty() => parts.push(format!("it is the nearest to {region} and {room}")),
         (false, _) => parts.push(format!("it is the next one and {room}")),
+        (true, 0) if chosen.price < 1.0 => parts.push(format!(
+            "it is the nearest to {region} and {room}; it takes {} of the clients, this one among them, and places that are \
+             hardly farther the others: {}",
+            percent(chosen.share),
+            list(&others)
+        )),
         (true, 0) => parts.push(format!(
-            "it is the nearest to {region} and keeps {} of its clients, this one among them, while it fills ({:.2} full: \
-             more viewers there are as bad as {:.0} ms); the others go on to {}",
+            "it is the nearest to {region}; it keeps {} of the clients, this one among them, while it fills ({:.2} full: \
+             more viewers there are as bad as {:.0} ms), and the others go on to {}",
             percent(chosen.share),
             chosen.pressure,
             chosen.price,
@@ -83,6 +85,25 @@ fn place(steering: &SteeringReasons, chosen: &SiteReason, region: &str) -> Strin
         )),
     }
     parts.join(", and ")
+}
+
+/// Why a place that is full all the same.
+fn overfull(steering: &SteeringReasons, chosen: &SiteReason, region: &str) -> String {
+    let taking: Vec<String> = ours(steering)
+        .filter(|site| site.share >= NOTHING)
+        .map(|site| format!("{} {}", site.place, percent(site.share)))
+        .collect();
+    let limit = chosen.limit.map_or_else(
+        || "shares them by size, for all its nodes are far beyond what they can do".to_owned(),
+        |limit| format!("fills its nodes up to a pressure of {limit:.2}, each by what is left of it"),
+    );
+    format!(
+        "no place that is worth its distance has room left: {region}'s clients are shared by {}, this one falls to {}, which is \
+         {:.2} full and {limit}",
+        list(&taking.iter().map(String::as_str).collect::<Vec<_>>()),
+        chosen.place,
+        chosen.pressure
+    )
 }
 
 /// Why a nearer place is not it.
@@ -118,8 +139,8 @@ fn policy(steering: &SteeringReasons) -> String {
         _ => "keeps each key at the node that its hash gives",
     };
     let ordered = steering.overrides.iter().find(|each| each.kind == "policy");
-    let ordered = ordered.map_or_else(String::new, |order| format!(", ordered {}", order.told));
-    format!("the policy `{}`{ordered}, {rule}", steering.policy)
+    let ordered = ordered.map_or_else(String::new, |order| format!(" (ordered {})", order.told));
+    format!("the policy `{}`{ordered} {rule}", steering.policy)
 }
 
 /// Why these nodes of the place.
@@ -130,12 +151,13 @@ fn nodes(steering: &SteeringReasons, chosen: &SiteReason) -> String {
         (0, _) => {
             "No node there may serve, but an answer without any would be worse: probes are presumably wrong.".to_owned()
         }
-        (serving, _) if serving <= named => "No other node there may get viewers now.".to_owned(),
+        (serving, _) if serving <= named => "No other node there gets viewers now.".to_owned(),
         (serving, true) => format!(
-            "So many viewers are behind this key that its nodes change four times a second among the {serving} there."
+            "So many viewers are behind this key that it gets others of the {serving} nodes there four times a second."
         ),
         (serving, false) => format!(
-            "Of the {serving} nodes there, in proportion to their weights, these are the client's while the weights stay."
+            "The {serving} nodes there share clients in proportion to their weights, and this client's network stays where it \
+             is while these do."
         ),
     }
 }
