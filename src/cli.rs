@@ -4,11 +4,11 @@ mod overrides;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use overrides::OverrideCommand;
 
-use crate::command::{check, demo, explain, run};
+use crate::command::{check, demo, explain, run, simulate};
 use crate::serve::admin::ExplainParameters;
 
 /// Where the configuration is looked for, the first that is there.
@@ -46,6 +46,8 @@ enum Command {
     Explain(ExplainArguments),
     #[command(flatten)]
     Override(OverrideCommand),
+    /// Compare policies in a model world: crowds, failures, and monitoring that lags or lies.
+    Simulate(SimulateArguments),
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +96,36 @@ struct ExplainArguments {
     config: ConfigArgument,
 }
 
+#[derive(Debug, Args)]
+#[group(skip)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["scenario", "all", "scenario_file"]))]
+struct SimulateArguments {
+    /// Scenarios that are built in, as S2,X3.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    scenario: Vec<String>,
+    /// All scenarios that are built in.
+    #[arg(long)]
+    all: bool,
+    /// A scenario of your own; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    scenario_file: Vec<PathBuf>,
+    /// Policies, as geo-rr,p2c [default: all].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    policy: Vec<String>,
+    /// How many seeds, from 101 on, or which, as 101-103.
+    #[arg(long, default_value = "1")]
+    seeds: String,
+    /// Another world than the one built in.
+    #[arg(long, value_name = "FILE")]
+    world: Option<PathBuf>,
+    /// Write a row for each run.
+    #[arg(long, value_name = "FILE.csv")]
+    out: Option<PathBuf>,
+    /// Draw the pressure of every node over time, for the first seed.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+}
+
 impl Cli {
     /// Does what the command line says, and returns the exit status.
     pub fn execute(self) -> u8 {
@@ -107,6 +139,19 @@ impl Cli {
                 explain::explain(&config.file(), &parameters, offline, json)
             }
             Command::Override(command) => command.execute(),
+            Command::Simulate(arguments) => {
+                let SimulateArguments { scenario, all, scenario_file, policy, seeds, world, out, plot } = arguments;
+                simulate::simulate(&simulate::Wish {
+                    scenarios: scenario,
+                    scenario_files: scenario_file,
+                    all,
+                    policies: policy,
+                    seeds,
+                    world,
+                    out,
+                    plot,
+                })
+            }
         }
     }
 

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod name;
 pub mod pool;
 pub mod serve;
+pub mod simulate;
 pub mod snapshot;
 pub mod steer;
 pub mod wire;

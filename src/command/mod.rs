@@ -6,6 +6,7 @@ pub mod demo;
 pub mod explain;
 pub mod overrides;
 pub mod run;
+pub mod simulate;
 
 mod admin;
 mod notify;

@@ -86,6 +86,7 @@ pub(super) struct Model {
     predictions: VecDeque<(f64, f64)>,
     error: f64,
     restarts: u32,
+    life: u32,
 }
 
 /// What a load says.
@@ -161,6 +162,7 @@ impl Model {
             predictions: VecDeque::new(),
             error: 0.0,
             restarts: 0,
+            life: 0,
         }
     }
 
@@ -261,6 +263,7 @@ impl Model {
     pub(super) fn set_health(&mut self, health: State) {
         if !health.is_up() && self.health.is_up() {
             self.flows.stop();
+            self.life = self.life.wrapping_add(1);
             self.is_blind = true;
         }
         self.health = health;
@@ -332,6 +335,11 @@ impl Model {
     /// The last load.
     pub(super) fn sample(&self) -> Option<&Sample> {
         self.sample.as_ref()
+    }
+
+    /// How often it has died.
+    pub(super) fn life(&self) -> u32 {
+        self.life
     }
 
     /// As probes say.

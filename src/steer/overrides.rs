@@ -160,6 +160,11 @@ impl Overrides {
         &self.orders
     }
 
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Override> {
+        self.standing.iter()
+    }
+
     /// Whether plans and weights stay as they are.
     pub fn freezes(&self) -> bool {
         self.standing.contains(&Override::Freeze)

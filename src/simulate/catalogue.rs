@@ -1,0 +1,57 @@
+//! What is built in: the world, the scenarios (published beside the program too), and the policies.
+
+use super::peers::{PEERS, peer};
+use super::planner::Planner;
+use super::policy::{Fleet, Policy};
+use crate::diagnostic::Source;
+use crate::steer::KeyRule;
+
+/// Our policy, and the same with the rule for keys that came before.
+const PLANNER: &str = "planner";
+const PLANNER_LAST_EXPIRED: &str = "planner@last-expired";
+
+/// The world of all scenarios, unless another is given.
+pub const WORLD: (&str, &str) = ("w0.toml", include_str!("../../simulate/world/w0.toml"));
+
+/// The scenarios by name.
+pub const SCENARIOS: &[(&str, &str)] = &[
+    ("S1", include_str!("../../simulate/scenarios/S1.toml")),
+    ("S2", include_str!("../../simulate/scenarios/S2.toml")),
+    ("S3", include_str!("../../simulate/scenarios/S3.toml")),
+    ("S4", include_str!("../../simulate/scenarios/S4.toml")),
+    ("S5", include_str!("../../simulate/scenarios/S5.toml")),
+    ("S6", include_str!("../../simulate/scenarios/S6.toml")),
+    ("S7", include_str!("../../simulate/scenarios/S7.toml")),
+    ("S8", include_str!("../../simulate/scenarios/S8.toml")),
+    ("S9", include_str!("../../simulate/scenarios/S9.toml")),
+    ("S10", include_str!("../../simulate/scenarios/S10.toml")),
+    ("X1", include_str!("../../simulate/scenarios/X1.toml")),
+    ("X2", include_str!("../../simulate/scenarios/X2.toml")),
+    ("X3", include_str!("../../simulate/scenarios/X3.toml")),
+    ("X4", include_str!("../../simulate/scenarios/X4.toml")),
+];
+
+/// The world that is built in.
+pub fn world_source() -> Source {
+    Source::new(WORLD.0, WORLD.1)
+}
+
+/// The scenario of this name, in any case of letters.
+pub fn scenario_source(name: &str) -> Option<Source> {
+    let (name, text) = SCENARIOS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+    Some(Source::new(format!("{name}.toml"), *text))
+}
+
+/// The names of all policies, in the order of tables.
+pub fn policies() -> Vec<&'static str> {
+    [PLANNER, PLANNER_LAST_EXPIRED].into_iter().chain(PEERS.iter().copied()).collect()
+}
+
+/// The policy of this name, new.
+pub fn policy(name: &str, fleet: &Fleet) -> Option<Box<dyn Policy>> {
+    match name {
+        PLANNER => Some(Box::new(Planner::new(fleet, KeyRule::Exposure))),
+        PLANNER_LAST_EXPIRED => Some(Box::new(Planner::new(fleet, KeyRule::LastExpired))),
+        _ => peer(name, fleet),
+    }
+}
