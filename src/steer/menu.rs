@@ -174,7 +174,11 @@ impl Menu {
         let Set { start, length } = self.sets[usize::from(pick.set)];
         let round = &self.nodes[usize::from(start)..][..2 * usize::from(length) - 1];
         let runs = round.split(|node| !is_alive(node)).map(|run| &run[..run.len().min(usize::from(length))]);
-        (pick, runs.max_by_key(|run| run.len()).filter(|run| !run.is_empty()).unwrap_or(named))
+        match runs.max_by_key(|run| run.len()).filter(|run| !run.is_empty()) {
+            // Rather fewer nodes than always the same one first.
+            Some(run) => (pick, &run[mix(hash) as usize % run.len()..]),
+            None => (pick, named),
+        }
     }
 
     /// For each set, the least room of its nodes.

@@ -20,9 +20,18 @@ pub(super) fn sentence(steering: &SteeringReasons, region: &str) -> String {
     if let Some(frozen) = steering.overrides.iter().find(|each| each.kind == "freeze") {
         sentence.push_str(&format!("; plan and weights are frozen {}", frozen.told));
     }
+    if let Some(pin) = steering.overrides.iter().find(|each| each.kind == "pin" && !is_there(&each.what, chosen)) {
+        sentence
+            .push_str(&format!("; `{}` was ordered {}: not in force yet, or nothing serves there", pin.what, pin.told));
+    }
     sentence.push_str(".\n");
     sentence.push_str(&nodes(steering, chosen));
     sentence
+}
+
+/// Whether a pin is to this place.
+fn is_there(pin: &str, chosen: &SiteReason) -> bool {
+    pin.rsplit_once(' ').is_some_and(|(_, place)| place == chosen.place)
 }
 
 fn elsewhere(steering: &SteeringReasons, chosen: &SiteReason, region: &str) -> String {
@@ -38,7 +47,7 @@ fn elsewhere(steering: &SteeringReasons, chosen: &SiteReason, region: &str) -> S
 /// Why the place.
 fn place(steering: &SteeringReasons, chosen: &SiteReason, region: &str) -> String {
     if let Some(pin) = steering.overrides.iter().find(|each| each.kind == "pin")
-        && pin.what.ends_with(&format!(" {}", chosen.place))
+        && is_there(&pin.what, chosen)
     {
         return format!("{region} is pinned to it {}", pin.told);
     }
