@@ -1,5 +1,6 @@
 //! Our own metrics, as Prometheus reads them.
 
+mod steering;
 mod streams;
 
 use std::fmt;
@@ -12,11 +13,12 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use steering::SteeringReadout;
 use streams::StreamReadout;
 
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
-use crate::intake::{Beyond, Counts, StreamCounts, Tally};
+use crate::intake::{Beyond, Counts, Pulse, StreamCounts, Tally};
 use crate::load::history::Reading;
 use crate::pool::NodeId;
 use crate::snapshot::{Published, Snapshot};
@@ -30,8 +32,15 @@ pub struct Metrics {
 
 impl Metrics {
     /// Metrics of these writers and what is published.
-    pub fn new(published: Arc<Published>, counts: Vec<Arc<Counts>>, streams: Arc<StreamCounts>) -> Self {
+    pub fn new(
+        published: Arc<Published>,
+        counts: Vec<Arc<Counts>>,
+        streams: Arc<StreamCounts>,
+        pulse: Arc<Pulse>,
+    ) -> Self {
         let mut registry = Registry::with_prefix("thalweg");
+        let steering = SteeringReadout { published: Arc::clone(&published), counts: counts.clone(), pulse };
+        registry.register_collector(Box::new(steering));
         registry.register_collector(Box::new(Readout { published, counts }));
         registry.register_collector(Box::new(StreamReadout(streams)));
         Self { registry }
@@ -238,7 +247,8 @@ mod tests {
             writer.add_ledger(&ledger);
         }
         let published = Arc::new(Published::new(snapshot));
-        let text = Metrics::new(published, writers.to_vec(), Arc::default()).text().unwrap();
+        let pulse = Arc::new(Pulse::new(std::time::Instant::now()));
+        let text = Metrics::new(published, writers.to_vec(), Arc::default(), pulse).text().unwrap();
         for line in [
             "thalweg_messages_received_total 6",
             "thalweg_messages_dropped_total 2",
@@ -257,6 +267,12 @@ mod tests {
             "thalweg_reload_failures_total 2",
             "thalweg_inputs_have_errors 1.0",
             "thalweg_tcp_connections 0.0",
+            "thalweg_ttl_seconds_sum 10.0",
+            "thalweg_ttl_seconds_bucket{le=\"3.0\"} 0",
+            "thalweg_ttl_seconds_bucket{le=\"5.0\"} 2",
+            "thalweg_ttl_seconds_bucket{le=\"+Inf\"} 2",
+            "thalweg_bookings_lost_total 0",
+            "thalweg_overrides{what=\"freeze\"} 0.0",
         ] {
             assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
         }

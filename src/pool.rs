@@ -230,6 +230,9 @@ pub enum Policy {
 }
 
 impl Policy {
+    /// The words of the configuration for policies.
+    pub const WORDS: [&str; 6] = ["planner", "round_robin", "weighted", "nearest", "failover", "hash"];
+
     /// Its word in the configuration.
     pub fn word(self) -> &'static str {
         match self {

@@ -158,7 +158,8 @@ impl<'s> Resolution<'s, '_> {
             }
         });
         let (fleet, tables) = (&snapshot.fleet, &snapshot.tables);
-        reasons.steering = Some(SteeringReasons::of(fleet, tables, service, family, asker, decision));
+        let region = &snapshot.geo.region(located.region).name;
+        reasons.steering = Some(SteeringReasons::of(fleet, tables, service, family, region, asker, decision));
     }
 }
 

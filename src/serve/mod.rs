@@ -7,6 +7,7 @@ mod learner;
 pub mod ownership;
 pub mod rate_limit;
 mod scratch;
+pub mod stall;
 pub mod stream;
 mod tls;
 pub mod udp;

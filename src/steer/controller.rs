@@ -28,6 +28,7 @@ use crate::load::history::Reading;
 use crate::pool::{Answers, Currency, Family, NodeId, Policy, PoolId};
 use peers::Peers;
 
+pub(super) use brake::hold;
 pub use peers::{PeerFlow, Report};
 
 /// The pressure that counts, at most, in a site's mean: how far beyond its limit a node is says nothing of the room of
@@ -179,7 +180,14 @@ impl Controller {
         for (model, state) in self.nodes.iter_mut().zip(&nodes) {
             model.remember(inputs.now, state.pressure);
         }
-        Tables { at: inputs.now, nodes, pools, dead: Vec::new() }
+        Tables {
+            at: inputs.now,
+            nodes,
+            pools,
+            dead: Vec::new(),
+            alarms: self.alarms.clone(),
+            orders: Arc::clone(inputs.overrides.orders()),
+        }
     }
 
     /// Fits what is known to the fleet: nodes keep their numbers, demands get new ones where pools or regions changed.
@@ -462,7 +470,7 @@ impl Controller {
             self.nodes.iter().enumerate().take(inputs.fleet.nodes.len()).map(of).collect();
         let capacities: Vec<f64> = self.nodes.iter().map(Model::capacity).collect();
         let is_confirmed = |node: NodeId| self.peers.has_down(&inputs.fleet.node(node).node.name, inputs.now);
-        if brake::hold(inputs.fleet, &capacities, &mut standings, is_confirmed) {
+        if hold(inputs.fleet, &capacities, &mut standings, is_confirmed) {
             self.alarms.push(Alarm::Held);
         }
         standings

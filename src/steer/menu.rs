@@ -22,6 +22,8 @@ const TOLERANCE: f64 = 1.15;
 const LIGHT_ANSWERS: usize = 2;
 /// Part of a node's headroom that one answer may use.
 const GRAIN: f64 = 0.05;
+/// Other buckets that are tried for a set without dead nodes.
+const SPARE_DRAWS: u64 = 16;
 /// Weights that moved by less than this share need no new menu.
 const NOTICED: f64 = 0.01;
 
@@ -150,6 +152,33 @@ impl Menu {
         let Set { start, length } = self.sets[usize::from(pick.set)];
         let start = usize::from(start) + usize::from(pick.first);
         &self.nodes[start..start + usize::from(length)]
+    }
+
+    /// What a key gets in the place of a set with dead nodes: the next set without any, in an order that its hash gives.
+    /// If every set has one, the living of this one; all of it if none lives.
+    #[cold]
+    pub(super) fn without(&self, pick: Pick, dead: &[NodeId], hash: u64) -> (Pick, &[NodeId]) {
+        let named = self.nodes(pick);
+        let is_alive = |node: &NodeId| !dead.contains(node);
+        if named.iter().all(is_alive) {
+            return (pick, named);
+        }
+        // Buckets are shared out by weight, so the living share what the dead had by theirs.
+        let drawn = (1..=SPARE_DRAWS).map(|turn| self.light(mix(hash ^ turn) as usize));
+        let sets = self.sets.len();
+        let others = (0..sets).map(|ahead| Pick { set: ((hash as usize % sets + ahead) % sets) as u16, first: 0 });
+        if let Some(other) = drawn.chain(others).find(|&other| self.nodes(other).iter().all(is_alive)) {
+            return (other, self.nodes(other));
+        }
+        // Each set goes round: the living follow one another somewhere.
+        let Set { start, length } = self.sets[usize::from(pick.set)];
+        let round = &self.nodes[usize::from(start)..][..2 * usize::from(length) - 1];
+        let runs = round.split(|node| !is_alive(node)).map(|run| &run[..run.len().min(usize::from(length))]);
+        match runs.max_by_key(|run| run.len()).filter(|run| !run.is_empty()) {
+            // Rather fewer nodes than always the same one first.
+            Some(run) => (pick, &run[mix(hash) as usize % run.len()..]),
+            None => (pick, named),
+        }
     }
 
     /// For each set, the least room of its nodes.

@@ -77,6 +77,11 @@ pub fn slot(unix_milliseconds: u64) -> u64 {
     unix_milliseconds / SLOT
 }
 
+/// The milliseconds since 1970 at which a slot begins.
+pub(super) fn time_of(slot: u64) -> u64 {
+    slot.saturating_mul(SLOT)
+}
+
 /// Chooses nodes: the site by the key's position on the region's plan, the nodes by its bucket or its draw.
 ///
 /// A light key keeps its nodes while plan and weights stay the same. Behind a heavy one are so many viewers that each
@@ -118,7 +123,10 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
         return Decision { site: Some(site), ..nobody };
     };
     let chosen = if is_heavy { menu.heavy(load, draw(drawn), drawn >> 16) } else { menu.light(drawn as usize) };
-    let nodes = menu.nodes(chosen);
+    let (chosen, nodes) = match tables.dead.as_slice() {
+        [] => (chosen, menu.nodes(chosen)),
+        dead => menu.without(chosen, dead, drawn),
+    };
     let (ttl, clamp) = ttl(service, demand, state, viewers, f64::from(state.rooms[chosen.set()]) * nodes.len() as f64);
     let is_overfull = pool.manner == Manner::Planned && state.limit > FULL;
     Decision { nodes, ttl, clamp, site: Some(site), set: chosen.set(), is_heavy, is_overfull }

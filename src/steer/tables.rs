@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use super::alarm::Alarm;
 use super::menu::Menu;
 use super::model::Prediction;
+use super::overrides::Order;
 use crate::geo::RegionId;
 use crate::load::health::State;
 use crate::load::history::Reading;
 use crate::pool::{Family, NodeId};
 
 /// Everything that a pick needs.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Tables {
     /// When they were made, in seconds of the readings' clock.
     pub at: f64,
@@ -20,6 +22,10 @@ pub struct Tables {
     pub pools: Vec<PoolTables>,
     /// Nodes that died since the tables were made, by `NodeId`; empty = none.
     pub dead: Vec<NodeId>,
+    /// What an operator should know.
+    pub alarms: Vec<Alarm>,
+    /// What operators want for the time being.
+    pub orders: Arc<[Order]>,
 }
 
 /// What is known of a node, and what follows from it; load in its currency.
@@ -118,7 +124,7 @@ impl Factors {
 }
 
 /// The tables of one use of a pool.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PoolTables {
     /// By `Family`: candidates differ between A and AAAA.
     pub(super) families: [FamilyTables; 2],
@@ -157,7 +163,7 @@ pub struct DemandState {
 }
 
 /// The tables of a pool for one address family.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FamilyTables {
     /// By the site's place in `FleetPool::sites`; after them the overflow, if the pool has one.
     pub sites: Vec<SiteState>,
@@ -178,7 +184,7 @@ pub struct Share {
 }
 
 /// What is known of a site's nodes of one family, and what follows from it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SiteState {
     /// Mean pressure of the nodes that serve, weighted by capacity.
     pub pressure: f64,

@@ -36,6 +36,11 @@ impl Served {
         self.daemon.listening.dns[0]
     }
 
+    /// Where it answers administrators.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.daemon.listening.admin
+    }
+
     /// What SIGHUP does.
     pub(crate) fn reload(&self) -> Result<String, String> {
         self.runtime.block_on(self.daemon.reload())
