@@ -86,13 +86,13 @@ struct Class {
 
 impl Menu {
     /// A menu; none if no node has weight.
-    pub(super) fn of(dishes: &[Dish], width: Width, seed: u64, scores: &Scores) -> Option<Self> {
+    pub(super) fn of(dishes: &[Dish], width: Width, scores: &Scores) -> Option<Self> {
         let served: Vec<Dish> = dishes.iter().copied().filter(|dish| dish.weight > 0.0).collect();
         if served.is_empty() {
             return None;
         }
         let mut sets = Sets::default();
-        let classes = classes(&served, width, seed, &mut sets);
+        let classes = classes(&served, width, scores, &mut sets);
         let most = sets.sets.len() + MAX_LIGHT_SETS;
         let ghosts = dishes.iter().filter(|dish| dish.weight <= 0.0 && dish.ghost > 0.0);
         let ghosts: Vec<(NodeId, f64)> = ghosts.map(|dish| (dish.node, dish.ghost)).collect();
@@ -289,13 +289,13 @@ fn light(
 ///
 /// Sets are drawn by systematic sampling (Madow: On the theory of systematic sampling II, 1949): each node is in a drawn
 /// set with a probability in proportion to its weight.
-fn classes(served: &[Dish], width: Width, seed: u64, sets: &mut Sets) -> Vec<Class> {
+fn classes(served: &[Dish], width: Width, scores: &Scores, sets: &mut Sets) -> Vec<Class> {
     let rooms = || served.iter().map(|dish| dish.room.max(f64::MIN_POSITIVE) * GRAIN);
     let (least, largest) = (rooms().fold(f64::INFINITY, f64::min), rooms().fold(0.0, f64::max));
     let count = ((largest / least).log(4.0).ceil() as usize + 1).clamp(1, MAX_CLASSES);
     let step = if count > 1 { (largest / least).powf(1.0 / (count - 1) as f64) } else { 1.0 };
     let mut order: Vec<&Dish> = served.iter().collect();
-    order.sort_by_key(|dish| mix(seed ^ u64::from(dish.node.0)));
+    order.sort_by_key(|dish| scores.mark(dish.node));
     (0..count)
         .map(|class| {
             let load = least * step.powi(class as i32);

@@ -232,8 +232,8 @@ impl FamilyTables {
     pub fn share(&self, region: RegionId, site: u16) -> f64 {
         let plan = self.plan(region);
         let until = |at: usize| f64::from(plan[at].until) / f64::from(u32::MAX);
-        let at = plan.iter().position(|share| share.site == site);
-        at.map_or(0.0, |at| until(at) - at.checked_sub(1).map_or(0.0, until))
+        let part = |at: usize| until(at) - at.checked_sub(1).map_or(0.0, until);
+        (0..plan.len()).filter(|&at| plan[at].site == site).map(part).sum()
     }
 }
 
