@@ -109,6 +109,9 @@ struct SimulateArguments {
     /// Another world than the one built in.
     #[arg(long, value_name = "FILE")]
     world: Option<PathBuf>,
+    /// Tell of all scenarios what only some tell: errors of prediction, viewers sent elsewhere, who was shunned.
+    #[arg(long)]
+    details: bool,
     /// Write a row for each run.
     #[arg(long, value_name = "FILE.csv")]
     out: Option<PathBuf>,
@@ -130,7 +133,8 @@ impl Cli {
                 explain::explain(&config.file(), &parameters, offline, json)
             }
             Command::Simulate(arguments) => {
-                let SimulateArguments { scenario, all, scenario_file, policy, seeds, world, out, plot } = arguments;
+                let SimulateArguments { scenario, all, scenario_file, policy, seeds, world, details, out, plot } =
+                    arguments;
                 simulate::simulate(&simulate::Wish {
                     scenarios: scenario,
                     scenario_files: scenario_file,
@@ -138,6 +142,7 @@ impl Cli {
                     policies: policy,
                     seeds,
                     world,
+                    details,
                     out,
                     plot,
                 })

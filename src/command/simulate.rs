@@ -39,6 +39,8 @@ pub struct Wish {
     pub seeds: String,
     /// The file of another world.
     pub world: Option<PathBuf>,
+    /// Tell of all scenarios what only some tell.
+    pub details: bool,
     /// The table of all runs.
     pub out: Option<PathBuf>,
     /// The picture.
@@ -73,6 +75,7 @@ pub fn simulate(wish: &Wish) -> u8 {
     };
     let runs = run_all(&plays, &names, &seeds, wish.plot.is_some());
     print!("{}", report::tables(&plays, &names, &seeds, &runs));
+    print!("{}", report::details(&plays, &names, &seeds, &runs, wish.details));
     let csv = wish
         .out
         .as_deref()
@@ -100,13 +103,14 @@ fn prepare(wish: &Wish) -> Result<Prepared, (u8, Vec<Diagnostic>)> {
         sources.extend(SCENARIOS.iter().filter_map(|(name, _)| Some((*name, scenario_source(name)?))));
     }
     for name in &wish.scenarios {
-        let known = SCENARIOS.iter().map(|(known, _)| *known);
-        match scenario_source(name) {
-            Some(source) if !sources.iter().any(|(listed, _)| listed.eq_ignore_ascii_case(name)) => {
-                sources.push((name, source));
+        let is_asked_for = |known: &str| known.eq_ignore_ascii_case(name);
+        match SCENARIOS.iter().find(|(known, _)| is_asked_for(known)) {
+            Some((known, _)) if sources.iter().any(|(listed, _)| listed == known) => {}
+            Some((known, _)) => sources.extend(scenario_source(known).map(|source| (*known, source))),
+            None => {
+                let known: Vec<&str> = SCENARIOS.iter().map(|(known, _)| *known).collect();
+                wrong.push(unknown("scenario", name, &known));
             }
-            Some(_) => {}
-            None => wrong.push(unknown("scenario", name, &known.collect::<Vec<_>>())),
         }
     }
     let names = if wish.policies.is_empty() { policies() } else { wish.policies.iter().map(String::as_str).collect() };
@@ -124,7 +128,7 @@ fn prepare(wish: &Wish) -> Result<Prepared, (u8, Vec<Diagnostic>)> {
         return Err((USAGE, wrong));
     }
     let mut named: Vec<(String, Source)> =
-        sources.into_iter().map(|(name, source)| (name.to_uppercase(), source)).collect();
+        sources.into_iter().map(|(name, source)| (name.to_owned(), source)).collect();
     for file in &wish.scenario_files {
         let name = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         match source(file) {
@@ -135,7 +139,7 @@ fn prepare(wish: &Wish) -> Result<Prepared, (u8, Vec<Diagnostic>)> {
     let mut plays = Vec::new();
     for (name, source) in named {
         match read(&world, &source) {
-            Ok((_, scenario)) if scenario.only_by_name && wish.all && !wish.scenarios.contains(&name) => {}
+            Ok((_, scenario)) if scenario.only_by_name && !is_named(wish, &name) => {}
             Ok((world, scenario)) => plays.push(Play { name, world, scenario }),
             Err(diagnostics) => wrong.extend(diagnostics),
         }
@@ -145,6 +149,12 @@ fn prepare(wish: &Wish) -> Result<Prepared, (u8, Vec<Diagnostic>)> {
     } else {
         Err((FAILURE, wrong))
     }
+}
+
+/// Whether a scenario was asked for itself, not with all others.
+fn is_named(wish: &Wish, name: &str) -> bool {
+    let files = wish.scenario_files.iter().filter_map(|file| file.file_stem());
+    wish.scenarios.iter().any(|asked| asked.eq_ignore_ascii_case(name)) || files.into_iter().any(|file| file == name)
 }
 
 /// `7` as the seeds from 101 to 107, `101-103` as these.

@@ -9,6 +9,7 @@ pub mod scenario;
 pub mod world;
 
 mod catalogue;
+mod details;
 mod dice;
 mod meter;
 mod monitor;
@@ -22,9 +23,10 @@ mod tests;
 mod workload;
 
 pub use catalogue::{SCENARIOS, WORLD, policies, policy, scenario_source, world_source};
+pub use details::{Details, Line, Worst};
 pub use dice::Dice;
 pub use meter::Figures;
 pub use plant::{Node, Plant};
-pub use policy::{Answer, ELSEWHERE, Fleet, FleetNode, MAX_ANSWERS, Policy, Query, Sample};
+pub use policy::{Answer, Belief, ELSEWHERE, Fleet, FleetNode, MAX_ANSWERS, Policy, Query, Sample};
 pub use resolvers::START_MS;
 pub use run::{Outcome, run};

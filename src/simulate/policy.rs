@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 
 use super::dice::Dice;
 use super::plant::Plant;
-use super::world::World;
+use super::world::{Overflow, World};
 
 /// Most addresses of an answer.
 pub const MAX_ANSWERS: usize = 8;
@@ -37,6 +37,8 @@ pub struct Fleet {
     pub session: f64,
     /// Seconds between scrapes of a node.
     pub scrape_every: f64,
+    /// Where else viewers may be sent.
+    pub overflow: Option<Overflow>,
 }
 
 /// A node as configured.
@@ -104,6 +106,15 @@ pub struct Sample {
     pub cpus: f64,
 }
 
+/// What a nameserver believes of a node.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Belief {
+    /// Its pressure now.
+    pub pressure: f64,
+    /// Whether it is taken to be at the end of what it can send, below its configured capacity.
+    pub is_saturated: bool,
+}
+
 /// Something that answers queries, from what it is told about the nodes. Every call names the nameserver it is for; what
 /// nameservers tell each other is the policy's own affair.
 pub trait Policy {
@@ -128,8 +139,14 @@ pub trait Policy {
     /// A second has passed.
     fn tick(&mut self, _at_ms: u64) {}
 
-    /// The pressure that a nameserver believes a node has now; for the prediction error.
-    fn predicted(&self, _nameserver: usize, _node: usize) -> Option<f64> {
+    /// What a nameserver believes of a node now, if it believes anything; to be compared with the truth.
+    fn belief(&self, _nameserver: usize, _node: usize) -> Option<Belief> {
+        None
+    }
+
+    /// Whether a nameserver remembers the viewers of a resolver, which asks without a client subnet; none if it does so of
+    /// nobody.
+    fn remembers(&self, _nameserver: usize, _resolver: Ipv4Addr, _at_ms: u64) -> Option<bool> {
         None
     }
 
@@ -179,6 +196,7 @@ impl Fleet {
             bitrate_mbit: bitrates.map(|(bitrate, share)| bitrate * share).sum(),
             session: world.viewers.session.mean,
             scrape_every: world.monitoring.scrape.every,
+            overflow: world.overflow,
         }
     }
 }

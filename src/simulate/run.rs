@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use arrayvec::ArrayVec;
 
+use super::details::Details;
 use super::dice::Dice;
 use super::meter::{Figures, Meter};
 use super::monitor::Monitor;
@@ -18,6 +19,9 @@ use crate::steer::mix;
 /// How many resolvers an attacker uses or pretends to be.
 const ATTACKING_RESOLVERS: usize = 100;
 
+/// How many of the largest resolvers ought to be remembered whatever an attacker does.
+const BUSIEST: usize = 1000;
+
 /// Leading bits of the addresses that an attacker makes up for one region: a one, and four of the region's number.
 const FORGED_BITS: u8 = 5;
 
@@ -26,6 +30,8 @@ const FORGED_BITS: u8 = 5;
 pub struct Outcome {
     /// What was measured.
     pub figures: Figures,
+    /// What was measured beside them.
+    pub details: Details,
     /// Pressures of all nodes, every so many seconds from the end of the warm-up; empty unless asked for.
     pub pressures: Vec<Vec<f32>>,
     /// A digest of all arrivals: equal for all policies.
@@ -49,7 +55,8 @@ pub fn run(world: &World, scenario: &Scenario, seed: u64, policy: &mut dyn Polic
             pressures.push(run.plant.nodes.iter().map(|node| node.pressure() as f32).collect());
         }
     }
-    Outcome { figures: run.meter.figures(), pressures, workload: run.digest }
+    let details = std::mem::take(&mut run.meter.notes).details(&run.plant.fleet);
+    Outcome { figures: run.meter.figures(), details, pressures, workload: run.digest }
 }
 
 struct Run<'a> {
@@ -116,6 +123,7 @@ impl<'a> Run<'a> {
         self.give_up(second);
         self.attack(second, policy);
         self.come(second, policy);
+        self.recall(second, policy);
         self.plant.count();
     }
 
@@ -132,6 +140,7 @@ impl<'a> Run<'a> {
             }
         }
         for ending in self.scenario.endings.iter().filter(|ending| ending.at == now) {
+            self.meter.notes.ended();
             for node in 0..self.plant.nodes.len() {
                 for viewer in self.plant.viewers_of(node) {
                     if self.dice.happens(ending.share) {
@@ -241,6 +250,24 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Counts the busiest resolvers that are known when the last attack ends.
+    fn recall(&mut self, second: u32, policy: &mut dyn Policy) {
+        let until = self.scenario.attacks.iter().map(|attack| attack.until).fold(0.0, f64::max);
+        if f64::from(second) - f64::from(self.world.warm_up) != until.floor() || until == 0.0 {
+            return;
+        }
+        let at_ms = START_MS + u64::from(second) * 1000;
+        let busiest = self.resolvers.largest(BUSIEST, self.world);
+        let known = busiest.iter().filter_map(|number| {
+            let resolver = self.resolvers.resolver(*number);
+            policy.remembers(resolver.preferred, resolver.address, at_ms)
+        });
+        let known: Vec<bool> = known.collect();
+        if !known.is_empty() {
+            self.meter.notes.known(known.iter().filter(|is_known| **is_known).count(), known.len());
+        }
+    }
+
     /// Those who come in this second and those who ask again, in order.
     fn come(&mut self, second: u32, policy: &mut dyn Policy) {
         let mut arrivals = std::mem::take(&mut self.arrivals);
@@ -294,6 +321,9 @@ impl<'a> Run<'a> {
             return;
         };
         self.plant.attach(number, node);
+        if node != ELSEWHERE && self.scenario.is_watched(at - f64::from(self.world.warm_up)) {
+            self.meter.notes.came(usize::from(region), usize::from(node), &self.plant);
+        }
         if node != ELSEWHERE && self.plant.nodes[usize::from(node)].is_drained {
             self.meter.leaked = (self.meter.leaked.0 + 1, (at as u32).saturating_sub(self.world.warm_up));
         }

@@ -25,6 +25,18 @@ pub struct World {
     pub resolvers: Resolvers,
     /// What the nameservers learn, and when.
     pub monitoring: Monitoring,
+    /// Where else viewers may be sent, for policies that know of it.
+    pub overflow: Option<Overflow>,
+}
+
+/// Someone else's network, of which there is no end.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overflow {
+    /// Pressure of all sites from which it may be used.
+    pub above: f64,
+    /// Its distance from everybody in milliseconds.
+    pub cost: f64,
 }
 
 /// A client region, and the site that stands in it.
@@ -188,8 +200,18 @@ pub struct Probe {
 impl World {
     /// What cannot be so, in words that name the key.
     pub fn complaints(&self) -> Vec<String> {
-        let Self { population, warm_up, nameservers, overload, regions, machines, viewers, resolvers, monitoring } =
-            self;
+        let Self {
+            population,
+            warm_up,
+            nameservers,
+            overload,
+            regions,
+            machines,
+            viewers,
+            resolvers,
+            monitoring,
+            overflow,
+        } = self;
         let mut complaints = Vec::new();
         let mut want = |holds: bool, words: &str| {
             if !holds {
@@ -251,6 +273,8 @@ impl World {
         want(resolvers.expires_early >= 0.0, "resolvers.expires_early must not be below 0");
         want(monitoring.scrape.every >= 1.0, "monitoring.scrape.every must be at least 1");
         want(monitoring.probe.every >= 1.0, "monitoring.probe.every must be at least 1");
+        want(overflow.is_none_or(|it| share(it.above)), "overflow.above must be between 0 and 1");
+        want(overflow.is_none_or(|it| it.cost >= 0.0 && it.cost.is_finite()), "overflow.cost must not be below 0");
         complaints
     }
 }

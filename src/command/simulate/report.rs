@@ -1,7 +1,8 @@
 //! Runs as text: a row for each, or tables of medians and worst.
 
 use super::{Play, Run};
-use crate::simulate::Figures;
+use crate::simulate::scenario::Tell;
+use crate::simulate::{Figures, Line, Worst};
 
 /// How a figure is read from those of a run.
 type Read = fn(&Figures) -> f64;
@@ -51,6 +52,45 @@ pub(super) fn tables(plays: &[Play], names: &[String], seeds: &[u64], runs: &[Ru
         text.push_str(&line("policy", &mut plays.iter().map(|play| play.name.as_str())));
         for (name, row) in names.iter().zip(&cells) {
             text.push_str(&line(name, &mut row.iter().map(String::as_str)));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What scenarios tell beside the tables: a line for each thing and policy, for each scenario that asks for it, or for all.
+pub(super) fn details(plays: &[Play], names: &[String], seeds: &[u64], runs: &[Run], of_all: bool) -> String {
+    let mut text = String::new();
+    for (scenario, play) in plays.iter().enumerate() {
+        let tells = if of_all { &Tell::ALL[..] } else { &play.scenario.tells[..] };
+        let of_policy = |name: &String| {
+            let runs = runs.iter().filter(|run| run.scenario == scenario && run.policy == *name);
+            runs.map(|run| run.outcome.details.lines(&run.outcome.figures, tells)).collect::<Vec<_>>()
+        };
+        let told: Vec<(&String, Vec<Vec<Line>>)> = names.iter().map(|name| (name, of_policy(name))).collect();
+        let mut lines = Vec::new();
+        for (name, runs) in &told {
+            for line in runs.first().into_iter().flatten() {
+                let same = |lines: &Vec<Line>| lines.iter().find(|other| other.title == line.title).map(|it| it.value);
+                let mut values: Vec<f64> = runs.iter().filter_map(same).collect();
+                values.sort_by(f64::total_cmp);
+                let worst = match line.worst {
+                    Worst::Most => values[values.len() - 1],
+                    Worst::Least => values[0],
+                };
+                let decimals = line.decimals;
+                lines.push((*name, &line.title, format!("{:.decimals$} [{worst:.decimals$}]", median(&values))));
+            }
+        }
+        if lines.is_empty() {
+            continue;
+        }
+        let widest = lines.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+        let longest = lines.iter().map(|(_, title, _)| title.chars().count()).max().unwrap_or(0);
+        let (name, title, seeds) = (&play.name, &play.scenario.title, super::super::plural(seeds.len(), "seed"));
+        text.push_str(&format!("{name} {title}: median [worst] of {seeds}\n"));
+        for (name, title, value) in lines {
+            text.push_str(&format!("{name:<widest$}  {title:<longest$}  {value}\n"));
         }
         text.push('\n');
     }
