@@ -2,6 +2,7 @@
 
 mod picture;
 mod report;
+mod what_if;
 
 use std::io::IsTerminal;
 use std::num::NonZero;
@@ -39,6 +40,18 @@ pub struct Wish {
     pub seeds: String,
     /// The file of another world.
     pub world: Option<PathBuf>,
+    /// The configuration whose fleet is to be simulated, in place of scenarios.
+    pub from: Option<PathBuf>,
+    /// The service of it; the first one if none is named.
+    pub service: Option<String>,
+    /// Crowds that come to it, as `20000@eu/3min`.
+    pub flashes: Vec<String>,
+    /// Where its viewers are at the start, as `eu=60%,us=40%`.
+    pub viewers: Option<String>,
+    /// How many these are.
+    pub population: Option<f64>,
+    /// Hours that are simulated.
+    pub hours: Option<f64>,
     /// Tell of all scenarios what only some tell.
     pub details: bool,
     /// The table of all runs.
@@ -66,6 +79,9 @@ struct Play {
 
 /// Simulates, prints what came of it, and returns the exit status.
 pub fn simulate(wish: &Wish) -> u8 {
+    if let Some(file) = &wish.from {
+        return what_if::simulate(file, wish);
+    }
     let (plays, names, seeds) = match prepare(wish) {
         Ok(prepared) => prepared,
         Err((status, diagnostics)) => {
@@ -121,8 +137,7 @@ fn prepare(wish: &Wish) -> Result<Prepared, (u8, Vec<Diagnostic>)> {
     }
     let seeds = seeds(&wish.seeds);
     if seeds.is_empty() {
-        let help = format!("a number from 1 to {MAX_SEEDS}, as 7 for {FIRST_SEED} to {}, or a range", FIRST_SEED + 6);
-        wrong.push(Diagnostic::error(format!("seeds cannot be `{}`", wish.seeds)).help(help));
+        wrong.push(wrong_seeds(&wish.seeds));
     }
     if !wrong.is_empty() {
         return Err((USAGE, wrong));
@@ -167,6 +182,11 @@ fn seeds(text: &str) -> Vec<u64> {
         Some((first, last)) if first <= last && last - first < MAX_SEEDS => (first..=last).collect(),
         _ => Vec::new(),
     }
+}
+
+fn wrong_seeds(text: &str) -> Diagnostic {
+    let help = format!("a number from 1 to {MAX_SEEDS}, as 7 for {FIRST_SEED} to {}, or a range", FIRST_SEED + 6);
+    Diagnostic::error(format!("seeds cannot be `{text}`")).help(help)
 }
 
 /// Makes all runs, on all cores.

@@ -33,6 +33,10 @@ pub struct Details {
     pub known: Option<(usize, usize)>,
     /// Nodes that were taken for smaller than they are, and those of which it was true.
     pub clipped: Option<(usize, usize)>,
+    /// New viewers by node.
+    pub placed: Vec<f64>,
+    /// New viewers who were sent elsewhere.
+    pub sent_elsewhere: f64,
 }
 
 /// One thing that is told.
@@ -157,6 +161,11 @@ impl Notes {
         self.has_ended = true;
     }
 
+    /// A new viewer was sent elsewhere.
+    pub(super) fn left(&mut self) {
+        self.details.sent_elsewhere += 1.0;
+    }
+
     /// A new viewer came to a node.
     pub(super) fn came(&mut self, region: usize, node: usize, plant: &Plant) {
         if self.came.is_empty() {
@@ -190,6 +199,7 @@ impl Notes {
             site.iter().filter(move |node| fair(**node) >= FEW).map(move |node| of_node(*node) / fair(*node))
         });
         details.least_node = least(&mut parts.into_iter());
+        details.placed = (0..fleet.nodes.len()).map(of_node).collect();
         details
     }
 }

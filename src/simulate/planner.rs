@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dice::Dice;
-use super::policy::{Answer, Belief, ELSEWHERE, Fleet, Policy, Query, Sample};
+use super::policy::{Answer, Belief, ELSEWHERE, Fleet, FleetNode, Policy, Query, Sample};
 use super::resolvers::START_MS;
 use crate::answer::{Context, Transport, answer, read};
 use crate::config::{RateLimit, RateLimitMode};
@@ -67,6 +67,9 @@ struct Nameserver {
     /// Questions with a client subnet, and without.
     messages: [Vec<u8>; 2],
     out: Vec<u8>,
+    /// Octets of the last reply, and what was known of its key.
+    #[cfg(test)]
+    last: Option<(usize, Estimate)>,
     body: String,
 }
 
@@ -103,6 +106,8 @@ impl Planner {
                 health: vec![State::Unknown; nodes],
                 messages: [message(true), message(false)],
                 out: vec![0; MAX_UDP],
+                #[cfg(test)]
+                last: None,
                 body: String::new(),
             };
             nameserver.tick(0.0, &self.overrides);
@@ -122,16 +127,24 @@ impl Planner {
     }
 
     fn steered(&self, geo: &Geo) -> steer::Fleet {
-        let Fleet { regions, rtt_ms, nodes, overload, bitrate_mbit, session, scrape_every, overflow, .. } = &self.fleet;
-        let limits = Limits { cpu: *overload, process_cpu: *overload, egress: *overload, ..Limits::default() };
-        let node = |node: &super::policy::FleetNode| Node {
-            name: node.name.clone(),
-            v4: Some(node.address),
-            place: Some(regions[node.site].clone()),
-            capacity: Capacity { egress: Some(Bitrate(node.nic_mbit * 1e6)), clients: None },
-            limits,
-            interval: Duration::from_secs_f64(*scrape_every),
-            ..Node::default()
+        let Fleet { regions, rtt_ms, nodes, scrape_every, own, .. } = &self.fleet;
+        let node = |(number, node): (usize, &FleetNode)| {
+            let own = own.as_ref().map(|own| &own.nodes[number]);
+            let of_model = || {
+                let limit = node.overload;
+                let limits = Limits { cpu: limit, process_cpu: limit, egress: limit, ..Limits::default() };
+                let capacity = Capacity { egress: Some(Bitrate(node.nic_mbit * 1e6)), clients: None };
+                Node { capacity, limits, ..Node::default() }
+            };
+            Node {
+                name: node.name.clone(),
+                v4: Some(node.address),
+                v6: None,
+                place: Some(regions[node.site].clone()),
+                interval: Duration::from_secs_f64(*scrape_every),
+                serves: Vec::new(),
+                ..own.cloned().unwrap_or_else(of_model)
+            }
         };
         let places: Vec<Place> = regions.iter().map(|name| Place { name: name.clone(), at: None }).collect();
         let rtts = regions.iter().zip(rtt_ms).flat_map(|(region, row)| {
@@ -142,26 +155,8 @@ impl Planner {
             };
             regions.iter().zip(row).map(rtt).collect::<Vec<_>>()
         });
-        let viewer = Viewer { bitrate: Bitrate(bitrate_mbit * 1e6), stays: Duration::from_secs_f64(*session) };
-        let elsewhere = |overflow: super::world::Overflow| {
-            Full::Overflow(Overflow {
-                cname: Name::parse(OVERFLOW, None).expect("the name is well-formed"),
-                addresses: Vec::new(),
-                above: overflow.above,
-                cost: overflow.cost,
-            })
-        };
-        let full = overflow.map_or(Full::Fill, elsewhere);
-        let pool = Pool { name: POOL.to_owned(), viewer, full, saturation: Saturation::Clip, ..Pool::default() };
-        let service = Service {
-            name: Name::parse(NAME, None).expect("the name is well-formed"),
-            pool: POOL.to_owned(),
-            answers: Answers::Auto,
-            ttl: TtlBounds::default(),
-            policy: None,
-            within: Vec::new(),
-        };
-        let nodes: Vec<Node> = nodes.iter().map(node).collect();
+        let (pool, service) = self.pool();
+        let nodes: Vec<Node> = nodes.iter().enumerate().map(node).collect();
         let assembly = Assembly {
             nodes: &nodes,
             places: &places,
@@ -172,6 +167,40 @@ impl Planner {
             guesses: &BTreeMap::new(),
         };
         steer::Fleet::assemble(&assembly, None)
+    }
+
+    /// The pool and the service, of the model or one's own; the name and the nodes are the model's.
+    fn pool(&self) -> (Pool, Service) {
+        let Fleet { bitrate_mbit, session, overflow, own, .. } = &self.fleet;
+        let name = Name::parse(NAME, None).expect("the name is well-formed");
+        if let Some(own) = own {
+            let pool = Pool { name: POOL.to_owned(), select: BTreeMap::new(), ..own.pool.clone() };
+            return (pool, Service { name, pool: POOL.to_owned(), within: Vec::new(), ..own.service.clone() });
+        }
+        let elsewhere = |overflow: super::world::Overflow| {
+            Full::Overflow(Overflow {
+                cname: Name::parse(OVERFLOW, None).expect("the name is well-formed"),
+                addresses: Vec::new(),
+                above: overflow.above,
+                cost: overflow.cost,
+            })
+        };
+        let pool = Pool {
+            name: POOL.to_owned(),
+            viewer: Viewer { bitrate: Bitrate(bitrate_mbit * 1e6), stays: Duration::from_secs_f64(*session) },
+            full: overflow.map_or(Full::Fill, elsewhere),
+            saturation: Saturation::Clip,
+            ..Pool::default()
+        };
+        let service = Service {
+            name,
+            pool: POOL.to_owned(),
+            answers: Answers::Auto,
+            ttl: TtlBounds::default(),
+            policy: None,
+            within: Vec::new(),
+        };
+        (pool, service)
     }
 
     fn exchange(&mut self, now: f64) {
@@ -303,8 +332,13 @@ impl Nameserver {
             idle: None,
             estimate: Estimate::default(),
         };
-        let (_, observation) = answer(&self.snapshot, &read, &context, Some(&mut self.keys), &mut self.out, None);
+        let (_outcome, observation) =
+            answer(&self.snapshot, &read, &context, Some(&mut self.keys), &mut self.out, None);
         let Some(observation) = observation else { return Answer::default() };
+        #[cfg(test)]
+        if let crate::answer::Outcome::Reply { length, .. } = _outcome {
+            self.last = Some((length, observation.estimate));
+        }
         self.ledger.book(&observation);
         if observation.nodes.is_empty() {
             return Answer { nodes: std::iter::once(ELSEWHERE).collect(), ttl: observation.ttl };
@@ -390,3 +424,6 @@ fn message(has_subnet: bool) -> Vec<u8> {
     }
     message
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,12 @@
 //! The border between the model world and whatever decides in it: what a policy is asked, told and knows.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
 use super::dice::Dice;
+use super::inventory::Own;
 use super::plant::Plant;
 use super::world::{Overflow, World};
 
@@ -29,8 +31,6 @@ pub struct Fleet {
     pub nodes: Vec<FleetNode>,
     /// How many nameservers are asked.
     pub nameservers: usize,
-    /// Share of capacity from which a node counts as overloaded.
-    pub overload: f64,
     /// Mean bitrate of a viewer in Mbit/s.
     pub bitrate_mbit: f64,
     /// Mean session in seconds.
@@ -39,6 +39,8 @@ pub struct Fleet {
     pub scrape_every: f64,
     /// Where else viewers may be sent.
     pub overflow: Option<Overflow>,
+    /// Someone's own nodes, pool and service, if these are what is played with.
+    pub own: Option<Arc<Own>>,
 }
 
 /// A node as configured.
@@ -56,6 +58,8 @@ pub struct FleetNode {
     pub process_mbit: f64,
     /// How many CPUs it has.
     pub cpus: f64,
+    /// Share of capacity from which it counts as overloaded.
+    pub overload: f64,
 }
 
 /// A question that a nameserver gets.
@@ -174,6 +178,7 @@ impl Fleet {
                     nic_mbit: nic_gbit * 1000.0,
                     process_mbit: nic_gbit * 1000.0 * limit,
                     cpus: machines.cpus,
+                    overload: region.overload.get(place).copied().unwrap_or(world.overload),
                 });
             }
             sites.push((first..nodes.len()).collect());
@@ -192,11 +197,11 @@ impl Fleet {
             sites,
             nodes,
             nameservers: world.nameservers,
-            overload: world.overload,
             bitrate_mbit: bitrates.map(|(bitrate, share)| bitrate * share).sum(),
             session: world.viewers.session.mean,
             scrape_every: world.monitoring.scrape.every,
             overflow: world.overflow,
+            own: None,
         }
     }
 }

@@ -321,8 +321,11 @@ impl<'a> Run<'a> {
             return;
         };
         self.plant.attach(number, node);
-        if node != ELSEWHERE && self.scenario.is_watched(at - f64::from(self.world.warm_up)) {
-            self.meter.notes.came(usize::from(region), usize::from(node), &self.plant);
+        if self.scenario.is_watched(at - f64::from(self.world.warm_up)) {
+            match node {
+                ELSEWHERE => self.meter.notes.left(),
+                _ => self.meter.notes.came(usize::from(region), usize::from(node), &self.plant),
+            }
         }
         if node != ELSEWHERE && self.plant.nodes[usize::from(node)].is_drained {
             self.meter.leaked = (self.meter.leaked.0 + 1, (at as u32).saturating_sub(self.world.warm_up));
@@ -352,5 +355,5 @@ impl<'a> Run<'a> {
 /// An address of a region in which no resolver is; anything but the networks of the real ones.
 fn forged(region: usize, bits: u32) -> Ipv4Addr {
     let free = 32 - u32::from(FORGED_BITS);
-    Ipv4Addr::from_bits((1 << 31 | region as u32 % 16 << 27) | bits & ((1 << free) - 1))
+    Ipv4Addr::from_bits(((1 << 31) | ((region as u32 % 16) << 27)) | bits & ((1 << free) - 1))
 }

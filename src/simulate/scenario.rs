@@ -310,13 +310,32 @@ fn merge(into: &mut toml::Table, from: &toml::Table) {
 }
 
 impl Scenario {
+    /// Crowds that come, and nothing else.
+    pub fn of_crowds(title: String, length: u32, flashes: Vec<Flash>) -> Self {
+        Self {
+            title,
+            length,
+            only_by_name: false,
+            tells: Vec::new(),
+            diurnal: None,
+            flashes,
+            growths: Vec::new(),
+            nodes: Vec::new(),
+            events: Vec::new(),
+            endings: Vec::new(),
+            through: Vec::new(),
+            attacks: Vec::new(),
+            overrides: toml::Table::new(),
+        }
+    }
+
     /// Whether new viewers of this second show who is shunned: those who come during an attack, if there is one.
     pub fn is_watched(&self, at: f64) -> bool {
         self.attacks.is_empty() || self.attacks.iter().any(|attack| (attack.from..attack.until).contains(&at))
     }
 
     /// What cannot be so in this world, in words that name the key.
-    fn complaints(&self, world: &World) -> Vec<String> {
+    pub fn complaints(&self, world: &World) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut want = |holds: bool, words: String| {
             if !holds {

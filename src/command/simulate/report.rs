@@ -108,7 +108,7 @@ fn cell(runs: &[Run], name: &str, scenario: usize, read: Read, decimals: usize) 
 }
 
 /// The middle of sorted values, or the mean of the two middle ones.
-fn median(sorted: &[f64]) -> f64 {
+pub(super) fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
     if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
 }
