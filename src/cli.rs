@@ -113,7 +113,7 @@ struct SimulateArguments {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["scenario", "all", "scenario_file", "world", "out", "plot", "details"],
+        conflicts_with_all = ["scenario", "all", "scenario_file", "world", "out", "plot", "details", "markdown"],
     )]
     from: Option<PathBuf>,
     /// The service of your fleet [default: the first one].
@@ -134,6 +134,9 @@ struct SimulateArguments {
     /// Tell of all scenarios what only some tell: errors of prediction, viewers sent elsewhere, who was shunned.
     #[arg(long)]
     details: bool,
+    /// Print the tables of overload, peak and distance in Markdown.
+    #[arg(long)]
+    markdown: bool,
     /// Write a row for each run.
     #[arg(long, value_name = "FILE.csv")]
     out: Option<PathBuf>,
@@ -163,6 +166,7 @@ impl Cli {
                     seeds,
                     world,
                     details,
+                    markdown,
                     out,
                     plot,
                     from,
@@ -180,6 +184,7 @@ impl Cli {
                     seeds,
                     world,
                     details,
+                    is_markdown: markdown,
                     from,
                     service,
                     flashes: flash,

@@ -54,6 +54,8 @@ pub struct Wish {
     pub hours: Option<f64>,
     /// Tell of all scenarios what only some tell.
     pub details: bool,
+    /// Print tables for documents.
+    pub is_markdown: bool,
     /// The table of all runs.
     pub out: Option<PathBuf>,
     /// The picture.
@@ -90,7 +92,11 @@ pub fn simulate(wish: &Wish) -> u8 {
         }
     };
     let runs = run_all(&plays, &names, &seeds, wish.plot.is_some());
-    print!("{}", report::tables(&plays, &names, &seeds, &runs));
+    if wish.is_markdown {
+        print!("{}", report::markdown(&plays, &names, &seeds, &runs));
+    } else {
+        print!("{}", report::tables(&plays, &names, &seeds, &runs));
+    }
     print!("{}", report::details(&plays, &names, &seeds, &runs, wish.details));
     let csv = wish
         .out

@@ -302,14 +302,18 @@ impl<'a> Run<'a> {
         if let Some(second) = self.departures.get_mut(departs as usize) {
             second.push(viewer);
         }
-        self.place(at, viewer, policy);
+        let Some(node) = self.place(at, viewer, policy).filter(|_| self.scenario.is_watched(now)) else { return };
+        match node {
+            ELSEWHERE => self.meter.notes.left(),
+            _ => self.meter.notes.came(region, usize::from(node), &self.plant),
+        }
     }
 
-    /// A viewer who is on the way asks, and begins to watch or asks again later.
-    fn place(&mut self, at: f64, number: u32, policy: &mut dyn Policy) {
+    /// A viewer who is on the way asks, and begins to watch where this says, or asks again later.
+    fn place(&mut self, at: f64, number: u32, policy: &mut dyn Policy) -> Option<u16> {
         let Viewer { region, resolver, asks_us, departs, .. } = *self.plant.viewer(number);
         if f64::from(departs) <= at {
-            return;
+            return None;
         }
         let answer =
             if asks_us { self.ask(at, usize::from(region), resolver as usize, policy) } else { self.older(region) };
@@ -318,18 +322,13 @@ impl<'a> Run<'a> {
             let later = self.world.viewers.retry_after;
             self.meter.failed += later;
             self.return_at(at + later, number);
-            return;
+            return None;
         };
         self.plant.attach(number, node);
-        if self.scenario.is_watched(at - f64::from(self.world.warm_up)) {
-            match node {
-                ELSEWHERE => self.meter.notes.left(),
-                _ => self.meter.notes.came(usize::from(region), usize::from(node), &self.plant),
-            }
-        }
         if node != ELSEWHERE && self.plant.nodes[usize::from(node)].is_drained {
             self.meter.leaked = (self.meter.leaked.0 + 1, (at as u32).saturating_sub(self.world.warm_up));
         }
+        Some(node)
     }
 
     fn ask(&mut self, at: f64, region: usize, resolver: usize, policy: &mut dyn Policy) -> ArrayVec<u16, MAX_ANSWERS> {

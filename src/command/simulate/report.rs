@@ -58,6 +58,30 @@ pub(super) fn tables(plays: &[Play], names: &[String], seeds: &[u64], runs: &[Ru
     text
 }
 
+/// What is shown in documents.
+const IN_DOCUMENTS: [&str; 3] = [METRICS[0].0, METRICS[1].0, METRICS[3].0];
+
+/// The tables that matter most, in Markdown.
+pub(super) fn markdown(plays: &[Play], names: &[String], seeds: &[u64], runs: &[Run]) -> String {
+    let mut text = String::new();
+    for (title, read, decimals) in METRICS.iter().filter(|(title, ..)| IN_DOCUMENTS.contains(title)) {
+        let scenarios: Vec<&str> = plays.iter().map(|play| play.name.as_str()).collect();
+        let seeds = super::super::plural(seeds.len(), "seed");
+        let dashes = "---:|".repeat(plays.len());
+        text.push_str(&format!(
+            "{title}: median [worst] of {seeds}\n\n| policy | {} |\n|---|{dashes}\n",
+            scenarios.join(" | ")
+        ));
+        for name in names {
+            let cells: Vec<String> =
+                (0..plays.len()).map(|scenario| cell(runs, name, scenario, *read, *decimals)).collect();
+            text.push_str(&format!("| {name} | {} |\n", cells.join(" | ")));
+        }
+        text.push('\n');
+    }
+    text
+}
+
 /// What scenarios tell beside the tables: a line for each thing and policy, for each scenario that asks for it, or for all.
 pub(super) fn details(plays: &[Play], names: &[String], seeds: &[u64], runs: &[Run], of_all: bool) -> String {
     let mut text = String::new();

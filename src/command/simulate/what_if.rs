@@ -398,7 +398,7 @@ impl Question {
         let capacity: f64 = sites.iter().map(InventorySite::capacity).sum();
         let mut text = format!(
             "{}: {} at {}, {}; room for {:.0} viewers of {:.1} Mbit/s below the limits\n",
-            inventory.service.name,
+            inventory.service.name.to_string().trim_end_matches('.'),
             plural(nodes, "node"),
             plural(sites.len(), "place"),
             rate(capacity),
