@@ -16,6 +16,7 @@ use super::model::{CONFIDENCE_UNKNOWN, Model};
 use super::overrides::Overrides;
 use super::plan::{self, Plan, Wanted, price};
 use super::policy::{self, Standing as SiteStanding};
+use super::quota::Scores;
 use super::tables::{
     DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables, cumulative,
 };
@@ -69,6 +70,16 @@ pub struct Inputs<'a> {
     pub seed: u64,
 }
 
+/// Viewers per second who come until a moment.
+#[derive(Debug, Clone, Copy)]
+struct Expiry {
+    node: NodeId,
+    demand: u32,
+    rate: f64,
+    /// The life of the node that they go to: when it dies, they are gone at once.
+    life: u32,
+}
+
 /// Learns, predicts and plans; keeps what it has learned of nodes, regions and pools while the inputs change.
 #[derive(Debug, Default)]
 pub struct Controller {
@@ -80,8 +91,8 @@ pub struct Controller {
     regions: usize,
     plans: Vec<Plan>,
     menus: HashMap<(String, usize), [Option<Arc<Menu>>; 2]>,
-    /// Promises that expire, by the second modulo its length: node, demand, viewers per second.
-    calendar: Vec<Vec<(NodeId, u32, f64)>>,
+    /// Promises that expire, by the second modulo its length.
+    calendar: Vec<Vec<Expiry>>,
     /// The last second whose promises have expired.
     expired: u64,
     peers: Peers,
@@ -90,6 +101,7 @@ pub struct Controller {
     alarms: Vec<Alarm>,
     /// Weights and shares that an operator has frozen.
     frozen: bool,
+    scores: Scores,
 }
 
 impl Controller {
@@ -117,7 +129,7 @@ impl Controller {
                 let expires = self.expired + u64::from(entry.lifetime.clamp(1, MAX_PROMISE)) + 1;
                 let slot = expires as usize % self.calendar.len().max(1);
                 if let Some(slot) = self.calendar.get_mut(slot) {
-                    slot.push((node, demand, entry.rate));
+                    slot.push(Expiry { node, demand, rate: entry.rate, life: model.life() });
                 }
             }
         }
@@ -216,7 +228,7 @@ impl Controller {
             model.flows.renumber(number);
         }
         for slot in &mut self.calendar {
-            slot.retain_mut(|(_, demand, _)| number(*demand).map(|new| *demand = new).is_some());
+            slot.retain_mut(|each| number(each.demand).map(|new| each.demand = new).is_some());
         }
         let mut plans: Vec<Plan> = fleet.pools.iter().map(|_| Plan::default()).collect();
         for (index, name) in pools.iter().enumerate() {
@@ -234,8 +246,8 @@ impl Controller {
         let now = now.max(0.0) as u64;
         let length = self.calendar.len() as u64;
         for second in (self.expired + 1..=now).take(length as usize) {
-            for (node, demand, rate) in std::mem::take(&mut self.calendar[(second % length) as usize]) {
-                if let Some(model) = self.nodes.get_mut(usize::from(node.0)) {
+            for Expiry { node, demand, rate, life } in self.calendar[(second % length) as usize].drain(..) {
+                if let Some(model) = self.nodes.get_mut(usize::from(node.0)).filter(|model| model.life() == life) {
                     model.flows.expire(demand, rate);
                 }
             }
@@ -459,6 +471,8 @@ impl Controller {
     /// Weighs, plans and lists for each use of a pool.
     fn plan_pools(&mut self, inputs: &Inputs<'_>, nodes: &[NodeState], elapsed: f64) -> Vec<PoolTables> {
         let is_frozen = inputs.overrides.freezes();
+        let used = inputs.fleet.pools.iter().flat_map(|pool| pool.sites.iter().flat_map(|site| &site.nodes));
+        self.scores.learn(used.copied(), inputs.seed);
         let mut menus = HashMap::new();
         let fleet = inputs.fleet;
         let mut plans = std::mem::take(&mut self.plans);
@@ -497,9 +511,9 @@ impl Controller {
             let demands = (0..self.regions).map(|region| self.demand_state(index * self.regions + region)).collect();
             let families = if pool.policy == Policy::Planner {
                 let all = sites[0].len();
-                if !(is_frozen && plan.is_made_for(all, self.regions)) {
-                    plan.make(pool, sites.each_ref().map(Vec::as_slice), &wanted, elapsed);
-                }
+                // What is frozen goes no way towards its targets; but sites that fail are left out.
+                let elapsed = if is_frozen && plan.is_made_for(all, self.regions) { 0.0 } else { elapsed };
+                plan.make(pool, sites.each_ref().map(Vec::as_slice), &wanted, elapsed);
                 let [v4, v6] = sites;
                 [plan::tables(pool, plan, 0, v4, self.regions), plan::tables(pool, plan, 1, v6, self.regions)]
             } else {
@@ -556,11 +570,11 @@ impl Controller {
             (Answers::Auto, _) => Width::Auto(pool.width()),
             (Answers::Fixed(_), _) => Width::Fixed(pool.width()),
         };
-        let is_usable = |menu: &&Arc<Menu>| {
-            menu.serves(&dishes, width) || (is_frozen && self.frozen && menu.has_same_nodes(&dishes))
-        };
+        let may_serve = |id: NodeId| serving().any(|(serving, _)| *serving == id);
+        let is_usable =
+            |menu: &&Arc<Menu>| menu.serves(&dishes, width) || (is_frozen && self.frozen && menu.names_only(may_serve));
         let kept = known.iter().find(is_usable).cloned();
-        let menu = kept.or_else(|| Menu::of(&dishes, width, inputs.seed).map(Arc::new));
+        let menu = kept.or_else(|| Menu::of(&dishes, width, inputs.seed, &self.scores).map(Arc::new));
         let rooms = menu.as_ref().map_or_else(Box::default, |menu| menu.rooms(|id| room(id, 0.0, 0.02)));
         let pressure = if capacity > 0.0 { pressed / capacity } else { 0.0 };
         let is_known = serving().any(|(id, _)| matches!(nodes[usize::from(id.0)].reading, Reading::Fresh(_)));

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::hash::{mix, unit};
-use super::quota::{BUCKETS, Owners, share_out};
+use super::quota::{BUCKETS, Owners, Scores, share_out};
 use crate::pool::NodeId;
 
 /// Node sets of a menu, at most; those for light keys are limited to what the heavy ones leave.
@@ -84,7 +84,7 @@ struct Class {
 
 impl Menu {
     /// A menu; none if no node has weight.
-    pub(super) fn of(dishes: &[Dish], width: Width, seed: u64) -> Option<Self> {
+    pub(super) fn of(dishes: &[Dish], width: Width, seed: u64, scores: &Scores) -> Option<Self> {
         let served: Vec<Dish> = dishes.iter().copied().filter(|dish| dish.weight > 0.0).collect();
         if served.is_empty() {
             return None;
@@ -94,7 +94,7 @@ impl Menu {
         let most = sets.sets.len() + MAX_LIGHT_SETS;
         let ghosts = dishes.iter().filter(|dish| dish.weight <= 0.0 && dish.ghost > 0.0);
         let ghosts: Vec<(NodeId, f64)> = ghosts.map(|dish| (dish.node, dish.ghost)).collect();
-        let light = light(&served, &ghosts, width, seed, &mut sets, most.min(MAX_SETS));
+        let light = light(&served, &ghosts, width, scores, &mut sets, most.min(MAX_SETS));
         let first = classes.first().and_then(|class| class.draws.first());
         let heavy_width = first.map_or(1.0, |(_, set)| f64::from(sets.sets[usize::from(*set)].length));
         Some(Self {
@@ -121,12 +121,9 @@ impl Menu {
         self.width == width && self.dishes.len() == dishes.len() && self.dishes.iter().zip(dishes).all(is_close)
     }
 
-    /// Whether it names just the nodes that have weight.
-    pub(super) fn has_same_nodes(&self, dishes: &[Dish]) -> bool {
-        let named = |dishes: &[Dish]| -> Vec<NodeId> {
-            dishes.iter().filter(|dish| dish.weight > 0.0).map(|dish| dish.node).collect()
-        };
-        named(&self.dishes) == named(dishes)
+    /// Whether it names nobody else.
+    pub(super) fn names_only(&self, may_serve: impl Fn(NodeId) -> bool) -> bool {
+        self.nodes.iter().all(|node| may_serve(*node))
     }
 
     /// What the keys of a bucket get.
@@ -232,7 +229,7 @@ fn light(
     served: &[Dish],
     ghosts: &[(NodeId, f64)],
     width: Width,
-    seed: u64,
+    scores: &Scores,
     sets: &mut Sets,
     most: usize,
 ) -> Vec<Pick> {
@@ -242,7 +239,7 @@ fn light(
         Width::Fixed(count) => count.min(served.len()),
     };
     let nodes: Vec<NodeId> = served.iter().map(|dish| dish.node).collect();
-    let Owners { owner, order } = share_out(&weights, ghosts, count, seed);
+    let Owners { owner, order } = share_out(scores, &weights, ghosts, count);
     // Buckets for which there is no set of their own any more share that of another with the same first node.
     let mut spare: Vec<Option<u16>> = vec![None; served.len()];
     let of_bucket = |(bucket, &first): (usize, &u16)| {

@@ -16,6 +16,36 @@ pub(super) struct Owners {
     pub(super) order: Vec<u16>,
 }
 
+/// Scores of nodes and buckets, which never change: logarithms are dear.
+#[derive(Debug, Default)]
+pub(super) struct Scores {
+    seed: u64,
+    /// By `NodeId`.
+    nodes: Vec<Option<Box<[f32]>>>,
+}
+
+impl Scores {
+    /// Knows the scores of these nodes from now on.
+    pub(super) fn learn(&mut self, nodes: impl Iterator<Item = NodeId>, seed: u64) {
+        if self.seed != seed {
+            *self = Self { seed, nodes: Vec::new() };
+        }
+        for node in nodes {
+            let index = usize::from(node.0);
+            if self.nodes.len() <= index {
+                self.nodes.resize_with(index + 1, || None);
+            }
+            self.nodes[index]
+                .get_or_insert_with(|| (0..BUCKETS as u64).map(|bucket| score(seed, bucket, node)).collect());
+        }
+    }
+
+    /// The scores of a node that is known, by bucket.
+    fn of(&self, node: NodeId) -> &[f32] {
+        self.nodes.get(usize::from(node.0)).and_then(Option::as_deref).unwrap_or(&[0.0; BUCKETS])
+    }
+}
+
 /// Shares the buckets out: each node owns as many as its weight wants, to the nearest whole bucket.
 ///
 /// The base is weighted rendezvous hashing (Schindelhauer and Schomaker: Weighted Distributed Hash Tables, 2005): bucket
@@ -25,23 +55,19 @@ pub(super) struct Owners {
 ///
 /// `ghosts` are nodes that may not serve now, with the weights that they would have: buckets are shared out as if they
 /// did, and then theirs are handed on. So whoever dies moves nobody but its own.
-pub(super) fn share_out(served: &[(NodeId, f64)], ghosts: &[(NodeId, f64)], width: usize, seed: u64) -> Owners {
-    let all: Vec<(NodeId, f64)> = served.iter().chain(ghosts).copied().collect();
-    let weights: Vec<f64> = all.iter().map(|(_, weight)| *weight).collect();
-    let count = all.len();
-    // ln(−ln u): differences of these are what a factor in the weight moves.
-    let scores: Vec<f32> =
-        (0..BUCKETS as u64).flat_map(|bucket| all.iter().map(move |(node, _)| score(seed, bucket, *node))).collect();
+pub(super) fn share_out(scores: &Scores, served: &[(NodeId, f64)], ghosts: &[(NodeId, f64)], width: usize) -> Owners {
+    let all = || served.iter().chain(ghosts);
+    let weights: Vec<f64> = all().map(|(_, weight)| *weight).collect();
+    let scores: Vec<&[f32]> = all().map(|(node, _)| scores.of(*node)).collect();
+    let count = scores.len();
     let mut prices: Vec<f32> = weights.iter().map(|weight| -(weight.max(f64::MIN_POSITIVE).ln() as f32)).collect();
     let mut owner = vec![0_u16; BUCKETS];
     let mut owned = vec![0_usize; count];
     let wanted = quotas(&weights);
     for round in 0..=ROUNDS {
+        win(&scores, &prices, &mut owner);
         owned.fill(0);
-        for (bucket, owner) in owner.iter_mut().enumerate() {
-            *owner = best(&scores[bucket * count..][..count], &prices);
-            owned[usize::from(*owner)] += 1;
-        }
+        owner.iter().for_each(|owner| owned[usize::from(*owner)] += 1);
         if round == ROUNDS || owned == wanted {
             break;
         }
@@ -55,21 +81,38 @@ pub(super) fn share_out(served: &[(NodeId, f64)], ghosts: &[(NodeId, f64)], widt
         left.resize(count, 0);
         even_out(&scores, &prices, &left, &mut owner, &mut owned);
     }
+    let order = rank(&scores[..served.len()], &prices, width);
+    Owners { owner, order }
+}
+
+/// Who wins each bucket: node by node, so that the machine compares many buckets at once.
+fn win(scores: &[&[f32]], prices: &[f32], owner: &mut [u16]) {
+    let mut least = [f32::INFINITY; BUCKETS];
+    for (index, (scores, price)) in scores.iter().zip(prices).enumerate() {
+        for ((least, owner), score) in least.iter_mut().zip(owner.iter_mut()).zip(*scores) {
+            let cost = score + price;
+            if cost < *least {
+                (*least, *owner) = (cost, index as u16);
+            }
+        }
+    }
+}
+
+/// By bucket, the first `width` nodes in the order of their scores.
+fn rank(scores: &[&[f32]], prices: &[f32], width: usize) -> Vec<u16> {
     let mut order = Vec::with_capacity(BUCKETS * width);
-    let mut ranked: Vec<u16> = Vec::with_capacity(served.len());
+    let mut ranked: Vec<(f32, u16)> = Vec::with_capacity(scores.len());
     for bucket in 0..BUCKETS {
-        let scores = &scores[bucket * count..][..count];
-        let cost = |index: u16| scores[usize::from(index)] + prices[usize::from(index)];
         ranked.clear();
-        ranked.extend(0..served.len() as u16);
+        ranked.extend((0..).zip(scores).map(|(index, scores)| (scores[bucket] + prices[usize::from(index)], index)));
         if width < ranked.len() {
-            ranked.select_nth_unstable_by(width - 1, |&a, &b| cost(a).total_cmp(&cost(b)));
+            ranked.select_nth_unstable_by(width - 1, |a, b| a.0.total_cmp(&b.0));
             ranked.truncate(width);
         }
-        ranked.sort_unstable_by(|&a, &b| cost(a).total_cmp(&cost(b)));
-        order.extend_from_slice(&ranked);
+        ranked.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        order.extend(ranked.iter().map(|(_, index)| *index));
     }
-    Owners { owner, order }
+    order
 }
 
 /// Whole buckets for each weight, by the largest remainders; equal ones in the order of the list.
@@ -92,22 +135,10 @@ fn score(seed: u64, bucket: u64, node: NodeId) -> f32 {
     (-unit(hash).ln()).ln() as f32
 }
 
-#[inline]
-fn best(scores: &[f32], prices: &[f32]) -> u16 {
-    let mut best = (f32::INFINITY, 0);
-    for (index, (score, price)) in scores.iter().zip(prices).enumerate() {
-        let cost = score + price;
-        if cost < best.0 {
-            best = (cost, index);
-        }
-    }
-    best.1 as u16
-}
-
 /// Moves buckets from nodes that own too many to those that own too few, each time the one that loses least.
-fn even_out(scores: &[f32], prices: &[f32], quotas: &[usize], owner: &mut [u16], owned: &mut [usize]) {
+fn even_out(scores: &[&[f32]], prices: &[f32], quotas: &[usize], owner: &mut [u16], owned: &mut [usize]) {
     let count = quotas.len();
-    let cost = |bucket: usize, index: usize| scores[bucket * count + index] + prices[index];
+    let cost = |bucket: usize, index: usize| scores[index][bucket] + prices[index];
     let mut moves: Vec<(f32, usize, usize)> = Vec::new();
     for (bucket, &from) in
         owner.iter().enumerate().filter(|(_, from)| owned[usize::from(**from)] > quotas[usize::from(**from)])
@@ -133,7 +164,13 @@ mod tests {
     const SEED: u64 = 7;
 
     fn owners(weights: &[f64]) -> Vec<u16> {
-        share_out(&numbered(weights), &[], 1, SEED).owner
+        share(&numbered(weights), &[])
+    }
+
+    fn share(served: &[(NodeId, f64)], ghosts: &[(NodeId, f64)]) -> Vec<u16> {
+        let mut scores = Scores::default();
+        scores.learn(served.iter().chain(ghosts).map(|(node, _)| *node), SEED);
+        share_out(&scores, served, ghosts, 1).owner
     }
 
     fn numbered(weights: &[f64]) -> Vec<(NodeId, f64)> {
@@ -183,7 +220,7 @@ mod tests {
             for dead in 0..count {
                 let (mut served, mut ghosts) = (numbered(&weights), Vec::new());
                 ghosts.push(served.remove(dead));
-                let after = share_out(&served, &ghosts, 1, SEED).owner;
+                let after = share(&served, &ghosts);
                 let name = |index: u16| served[usize::from(index)].0.0;
                 let strangers = before
                     .iter()
