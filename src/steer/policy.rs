@@ -31,14 +31,14 @@ impl Standing {
 }
 
 /// Weights of a site's nodes by the policy, and the pressure up to which they are filled.
-pub(super) fn weights(policy: Policy, sites: &[Standing], site: usize) -> (f64, Vec<f64>) {
+pub(super) fn weights(policy: Policy, exponent: f64, sites: &[Standing], site: usize) -> (f64, Vec<f64>) {
     let weighed = |weigh: &dyn Fn(&(NodeId, Weighed)) -> f64| {
         (f64::INFINITY, sites[site].nodes.iter().map(weigh).collect::<Vec<f64>>())
     };
     match policy {
         Policy::Planner => {
             let nodes: Vec<Weighed> = sites[site].nodes.iter().map(|(_, node)| *node).collect();
-            by_headroom(&nodes)
+            by_headroom(&nodes, exponent)
         }
         Policy::RoundRobin => weighed(&|(_, node)| round_robin::weight(node)),
         Policy::Weighted => weighed(&|(_, node)| weighted::weight(node)),

@@ -5,7 +5,6 @@
 
 /// The pressure up to which nodes are filled while there is room anywhere.
 pub(super) const FULL: f64 = 0.92;
-const EXPONENT: f64 = 1.5;
 /// Pressures up to which nodes are filled when the site is full: to the operator's limit, to what the machine can do
 /// (1 ÷ 0.8), and beyond.
 const LIMITS: [f64; 3] = [1.0, 1.25, 1.6];
@@ -28,15 +27,15 @@ pub(super) struct Weighed {
 /// Weights of a site's nodes, in units of load, and the pressure up to which they are being filled.
 ///
 /// When every node is far beyond what it can do, harm is shared by size; if none may serve, all weights are 0.
-pub(super) fn by_headroom(nodes: &[Weighed]) -> (f64, Vec<f64>) {
+pub(super) fn by_headroom(nodes: &[Weighed], exponent: f64) -> (f64, Vec<f64>) {
     let capacity: f64 = nodes.iter().filter(|node| node.factor > 0.0).map(|node| node.capacity).sum();
     let weights = |limit: f64, exponent: f64| -> Vec<f64> {
         let headroom = |node: &Weighed| (limit - node.pressure).max(0.0).powf(exponent);
         nodes.iter().map(|node| node.capacity * node.factor * headroom(node)).collect()
     };
-    let usual = weights(FULL, EXPONENT);
+    let usual = weights(FULL, exponent);
     // Half of the headroom, raised to the exponent, weighs less than half: so does what counts as nothing.
-    if usual.iter().sum::<f64>() >= NEGLIGIBLE * capacity * (FULL / 2.0).powf(EXPONENT - 1.0) {
+    if usual.iter().sum::<f64>() >= NEGLIGIBLE * capacity * (FULL / 2.0).powf(exponent - 1.0) {
         return (FULL, usual);
     }
     for limit in LIMITS {
@@ -51,6 +50,11 @@ pub(super) fn by_headroom(nodes: &[Weighed]) -> (f64, Vec<f64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steer::Constants;
+
+    fn by_headroom(nodes: &[Weighed]) -> (f64, Vec<f64>) {
+        super::by_headroom(nodes, Constants::USUAL.exponent)
+    }
 
     fn node(pressure: f64) -> Weighed {
         Weighed { capacity: 100.0, pressure, factor: 1.0, rank: 0 }
