@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::constants::Constants;
 use super::demand::weight;
 use super::fleet::FleetNode;
 use super::flows::Flows;
@@ -13,25 +14,12 @@ use crate::pool::{Bitrate, Currency, Saturation};
 /// What a node is taken to carry while nobody said: Mbit/s, or viewers.
 const ASSUMED_EGRESS: Bitrate = Bitrate(1e9);
 const ASSUMED_CLIENTS: f64 = 500.0;
-/// Pressure below which load says nothing of capacity, and the weight of one load.
+/// Pressure below which load says nothing of capacity.
 const TELLING: f64 = 0.10;
-const LEARNED: f64 = 0.3;
 /// The least that a capacity is learned to be, as part of what is configured.
 const LEAST_CAPACITY: f64 = 0.05;
 /// Seconds between two loads above which they teach nothing.
 const MAX_GAP: f64 = 90.0;
-/// The part of a load once measured that is reckoned with at least while no newer one is trusted.
-const FLOOR: f64 = 0.8;
-/// The most of a load that is taken to have left since it was measured.
-const MAX_DEPARTED: f64 = 0.3;
-/// How fast dead reckoning follows measured load, and how fast while that is not trusted.
-const RECKONED: f64 = 0.2;
-const RECKONED_DISTRUSTED: f64 = 0.003;
-/// Seconds in which a node that comes up gets its full part, and the part with which it begins.
-const SLOW_START: f64 = 90.0;
-const SLOW_START_FROM: f64 = 0.1;
-/// What a node is trusted with while its load is not known.
-pub(super) const CONFIDENCE_UNKNOWN: f64 = 0.7;
 /// Loads in a row that are compared to find a node that sends no more although viewers come.
 const FLAT_LOADS: u32 = 3;
 /// Viewers below which a node's bit rate per viewer says nothing.
@@ -51,10 +39,6 @@ const RECOVERED: f64 = 1.0005;
 const ERROR_SPAN: f64 = 300.0;
 /// Predictions that are kept to be compared with loads that describe an earlier moment.
 const MAX_PREDICTIONS: usize = 64;
-/// Part of the error that goes to load that no answer explains, with each load.
-const UNEXPLAINED: f64 = 0.05;
-/// The most that comes unexplained in a second, as part of the capacity.
-const MAX_UNEXPLAINED: f64 = 1.0 / 60.0;
 
 /// What is known and learned of a node. Load is in its currency: Mbit/s, or viewers.
 #[derive(Debug)]
@@ -210,6 +194,7 @@ impl Model {
     /// `stays` are the seconds that a viewer stays on average.
     pub(super) fn observe(
         &mut self,
+        constants: &Constants,
         reading: &Reading,
         currency: Currency,
         saturation: Saturation,
@@ -236,7 +221,7 @@ impl Model {
             return None;
         }
         self.judge_prediction(&sample, previous.as_ref());
-        self.learn_capacity(&sample);
+        self.learn_capacity(&sample, constants.capacity_learned);
         let is_doubtful =
             self.is_distrusted || (previous.is_some() && self.is_low(&sample) && !self.is_confirmed(&sample));
         if currency == Currency::Egress && !is_doubtful {
@@ -244,7 +229,7 @@ impl Model {
         }
         let is_reborn = std::mem::take(&mut self.is_reborn);
         let previous = previous.filter(|_| !is_reborn);
-        let gain = if is_doubtful { RECKONED_DISTRUSTED } else { RECKONED };
+        let gain = if is_doubtful { constants.reckoned_distrusted } else { constants.reckoned };
         match &mut self.reckoned {
             Some(reckoned) if previous.is_some() => *reckoned += gain * (sample.load - *reckoned),
             reckoned => *reckoned = Some(sample.load),
@@ -266,14 +251,15 @@ impl Model {
     }
 
     /// Takes what was left of a lesson when all viewers of answers were reckoned with.
-    pub(super) fn learn(&mut self, lesson: &Lesson, error: f64) {
+    pub(super) fn learn(&mut self, constants: &Constants, lesson: &Lesson, error: f64) {
+        let Constants { unexplained, most_unexplained, .. } = *constants;
         let elapsed = lesson.until - lesson.from;
-        let most = self.configured * MAX_UNEXPLAINED;
-        self.unexplained = (self.unexplained + UNEXPLAINED * error / elapsed).clamp(0.0, most);
+        let most = self.configured * most_unexplained;
+        self.unexplained = (self.unexplained + unexplained * error / elapsed).clamp(0.0, most);
         let explained = lesson.inflow - self.unexplained * elapsed;
         if lesson.inflow > 0.0 {
             let part = (explained / lesson.inflow).clamp(0.0, 1.0);
-            self.explained += (part - self.explained) * UNEXPLAINED;
+            self.explained += (part - self.explained) * unexplained;
         }
     }
 
@@ -302,16 +288,24 @@ impl Model {
     }
 
     /// The load now: `added` and `committed` are what answers brought since the last load, and will bring.
-    pub(super) fn predict(&self, now: f64, reading: &Reading, added: f64, committed: f64, stays: f64) -> Prediction {
+    pub(super) fn predict(
+        &self,
+        constants: &Constants,
+        now: f64,
+        reading: &Reading,
+        added: f64,
+        committed: f64,
+        stays: f64,
+    ) -> Prediction {
         let reckoned = self.reckoned.unwrap_or(0.0);
         let prediction = Prediction { added, committed, reckoned, ..Prediction::default() };
         let (Some(sample), Reading::Fresh(_), false) = (&self.sample, reading, self.is_distrusted) else {
             // Dead reckoning goes on; load that was measured once does not vanish at once.
-            let measured = reckoned.max(self.sample.map_or(0.0, |sample| FLOOR * sample.load));
+            let measured = reckoned.max(self.sample.map_or(0.0, |sample| constants.floor * sample.load));
             return Prediction { load: measured + committed, measured, added: 0.0, ..prediction };
         };
         let age = (now - sample.at).max(0.0);
-        let measured = sample.load * (1.0 - (age / stays).min(MAX_DEPARTED));
+        let measured = sample.load * (1.0 - (age / stays).min(constants.departed));
         let unexplained = self.unexplained * age;
         Prediction { load: measured + added + unexplained + committed, measured, unexplained, ..prediction }
     }
@@ -362,12 +356,13 @@ impl Model {
     }
 
     /// What a new viewer of the node is trusted to find: 0.1 to 1 in the first 90 s.
-    pub(super) fn warmth(&self, now: f64) -> f64 {
+    pub(super) fn warmth(&self, constants: &Constants, now: f64) -> f64 {
+        let Constants { slow_start, slow_start_from, .. } = *constants;
         let since = match self.health {
             State::Up { since } => since.max(self.first_seen),
             State::Unknown | State::Down { .. } => self.first_seen,
         };
-        (SLOW_START_FROM + (1.0 - SLOW_START_FROM) * (now - since) / SLOW_START).clamp(SLOW_START_FROM, 1.0)
+        (slow_start_from + (1.0 - slow_start_from) * (now - since) / slow_start).clamp(slow_start_from.min(1.0), 1.0)
     }
 
     /// Remembers the pressure that was predicted for now.
@@ -444,13 +439,13 @@ impl Model {
     }
 
     /// Another resource than what load is counted in may bind: pressure says how much load that allows.
-    fn learn_capacity(&mut self, sample: &Sample) {
+    fn learn_capacity(&mut self, sample: &Sample, part: f64) {
         if sample.pressure < TELLING {
             return;
         }
         let most = if self.is_configured { self.configured } else { f64::INFINITY };
         let allowed = (sample.load / sample.pressure).clamp(LEAST_CAPACITY * self.configured, most);
-        self.learned += LEARNED * (allowed - self.learned);
+        self.learned += part * (allowed - self.learned);
     }
 
     /// Finds a node that sends no more although viewers come: load stays flat for some readings while viewers grow, and
