@@ -542,7 +542,7 @@ impl Controller {
                 };
                 [next(), next()]
             };
-            let families = families.map(|tables| with_least_capacities(pool, tables, nodes, self.regions));
+            let families = families.map(|tables| with_rooms(pool, tables, nodes, self.regions));
             pools.push(PoolTables { families, demands, manner: policy::manner(pool.policy) });
         }
         self.plans = plans;
@@ -719,8 +719,13 @@ fn fixed_tables(
     weights: &[f64],
     regions: usize,
 ) -> FamilyTables {
-    let mut tables =
-        FamilyTables { sites, shares: Vec::new(), ends: Vec::with_capacity(regions), least_capacities: Vec::new() };
+    let mut tables = FamilyTables {
+        sites,
+        shares: Vec::new(),
+        ends: Vec::with_capacity(regions),
+        least_capacities: Vec::new(),
+        full: Vec::new(),
+    };
     for region in 0..regions {
         let parts = policy::shares(pool.policy, pool, standings, weights, RegionId(region as u16));
         let shares: Vec<Share> = cumulative(parts.into_iter());
@@ -730,13 +735,8 @@ fn fixed_tables(
     tables
 }
 
-/// Fills in the least capacity of a node at each region's nearest site that serves.
-fn with_least_capacities(
-    pool: &FleetPool,
-    mut tables: FamilyTables,
-    nodes: &[NodeState],
-    regions: usize,
-) -> FamilyTables {
+/// Fills in the least capacity of a node at each region's nearest site that serves, and whether none has room.
+fn with_rooms(pool: &FleetPool, mut tables: FamilyTables, nodes: &[NodeState], regions: usize) -> FamilyTables {
     let least: Vec<f32> = tables
         .sites
         .iter()
@@ -750,6 +750,11 @@ fn with_least_capacities(
         candidates.find(|least| least.is_finite()).unwrap_or(f32::INFINITY)
     };
     tables.least_capacities = (0..regions).map(of).collect();
+    let is_full = |region: usize| {
+        let mut sites = pool.candidates(RegionId(region as u16)).iter().map(|&site| &tables.sites[usize::from(site)]);
+        sites.all(|site| site.capacity <= 0.0 || site.limit > FULL)
+    };
+    tables.full = (0..regions).map(is_full).collect();
     tables
 }
 

@@ -6,6 +6,7 @@ use super::constants::Constants;
 use super::demand::weight;
 use super::fleet::FleetNode;
 use super::flows::Flows;
+use super::weigh::FULL;
 use crate::load::NodeLoad;
 use crate::load::health::State;
 use crate::load::history::Reading;
@@ -445,6 +446,8 @@ impl Model {
         }
         let most = if self.is_configured { self.configured } else { f64::INFINITY };
         let allowed = (sample.load / sample.pressure).clamp(LEAST_CAPACITY * self.configured, most);
+        // A node that is full by what is measured is full at once, whatever else binds it than was thought.
+        let part = if sample.pressure >= FULL && allowed < self.learned { 1.0 } else { part };
         self.learned += part * (allowed - self.learned);
     }
 

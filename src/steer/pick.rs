@@ -5,7 +5,6 @@ use super::hash::mix;
 use super::keys::Estimate;
 use super::menu::draw;
 use super::tables::{DemandState, Manner, SiteState, Tables, Thresholds};
-use super::weigh::FULL;
 use crate::geo::RegionId;
 use crate::pool::{Family, NodeId};
 
@@ -15,6 +14,9 @@ const SLOT: u64 = 250;
 const RESTLESS_PART: u32 = 3;
 /// Nodes that a light key is told: what a heavy key is measured by.
 const LIGHT_ANSWERS: f64 = 2.0;
+
+/// Part of the smallest node that an answer must bring before it may count as heavy: answers that move nothing may stay.
+const NOTICED: f64 = 0.001;
 
 /// The nodes chosen for a client and a service.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -103,7 +105,9 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
         Manner::Planned => {
             let least = f64::from(of_family.least_capacities[usize::from(region.0)]);
             let heavy = tables.thresholds.heavy;
-            viewers > heavy * demand.believed || load / LIGHT_ANSWERS > heavy * least
+            let share = load / LIGHT_ANSWERS;
+            // A large part of a quiet region is next to nothing to any node.
+            (viewers > heavy * demand.believed && share > NOTICED * least) || share > heavy * least
         }
         Manner::Rotating => true,
         Manner::Hashed => false,
@@ -124,7 +128,7 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
     };
     let room = f64::from(state.rooms[chosen.set()]) * nodes.len() as f64;
     let (ttl, clamp) = ttl(&tables.thresholds, service, demand, state, viewers, room);
-    let is_overfull = pool.manner == Manner::Planned && state.limit > FULL;
+    let is_overfull = pool.manner == Manner::Planned && of_family.is_full(region);
     Decision { nodes, ttl, clamp, site: Some(site), set: chosen.set(), is_heavy, is_overfull }
 }
 

@@ -185,8 +185,13 @@ pub(super) fn tables(
     sites: Vec<SiteState>,
     regions: usize,
 ) -> FamilyTables {
-    let mut tables =
-        FamilyTables { sites, shares: Vec::new(), ends: Vec::with_capacity(regions), least_capacities: Vec::new() };
+    let mut tables = FamilyTables {
+        sites,
+        shares: Vec::new(),
+        ends: Vec::with_capacity(regions),
+        least_capacities: Vec::new(),
+        full: Vec::new(),
+    };
     for index in 0..regions {
         let row = plan.row(family, index);
         // Nearest first: a site that fills moves the same keys away as came to it last.

@@ -200,6 +200,8 @@ pub struct FamilyTables {
     pub(super) ends: Vec<u32>,
     /// By region, the least capacity of a node at its nearest site that serves.
     pub(super) least_capacities: Vec<f32>,
+    /// By region, whether every site that may serve it is being filled beyond what is usual.
+    pub(super) full: Vec<bool>,
 }
 
 /// A site's part of a region's clients.
@@ -254,6 +256,12 @@ impl FamilyTables {
         let Some(&end) = self.ends.get(region) else { return &[] };
         let start = region.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.shares[start as usize..end as usize]
+    }
+
+    /// Whether no site that may serve a region has room.
+    #[inline]
+    pub fn is_full(&self, region: RegionId) -> bool {
+        self.full.get(usize::from(region.0)).copied().unwrap_or(false)
     }
 
     /// The share of a region's clients that a site takes, 0 to 1.
