@@ -1,6 +1,7 @@
 //! The controller: load, health, promises and the time → tables. A pure state machine.
 
 mod brake;
+mod kin;
 mod peers;
 
 use std::collections::HashMap;
@@ -91,6 +92,8 @@ pub struct Controller {
     demands: Vec<Demand>,
     /// What the numbers of pools and regions stood for at the last tick.
     pools: Vec<String>,
+    /// The nodes of each of these pools.
+    members: Vec<Vec<NodeId>>,
     regions: usize,
     plans: Vec<Plan>,
     menus: HashMap<(String, usize), [Option<Arc<Menu>>; 2]>,
@@ -220,26 +223,24 @@ impl Controller {
         if pools == self.pools && regions == self.regions {
             return;
         }
-        let old: HashMap<&str, usize> =
-            self.pools.iter().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
-        let new: HashMap<&str, usize> = pools.iter().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
+        let members: Vec<Vec<NodeId>> = fleet.pools.iter().map(kin::members).collect();
+        let old = kin::heritage((&self.pools, &self.members), (&pools, &members));
         let was = self.regions;
         let mut demands = Vec::with_capacity(pools.len() * regions);
-        for (pool, name) in fleet.pools.iter().zip(&pools) {
+        for (pool, old) in fleet.pools.iter().zip(&old) {
             let cost = match pool.pool.currency {
                 Currency::Egress => pool.pool.viewer.bitrate.megabits(),
                 Currency::Clients => 1.0,
             };
             for region in 0..regions {
-                let known = old.get(name.as_str()).filter(|_| region < was);
+                let known = old.filter(|_| region < was);
                 demands
-                    .push(known.map_or_else(|| Demand::new(cost), |&index| self.demands[index * was + region].clone()));
+                    .push(known.map_or_else(|| Demand::new(cost), |index| self.demands[index * was + region].clone()));
             }
         }
-        let names = &self.pools;
         let number = |demand: u32| {
             let (pool, region) = (demand as usize / was.max(1), demand as usize % was.max(1));
-            let pool = new.get(names.get(pool)?.as_str())?;
+            let pool = old.iter().position(|old| *old == Some(pool))?;
             (region < regions).then_some((pool * regions + region) as u32)
         };
         for model in &mut self.nodes {
@@ -249,13 +250,13 @@ impl Controller {
             slot.retain_mut(|each| number(each.demand).map(|new| each.demand = new).is_some());
         }
         let mut plans: Vec<Plan> = fleet.pools.iter().map(|_| Plan::default()).collect();
-        for (index, name) in pools.iter().enumerate() {
-            if let Some(&old) = old.get(name.as_str()) {
-                plans[index] = std::mem::take(&mut self.plans[old]);
+        for (plan, old) in plans.iter_mut().zip(&old) {
+            if let Some(old) = *old {
+                *plan = std::mem::take(&mut self.plans[old]);
             }
         }
         (self.demands, self.plans, self.regions) = (demands, plans, regions);
-        self.pools = pools;
+        (self.pools, self.members) = (pools, members);
         self.peers.forget_numbers();
     }
 

@@ -21,6 +21,8 @@ mod policy;
 mod quota;
 mod reasons;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod weigh;
 
 pub use alarm::Alarm;

@@ -114,8 +114,11 @@ impl Plan {
                 pool.candidates(RegionId(index as u16)).iter().find(|&&site| is_open(&sites[usize::from(site)]));
             let is_filling = nearest.is_some_and(|&site| targets[usize::from(site)] < shares[usize::from(site)]);
             let part = 1.0 - (1.0 - if is_filling { constants.away } else { constants.back }).powf(elapsed);
-            for ((share, target), site) in shares.iter_mut().zip(targets).zip(sites) {
-                *share = if is_open(site) { *share + part * (target - *share) } else { 0.0 };
+            let own = pool.candidates(RegionId(index as u16));
+            for (site, (share, target)) in shares.iter_mut().zip(targets).enumerate() {
+                // After a reload a barrier may stand where viewers went before.
+                let may_serve = site >= pool.sites.len() || own.contains(&(site as u16));
+                *share = if may_serve && is_open(&sites[site]) { *share + part * (target - *share) } else { 0.0 };
             }
             let total: f64 = shares.iter().sum();
             if total > 1e-3 {

@@ -93,12 +93,17 @@ fn reloads_of_any_kind_do_no_harm_and_answers_stay_within_the_new_fleet() {
         let all_regions = world.regions.clone();
         world.regions.truncate(1);
         let mut known = 1;
-        for (second, (shuffle, regions, answers)) in reloads.into_iter().enumerate() {
+        for (shuffle, regions, answers) in reloads {
             let tables = world.run(&fleet, &mut controller).pop().unwrap();
             // Regions come, but never go; the pool is used in another way; nodes come and go, in any order.
             known = known.max(regions.min(all_regions.len()));
             world.regions = all_regions[..known].to_vec();
             world.answers = answers % 6;
+            // Barriers rise and fall where viewers went before.
+            for (index, region) in world.regions.iter_mut().enumerate() {
+                region.near_only = shuffle >> index & 1 == 1;
+                region.near = vec![(shuffle >> (8 + 3 * index)) as usize % 5];
+            }
             let mut order: Vec<usize> = (0..world.nodes.len()).collect();
             order.sort_by_key(|index| mix(shuffle ^ *index as u64));
             order.truncate(1 + shuffle as usize % world.nodes.len());
@@ -112,8 +117,15 @@ fn reloads_of_any_kind_do_no_harm_and_answers_stay_within_the_new_fleet() {
                 stray.book(&Observation { region, pool, family: Family::V6, nodes: &nodes, ttl: 15, estimate });
             }
             controller.book(&stray);
-            let tables = world.tick(&mut controller, &fleet, second + 10);
+            // At once, before any time has passed.
+            let tables = world.tick(&mut controller, &fleet, world.seconds - 1);
+            let is_there = |index: usize| fleet.find_node(&World::node_name(index)).is_some();
+            let overflow = fleet.pools[0].overflow().map(|_| fleet.pools[0].sites.len());
             world.for_each_pick(&fleet, &tables, |region, family, _, decision| {
+                let mut all = 0..world.nodes.len();
+                let may_serve = all.any(|index| is_there(index) && world.may_serve(index, region, family));
+                let is_elsewhere = decision.site.is_some() && decision.site == overflow;
+                assert_eq!(decision.nodes.is_empty(), !may_serve || is_elsewhere);
                 for node in decision.nodes {
                     assert!(fleet.node(*node).is_configured);
                     assert!(world.may_serve(super::world::index_of(&fleet, *node), region, family));

@@ -1,0 +1,256 @@
+//! What the controller does in particular situations: failing probes, reloads, other nameservers.
+
+use std::collections::BTreeMap;
+
+use super::keys::Estimate;
+use super::{
+    Alarm, Assembly, Controller, Fleet, Inputs, Ledger, NodeInput, Observation, Override, Overrides, Report, Standing,
+    Tables,
+};
+use crate::geo::{Region, RegionId, RegionOrigin};
+use crate::load::NodeLoad;
+use crate::load::health::State;
+use crate::load::history::Reading;
+use crate::name::Name;
+use crate::pool::{Answers, Bitrate, Capacity, Family, Node, NodeId, Place, Pool, PoolId, Service, TtlBounds};
+
+/// Mbit/s of every node, and the load at which its pressure is 1.
+const EGRESS: f64 = 1_000.0;
+const CAPACITY: f64 = 800.0;
+
+/// Nodes, each at a place; what is known of them; and one nameserver.
+struct World {
+    nodes: Vec<(String, String)>,
+    pool: &'static str,
+    regions: Vec<String>,
+    fleet: Fleet,
+    controller: Controller,
+    /// Pressure and health by `NodeId`.
+    known: Vec<(f64, State)>,
+    now: f64,
+}
+
+impl World {
+    fn new(nodes: &[(&str, &str)]) -> Self {
+        let nodes: Vec<_> = nodes.iter().map(|(name, place)| ((*name).to_owned(), (*place).to_owned())).collect();
+        let mut world = Self {
+            nodes,
+            pool: "edge",
+            regions: vec!["here".to_owned()],
+            fleet: Fleet::default(),
+            controller: Controller::default(),
+            known: Vec::new(),
+            now: 1_000.0,
+        };
+        world.reload();
+        world
+    }
+
+    fn reload(&mut self) {
+        let node = |(index, (name, place)): (usize, &(String, String))| Node {
+            name: name.clone(),
+            v4: Some([192, 0, 2, index as u8].into()),
+            place: Some(place.clone()),
+            capacity: Capacity { egress: Some(Bitrate(EGRESS * 1e6)), clients: None },
+            ..Node::default()
+        };
+        let nodes: Vec<Node> = self.nodes.iter().enumerate().map(node).collect();
+        let places = ["fra", "nyc"].map(|name| Place { name: name.to_owned(), at: None });
+        let service = Service {
+            name: Name::parse("play.live.example.", None).unwrap(),
+            pool: self.pool.to_owned(),
+            answers: Answers::Auto,
+            ttl: TtlBounds::default(),
+            policy: None,
+            within: Vec::new(),
+        };
+        let assembly = Assembly {
+            nodes: &nodes,
+            places: &places,
+            pools: &[Pool { name: self.pool.to_owned(), ..Pool::default() }],
+            services: &[service],
+            regions: &self.regions(),
+            rtts: &[],
+            guesses: &BTreeMap::new(),
+        };
+        self.fleet = Fleet::assemble(&assembly, Some(&self.fleet));
+        self.known.resize(self.fleet.nodes.len(), (0.1, State::Unknown));
+    }
+
+    fn regions(&self) -> Vec<Region> {
+        let region = |name: &String| Region {
+            name: name.clone(),
+            position: None,
+            near: vec!["fra".to_owned()],
+            near_only: false,
+            continent: None,
+            origin: RegionOrigin::Unknown,
+            is_vanished: false,
+        };
+        self.regions.iter().map(region).collect()
+    }
+
+    fn id(&self, name: &str) -> NodeId {
+        self.fleet.find_node(name).unwrap()
+    }
+
+    fn set(&mut self, name: &str, pressure: f64, is_up: bool) {
+        let id = self.id(name);
+        let health = if is_up { State::Up { since: f64::NEG_INFINITY } } else { State::Down { since: self.now } };
+        self.known[usize::from(id.0)] = (pressure, health);
+    }
+
+    /// A second later.
+    fn tick(&mut self, wishes: &[Override]) -> Tables {
+        self.now += 1.0;
+        let input = |(pressure, health): &(f64, State)| NodeInput {
+            reading: Reading::Fresh(NodeLoad {
+                pressure: *pressure,
+                egress: Some(Bitrate(pressure * CAPACITY * 1e6)),
+                at: self.now - 0.5,
+                sampled: self.now,
+                window: 1.0,
+                ..NodeLoad::default()
+            }),
+            health: *health,
+        };
+        let nodes: Vec<NodeInput> = self.known.iter().map(input).collect();
+        let overrides = Overrides::new(wishes.to_vec(), self.regions.iter().map(String::as_str));
+        let (now, regions) = (self.now, self.regions());
+        let inputs =
+            Inputs { now, fleet: &self.fleet, regions: &regions, nodes: &nodes, overrides: &overrides, seed: 7 };
+        self.controller.tick(&inputs)
+    }
+
+    /// Answers that name a node, each to one viewer, and to as many per second more from a cache.
+    fn answer(&mut self, name: &str, answers: u32, viewers: f64) {
+        let nodes = [self.id(name)];
+        let estimate = Estimate { viewers, ..Estimate::default() };
+        let observation =
+            Observation { region: RegionId(0), pool: PoolId(0), family: Family::V4, nodes: &nodes, ttl: 10, estimate };
+        let mut ledger = Ledger::new();
+        (0..answers).for_each(|_| ledger.book(&observation));
+        self.controller.book(&ledger);
+    }
+
+    fn standing(&self, tables: &Tables, name: &str) -> Standing {
+        tables.nodes[usize::from(self.id(name).0)].standing
+    }
+
+    fn weight(&self, tables: &Tables, name: &str) -> f64 {
+        let sites = &tables.pools[0].of(Family::V4).sites;
+        let mut weights = sites.iter().flat_map(|site| &site.weights);
+        weights.find(|(id, _)| *id == self.id(name)).map_or(0.0, |(_, weight)| *weight)
+    }
+}
+
+const FIVE: [(&str, &str); 6] = [("a", "fra"), ("b", "fra"), ("c", "fra"), ("d", "fra"), ("e", "fra"), ("far", "nyc")];
+
+#[test]
+fn probes_alone_take_out_one_node_of_a_place_or_three_tenths_of_it() {
+    let mut world = World::new(&FIVE);
+    world.set("b", 0.1, false);
+    let tables = world.tick(&[]);
+    assert_eq!(world.standing(&tables, "b"), Standing::Down);
+    assert!(world.controller.alarms().is_empty());
+    world.set("d", 0.1, false);
+    let tables = world.tick(&[]);
+    assert_eq!(world.standing(&tables, "d"), Standing::Held, "two of five are more");
+    assert!(world.weight(&tables, "d") > 0.0 && world.weight(&tables, "b") == 0.0);
+    assert!(world.controller.alarms().contains(&Alarm::Held));
+    // The only one of its place is free to go.
+    world.set("far", 0.1, false);
+    let tables = world.tick(&[]);
+    assert_eq!(world.standing(&tables, "far"), Standing::Down);
+}
+
+#[test]
+fn what_another_nameserver_sees_fail_too_is_taken_out() {
+    let mut world = World::new(&FIVE);
+    for name in ["a", "b", "c"] {
+        world.set(name, 0.1, false);
+    }
+    let report = Report { down: vec!["b".to_owned(), "c".to_owned()], ..Report::default() };
+    world.controller.take_report("ns2", report, world.now);
+    let tables = world.tick(&[]);
+    let standings = ["a", "b", "c"].map(|name| world.standing(&tables, name));
+    assert_eq!(standings, [Standing::Down; 3]);
+    world.now += 30.0;
+    let tables = world.tick(&[]);
+    assert_eq!(world.standing(&tables, "c"), Standing::Held, "nobody has said so for half a minute");
+}
+
+#[test]
+fn a_node_that_was_near_full_and_fails_its_probes_is_full() {
+    let mut world = World::new(&FIVE);
+    world.set("a", 0.96, false);
+    world.set("b", 0.94, false);
+    let tables = world.tick(&[]);
+    assert_eq!((world.standing(&tables, "a"), world.standing(&tables, "b")), (Standing::Full, Standing::Down));
+    assert_eq!(world.weight(&tables, "a"), 0.0, "others have room");
+}
+
+#[test]
+fn what_other_nameservers_promise_counts_and_fades_to_nothing_in_half_a_minute() {
+    let (mut first, mut second) = (World::new(&FIVE), World::new(&FIVE));
+    for _ in 0..10 {
+        first.answer("a", 4, 0.1);
+        second.tick(&[]);
+        first.tick(&[]);
+    }
+    let report = first.controller.report(&first.fleet, &first.regions());
+    assert!(report.flows.iter().all(|flow| flow.node == "a" && flow.region == "here") && !report.flows.is_empty());
+    second.controller.take_report("ns1", report, second.now);
+    let tables = second.tick(&[]);
+    let a = usize::from(second.id("a").0);
+    let committed = tables.nodes[a].prediction.committed;
+    assert!(committed > 0.0 && tables.pools[0].demands[0].forecast > 0.0);
+    second.now += 20.0;
+    let later = second.tick(&[]).nodes[a].prediction.committed;
+    assert!(later > 0.0 && later < committed);
+    second.now += 10.0;
+    assert_eq!(second.tick(&[]).nodes[a].prediction.committed, 0.0);
+}
+
+#[test]
+fn reloads_keep_what_was_learned_of_costs() {
+    let mut world = World::new(&FIVE);
+    // Viewers bring other loads than configured.
+    let mut load = 0.1;
+    for _ in 0..200 {
+        world.answer("a", 4, 1e-4);
+        load += 4.0 * 10.0 / CAPACITY / 10.0;
+        world.set("a", load, true);
+        world.tick(&[]);
+    }
+    let learned = world.tick(&[]).pools[0].demands[0].cost;
+    assert_ne!(learned, 2.5);
+    let keeps = |world: &mut World, what: &str| {
+        let cost = world.tick(&[]).pools[0].demands[0].cost;
+        assert!((cost - learned).abs() < 0.1 * learned, "{what}: {cost}");
+    };
+    world.nodes.remove(2);
+    world.nodes.insert(0, ("new".to_owned(), "fra".to_owned()));
+    world.reload();
+    keeps(&mut world, "nodes come and go");
+    world.regions.push("there".to_owned());
+    world.reload();
+    keeps(&mut world, "a region comes");
+    assert_eq!(world.tick(&[]).pools[0].demands[1].cost, 2.5, "nothing is known of it");
+    world.pool = "delivery";
+    world.reload();
+    keeps(&mut world, "the pool has another name");
+}
+
+#[test]
+fn a_limit_for_the_time_being_is_a_capacity_and_a_weight_is_a_part() {
+    let mut world = World::new(&FIVE);
+    let limit = Override::Limit { node: "a".to_owned(), capacity: 500.0 };
+    let weight = |weight| Override::Weight { node: "b".to_owned(), weight };
+    let tables = world.tick(&[limit, weight(0.25)]);
+    assert_eq!(tables.nodes[usize::from(world.id("a").0)].configured, 400.0);
+    assert!((world.weight(&tables, "b") / world.weight(&tables, "c") - 0.25).abs() < 1e-9);
+    let tables = world.tick(&[weight(7.0), Override::Limit { node: "a".to_owned(), capacity: 0.0 }]);
+    assert_eq!(tables.nodes[usize::from(world.id("a").0)].configured, CAPACITY, "no limit is none");
+    assert_eq!(world.weight(&tables, "b"), world.weight(&tables, "c"), "nobody gets more than all");
+}
