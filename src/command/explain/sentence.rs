@@ -162,7 +162,8 @@ fn nodes(steering: &SteeringReasons, chosen: &SiteReason) -> String {
         }
         (serving, _) if serving <= named => "No other node there gets viewers now.".to_owned(),
         (serving, true) => format!(
-            "So many viewers are behind this key that it gets others of the {serving} nodes there four times a second."
+            "This key weighs so much beside the region's others that it gets other ones of the {serving} nodes there four times a \
+             second."
         ),
         (serving, false) => format!(
             "The {serving} nodes there share clients in proportion to their weights, and this client's network stays where it \
