@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
 use crate::pool::{MAX_NODES, NodeId};
-use crate::steer::{Ledger, Order};
+use crate::steer::{GAP_BOUNDS, GapHistogram, Ledger, Order};
 use crate::wire::Rcode;
 
 /// The most events that may wait for the feed.
@@ -44,6 +44,9 @@ pub struct Counts {
     lost: AtomicU64,
     /// Answers beyond the rate, by `Beyond` and by `SubjectKind`.
     beyond: [[AtomicU64; SubjectKind::ALL.len()]; Beyond::ALL.len()],
+    /// How long resolvers kept answers: counts by `GAP_BOUNDS`, and the bits of the sum of seconds.
+    effective_ttls: [AtomicU64; GAP_BOUNDS.len() + 1],
+    effective_ttls_sum: AtomicU64,
 }
 
 /// What one whole answer counts for a node: divisible by all usual numbers of nodes.
@@ -68,6 +71,8 @@ impl Counts {
             lifetime: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             beyond: Default::default(),
+            effective_ttls: Default::default(),
+            effective_ttls_sum: AtomicU64::new(0),
         }
     }
 
@@ -96,6 +101,23 @@ impl Counts {
     #[inline]
     pub fn beyond_rate(&self, kind: SubjectKind, beyond: Beyond) {
         self.beyond[beyond as usize][kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes how long resolvers kept answers, since the start: the one writer of these counts knows it all.
+    #[inline]
+    pub fn set_effective_ttls(&self, gaps: &GapHistogram) {
+        for (count, value) in self.effective_ttls.iter().zip(gaps.counts) {
+            count.store(value, Ordering::Relaxed);
+        }
+        self.effective_ttls_sum.store(gaps.sum.to_bits(), Ordering::Relaxed);
+    }
+
+    /// How long resolvers kept answers, since the start.
+    pub fn effective_ttls(&self) -> GapHistogram {
+        GapHistogram {
+            counts: self.effective_ttls.each_ref().map(|count| count.load(Ordering::Relaxed)),
+            sum: f64::from_bits(self.effective_ttls_sum.load(Ordering::Relaxed)),
+        }
     }
 
     /// Adds what a batch of messages came to.

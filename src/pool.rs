@@ -330,12 +330,17 @@ pub enum Area {
     Place(String),
 }
 
-/// As it is written in the configuration.
 impl fmt::Display for Area {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Continent(name) | Self::Country(name) | Self::Region(name) | Self::Place(name) => f.write_str(name),
-            Self::Asn(number) => write!(f, "AS{number}"),
+            Self::Continent(code) if code != "EU" && code != "OC" => write!(f, "continent:{code}"),
+            Self::Country(code) if matches!(code.as_str(), "AF" | "AN" | "AS" | "NA" | "SA") => {
+                write!(f, "country:{code}")
+            }
+            Self::Continent(code) | Self::Country(code) => f.write_str(code),
+            Self::Asn(asn) => write!(f, "AS{asn}"),
+            Self::Region(name) => write!(f, "region:{name}"),
+            Self::Place(name) => write!(f, "place:{name}"),
         }
     }
 }

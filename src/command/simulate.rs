@@ -2,6 +2,7 @@
 
 mod picture;
 mod report;
+mod what_if;
 
 use std::io::IsTerminal;
 use std::num::NonZero;
@@ -39,6 +40,22 @@ pub struct Wish {
     pub seeds: String,
     /// The file of another world.
     pub world: Option<PathBuf>,
+    /// The configuration whose fleet is to be simulated, in place of scenarios.
+    pub from: Option<PathBuf>,
+    /// The service of it; the first one if none is named.
+    pub service: Option<String>,
+    /// Crowds that come to it, as `20000@eu/3min`.
+    pub flashes: Vec<String>,
+    /// Where its viewers are at the start, as `eu=60%,us=40%`.
+    pub viewers: Option<String>,
+    /// How many these are.
+    pub population: Option<f64>,
+    /// Hours that are simulated.
+    pub hours: Option<f64>,
+    /// Tell of all scenarios what only some tell.
+    pub details: bool,
+    /// Print tables for documents.
+    pub is_markdown: bool,
     /// The table of all runs.
     pub out: Option<PathBuf>,
     /// The picture.
@@ -64,6 +81,9 @@ struct Play {
 
 /// Simulates, prints what came of it, and returns the exit status.
 pub fn simulate(wish: &Wish) -> u8 {
+    if let Some(file) = &wish.from {
+        return what_if::simulate(file, wish);
+    }
     let (plays, names, seeds) = match prepare(wish) {
         Ok(prepared) => prepared,
         Err((status, diagnostics)) => {
@@ -72,7 +92,12 @@ pub fn simulate(wish: &Wish) -> u8 {
         }
     };
     let runs = run_all(&plays, &names, &seeds, wish.plot.is_some());
-    print!("{}", report::tables(&plays, &names, &seeds, &runs));
+    if wish.is_markdown {
+        print!("{}", report::markdown(&plays, &names, &seeds, &runs));
+    } else {
+        print!("{}", report::tables(&plays, &names, &seeds, &runs));
+    }
+    print!("{}", report::details(&plays, &names, &seeds, &runs, wish.details));
     let csv = wish
         .out
         .as_deref()
@@ -100,13 +125,14 @@ fn prepare(wish: &Wish) -> Result<Prepared, (u8, Vec<Diagnostic>)> {
         sources.extend(SCENARIOS.iter().filter_map(|(name, _)| Some((*name, scenario_source(name)?))));
     }
     for name in &wish.scenarios {
-        let known = SCENARIOS.iter().map(|(known, _)| *known);
-        match scenario_source(name) {
-            Some(source) if !sources.iter().any(|(listed, _)| listed.eq_ignore_ascii_case(name)) => {
-                sources.push((name, source));
+        let is_asked_for = |known: &str| known.eq_ignore_ascii_case(name);
+        match SCENARIOS.iter().find(|(known, _)| is_asked_for(known)) {
+            Some((known, _)) if sources.iter().any(|(listed, _)| listed == known) => {}
+            Some((known, _)) => sources.extend(scenario_source(known).map(|source| (*known, source))),
+            None => {
+                let known: Vec<&str> = SCENARIOS.iter().map(|(known, _)| *known).collect();
+                wrong.push(unknown("scenario", name, &known));
             }
-            Some(_) => {}
-            None => wrong.push(unknown("scenario", name, &known.collect::<Vec<_>>())),
         }
     }
     let names = if wish.policies.is_empty() { policies() } else { wish.policies.iter().map(String::as_str).collect() };
@@ -117,14 +143,13 @@ fn prepare(wish: &Wish) -> Result<Prepared, (u8, Vec<Diagnostic>)> {
     }
     let seeds = seeds(&wish.seeds);
     if seeds.is_empty() {
-        let help = format!("a number from 1 to {MAX_SEEDS}, as 7 for {FIRST_SEED} to {}, or a range", FIRST_SEED + 6);
-        wrong.push(Diagnostic::error(format!("seeds cannot be `{}`", wish.seeds)).help(help));
+        wrong.push(wrong_seeds(&wish.seeds));
     }
     if !wrong.is_empty() {
         return Err((USAGE, wrong));
     }
     let mut named: Vec<(String, Source)> =
-        sources.into_iter().map(|(name, source)| (name.to_uppercase(), source)).collect();
+        sources.into_iter().map(|(name, source)| (name.to_owned(), source)).collect();
     for file in &wish.scenario_files {
         let name = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         match source(file) {
@@ -135,7 +160,7 @@ fn prepare(wish: &Wish) -> Result<Prepared, (u8, Vec<Diagnostic>)> {
     let mut plays = Vec::new();
     for (name, source) in named {
         match read(&world, &source) {
-            Ok((_, scenario)) if scenario.only_by_name && wish.all && !wish.scenarios.contains(&name) => {}
+            Ok((_, scenario)) if scenario.only_by_name && !is_named(wish, &name) => {}
             Ok((world, scenario)) => plays.push(Play { name, world, scenario }),
             Err(diagnostics) => wrong.extend(diagnostics),
         }
@@ -145,6 +170,12 @@ fn prepare(wish: &Wish) -> Result<Prepared, (u8, Vec<Diagnostic>)> {
     } else {
         Err((FAILURE, wrong))
     }
+}
+
+/// Whether a scenario was asked for itself, not with all others.
+fn is_named(wish: &Wish, name: &str) -> bool {
+    let files = wish.scenario_files.iter().filter_map(|file| file.file_stem());
+    wish.scenarios.iter().any(|asked| asked.eq_ignore_ascii_case(name)) || files.into_iter().any(|file| file == name)
 }
 
 /// `7` as the seeds from 101 to 107, `101-103` as these.
@@ -157,6 +188,11 @@ fn seeds(text: &str) -> Vec<u64> {
         Some((first, last)) if first <= last && last - first < MAX_SEEDS => (first..=last).collect(),
         _ => Vec::new(),
     }
+}
+
+fn wrong_seeds(text: &str) -> Diagnostic {
+    let help = format!("a number from 1 to {MAX_SEEDS}, as 7 for {FIRST_SEED} to {}, or a range", FIRST_SEED + 6);
+    Diagnostic::error(format!("seeds cannot be `{text}`")).help(help)
 }
 
 /// Makes all runs, on all cores.

@@ -207,7 +207,8 @@ mod tests {
         let mut alarms = Alarms::default();
         let mut at = |at: f64, is_there: bool| {
             let error = Alarm::PredictionError { node: NodeId(0), error: 0.12 };
-            let tables = Tables { at, alarms: is_there.then_some(error).into_iter().collect(), ..Tables::default() };
+            let mut tables = Tables::default();
+            (tables.at, tables.alarms) = (at, is_there.then_some(error).into_iter().collect());
             words(alarms.observe(&tables, &names))
         };
         let begun = at(1.0, true);
@@ -229,7 +230,9 @@ mod tests {
         let mut alarms = Alarms::default();
         let mut at = |at: f64| {
             let flood = Alarm::Flooded { pool: PoolId(0), region: RegionId(0), belief: 0.1 };
-            words(alarms.observe(&Tables { at, alarms: vec![flood], ..Tables::default() }, &names))
+            let mut tables = Tables::default();
+            (tables.at, tables.alarms) = (at, vec![flood]);
+            words(alarms.observe(&tables, &names))
         };
         assert!(at(1.0).is_empty() && at(20.0).is_empty());
         let told = at(31.0);

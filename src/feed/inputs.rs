@@ -12,7 +12,7 @@ use super::secrets::read_secrets;
 use super::stamps::Stamps;
 use crate::config::{self, Config, Written};
 use crate::diagnostic::{Diagnostic, Source};
-use crate::geo::{Countries, Database, Geo, Position, Rtt, read_networks, read_rtt};
+use crate::geo::{Countries, Database, Geo, Position, Region, RegionId, Rtt, read_networks, read_rtt};
 use crate::name::Name;
 use crate::pool::{Family, Policy};
 use crate::snapshot::{Elsewhere, InputStatus, Snapshot, Zones};
@@ -160,6 +160,7 @@ impl Loader {
             },
             previous.map(|inputs| &*inputs.fleet),
         );
+        self.check_barriers(&config, &fleet, geo.regions());
         let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
         let cookies = self.read_secrets(&config);
         if self.is_blocked {
@@ -275,6 +276,32 @@ impl Loader {
             }
         }
         guesses
+    }
+
+    /// Reports services that barriers leave without a node, now that it is known where nodes and clients are.
+    fn check_barriers(&mut self, config: &Config, fleet: &Fleet, regions: &[Region]) {
+        for written in &config.services {
+            let service = fleet.services.iter().find(|service| service.service.name == written.value.name);
+            let Some(pool) = service.map(|service| fleet.pool(service.pool)) else { continue };
+            let name = &written.value.name;
+            if pool.sites.is_empty() {
+                let message = format!(
+                    "`within` leaves the service `{name}` without any node: none of the pool `{}` stands there",
+                    pool.pool.name
+                );
+                let help = "widen `within`, or write `place` for nodes that the geography puts elsewhere; `within` then has to name it";
+                self.block(written.error(message).help(help));
+            } else if regions.is_empty()
+                || (0..regions.len()).all(|region| pool.candidates(RegionId(region as u16)).is_empty())
+            {
+                let message = format!(
+                    "barriers leave the service `{name}` without any client: no node of the pool `{}` may serve any region",
+                    pool.pool.name
+                );
+                let help = "widen `within` of the service or `serves` of the nodes, or add a place to `near` of regions that are `near_only`";
+                self.block(written.error(message).help(help));
+            }
+        }
     }
 
     /// Reports an error that keeps all inputs from being taken.

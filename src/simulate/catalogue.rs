@@ -29,6 +29,15 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     ("X2", include_str!("../../simulate/scenarios/X2.toml")),
     ("X3", include_str!("../../simulate/scenarios/X3.toml")),
     ("X4", include_str!("../../simulate/scenarios/X4.toml")),
+    ("X5a", include_str!("../../simulate/scenarios/X5a.toml")),
+    ("X5b", include_str!("../../simulate/scenarios/X5b.toml")),
+    ("X5c", include_str!("../../simulate/scenarios/X5c.toml")),
+    ("X5d", include_str!("../../simulate/scenarios/X5d.toml")),
+    ("X6", include_str!("../../simulate/scenarios/X6.toml")),
+    ("X7", include_str!("../../simulate/scenarios/X7.toml")),
+    ("X8", include_str!("../../simulate/scenarios/X8.toml")),
+    ("X9", include_str!("../../simulate/scenarios/X9.toml")),
+    ("X10", include_str!("../../simulate/scenarios/X10.toml")),
 ];
 
 /// The world that is built in.

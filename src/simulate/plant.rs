@@ -128,7 +128,7 @@ impl Plant {
             process_mbit: configured.process_mbit,
             cpus: configured.cpus,
             other_cpus: dice.between(least, most),
-            overload: fleet.overload,
+            overload: configured.overload,
             bitrate_mbit: None,
             viewers: Vec::new(),
             counted: Sample {

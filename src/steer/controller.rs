@@ -7,18 +7,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::alarm::Alarm;
+use super::constants::Constants;
 use super::demand::{Demand, Evidence};
 use super::fleet::{Fleet, FleetPool};
 use super::flows::Theirs;
 use super::ledger::{Ledger, MAX_PROMISE};
 use super::menu::{Dish, Menu, Width};
-use super::model::{CONFIDENCE_UNKNOWN, Model};
+use super::model::Model;
 use super::overrides::Overrides;
 use super::plan::{self, Plan, Wanted, price};
 use super::policy::{self, Standing as SiteStanding};
 use super::quota::Scores;
 use super::tables::{
-    DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables, cumulative,
+    DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables, Thresholds,
+    cumulative,
 };
 use super::weigh::{FULL, Weighed};
 use crate::geo::{Region, RegionId};
@@ -103,9 +105,15 @@ pub struct Controller {
     /// Weights and shares that an operator has frozen.
     frozen: bool,
     scores: Scores,
+    constants: Constants,
 }
 
 impl Controller {
+    /// One that knows nothing yet, and assumes this.
+    pub fn new(constants: Constants) -> Self {
+        Self { constants, ..Self::default() }
+    }
+
     /// Takes what a worker's answers promised. The numbers in it must be those of the last tick's fleet.
     pub fn book(&mut self, ledger: &Ledger) {
         self.lost += ledger.lost();
@@ -180,12 +188,14 @@ impl Controller {
         for (model, state) in self.nodes.iter_mut().zip(&nodes) {
             model.remember(inputs.now, state.pressure);
         }
+        let thresholds = Thresholds::of(&self.constants);
         Tables {
             at: inputs.now,
             nodes,
             pools,
             dead: Vec::new(),
             alarms: self.alarms.clone(),
+            thresholds,
             orders: Arc::clone(inputs.overrides.orders()),
         }
     }
@@ -310,7 +320,7 @@ impl Controller {
             }
         }
         for (demand, evidence) in self.demands.iter_mut().zip(&evidence) {
-            demand.bound(evidence, elapsed);
+            demand.bound(&self.constants, evidence, elapsed);
         }
     }
 
@@ -320,12 +330,12 @@ impl Controller {
         for (index, model) in self.nodes.iter_mut().enumerate() {
             let demands = &self.demands;
             let growth = |demand: u32| demands[demand as usize].growth();
-            let arrived = model.flows.pass(from, inputs.now, growth);
+            let arrived = model.flows.pass(&self.constants, from, inputs.now, growth);
             let added = arrived.map(|(demand, viewers)| demands[demand as usize].credited() * viewers).sum();
-            model.pass(elapsed, added, stays(inputs.fleet, NodeId(index as u16)));
+            model.pass(elapsed, added, stays(&self.constants, inputs.fleet, NodeId(index as u16)));
         }
         for demand in &mut self.demands {
-            demand.pass(elapsed);
+            demand.pass(&self.constants, elapsed);
         }
     }
 
@@ -336,8 +346,9 @@ impl Controller {
             let known = inputs.fleet.node(id);
             let (model, demands) = (&mut self.nodes[index], &mut self.demands);
             let before = model.sample().map(|sample| sample.read);
-            let stays = stays(inputs.fleet, id);
-            let lesson = model.observe(&input.reading, known.currency, saturation(inputs.fleet, id), stays);
+            let constants = &self.constants;
+            let stays = stays(constants, inputs.fleet, id);
+            let lesson = model.observe(constants, &input.reading, known.currency, saturation(inputs.fleet, id), stays);
             if let Some(lesson) = lesson {
                 let arrived = model.flows.between(lesson.from, lesson.until);
                 let expected: f64 =
@@ -348,10 +359,10 @@ impl Controller {
                 for &(demand, viewers) in &arrived {
                     let demand = &mut demands[demand as usize];
                     if demand.is_credible() {
-                        demand.learn(error, viewers, squares);
+                        demand.learn(constants, error, viewers, squares);
                     }
                 }
-                model.learn(&lesson, error);
+                model.learn(constants, &lesson, error);
             }
             if model.is_distrusted() || !input.health.is_up() {
                 model.flows.iter_mut().for_each(|flow| (flow.confirmed, flow.reckoned) = (0.0, 0.0));
@@ -389,10 +400,11 @@ impl Controller {
         for flow in model.flows.iter() {
             let demand = &self.demands[flow.demand as usize];
             added += demand.credited() * flow.since;
-            committed += demand.credited_ahead() * flow.coming();
+            committed += demand.credited_ahead() * flow.coming(&self.constants);
         }
         let reading = &inputs.nodes[index].reading;
-        model.predict(inputs.now, reading, added, committed, stays(inputs.fleet, NodeId(index as u16)))
+        let stays = stays(&self.constants, inputs.fleet, NodeId(index as u16));
+        model.predict(&self.constants, inputs.now, reading, added, committed, stays)
     }
 
     /// What follows for each node.
@@ -416,8 +428,8 @@ impl Controller {
                 let capacity = model.capacity();
                 let pressure = if capacity > 0.0 { prediction.load / capacity } else { 0.0 };
                 let confidence = match standing {
-                    Standing::New | Standing::Held => CONFIDENCE_UNKNOWN,
-                    Standing::Blind if !is_mostly_blind => CONFIDENCE_UNKNOWN,
+                    Standing::New | Standing::Held => self.constants.unknown,
+                    Standing::Blind if !is_mostly_blind => self.constants.unknown,
                     _ => 1.0,
                 };
                 let reading = &inputs.nodes[index].reading;
@@ -432,7 +444,7 @@ impl Controller {
                     configured: model.configured(),
                     saturated: model.saturated(),
                     factors: Factors {
-                        warmth: model.warmth(inputs.now),
+                        warmth: model.warmth(&self.constants, inputs.now),
                         confidence,
                         gate: gate(reading),
                         weight: known.node.weight * inputs.overrides.weight(&known.node.name),
@@ -480,7 +492,7 @@ impl Controller {
     fn plan_pools(&mut self, inputs: &Inputs<'_>, nodes: &[NodeState], elapsed: f64) -> Vec<PoolTables> {
         let is_frozen = inputs.overrides.freezes();
         let used = inputs.fleet.pools.iter().flat_map(|pool| pool.sites.iter().flat_map(|site| &site.nodes));
-        self.scores.learn(used.copied(), inputs.seed);
+        self.scores.learn(used.map(|id| (*id, inputs.fleet.node(*id).node.name.as_str())), inputs.seed);
         let mut menus = HashMap::new();
         let fleet = inputs.fleet;
         let mut plans = std::mem::take(&mut self.plans);
@@ -488,22 +500,19 @@ impl Controller {
         for (index, (pool, plan)) in fleet.pools.iter().zip(&mut plans).enumerate() {
             let standings = [Family::V4, Family::V6].map(|family| site_standings(fleet, pool, nodes, family));
             let weighed = standings.each_ref().map(|sites| {
-                (0..sites.len()).map(|site| policy::weights(pool.policy, sites, site)).collect::<Vec<_>>()
+                (0..sites.len())
+                    .map(|site| policy::weights(pool.policy, self.constants.exponent, sites, site))
+                    .collect::<Vec<_>>()
             });
             let mut sites = [Vec::new(), Vec::new()];
             for site in 0..pool.sites.len() {
                 let key = (self.pools[index].clone(), site);
                 let mut known: Vec<Arc<Menu>> = self.menus.get(&key).into_iter().flatten().flatten().cloned().collect();
+                let frozen = self.menus.get(&key).filter(|_| is_frozen && self.frozen).cloned().unwrap_or_default();
                 let made = [0, 1].map(|family| {
-                    let state = self.site(
-                        pool,
-                        &standings[family][site],
-                        &weighed[family][site],
-                        nodes,
-                        inputs,
-                        &known,
-                        is_frozen,
-                    );
+                    let frozen = frozen[family].as_ref();
+                    let state =
+                        self.site(pool, &standings[family], site, &weighed[family][site], nodes, &known, frozen);
                     known.extend(state.menu.clone());
                     state
                 });
@@ -521,7 +530,7 @@ impl Controller {
                 let all = sites[0].len();
                 // What is frozen goes no way towards its targets; but sites that fail are left out.
                 let elapsed = if is_frozen && plan.is_made_for(all, self.regions) { 0.0 } else { elapsed };
-                plan.make(pool, sites.each_ref().map(Vec::as_slice), &wanted, elapsed);
+                plan.make(&self.constants, pool, sites.each_ref().map(Vec::as_slice), &wanted, elapsed);
                 let [v4, v6] = sites;
                 [plan::tables(pool, plan, 0, v4, self.regions), plan::tables(pool, plan, 1, v6, self.regions)]
             } else {
@@ -547,13 +556,14 @@ impl Controller {
     fn site(
         &self,
         pool: &FleetPool,
-        standing: &SiteStanding,
+        standings: &[SiteStanding],
+        site: usize,
         (limit, weights): &(f64, Vec<f64>),
         nodes: &[NodeState],
-        inputs: &Inputs<'_>,
         known: &[Arc<Menu>],
-        is_frozen: bool,
+        frozen: Option<&Arc<Menu>>,
     ) -> SiteState {
+        let standing = &standings[site];
         let serving = || standing.nodes.iter().filter(|(_, node)| node.factor > 0.0);
         let capacity: f64 = serving().map(|(_, node)| node.capacity).sum();
         let pressed: f64 = serving().map(|(_, node)| node.capacity * node.pressure.min(MAX_PRESSURE)).sum();
@@ -569,8 +579,14 @@ impl Controller {
             .map(|((id, node), weight)| {
                 // If none serves, probes are presumably wrong, and all are named by size.
                 let weight = if has_weight { *weight } else { node.capacity };
-                let ghost = node.capacity * (FULL - node.pressure).max(0.0).powf(1.5);
-                Dish { node: *id, weight, ghost, room: room(*id, 0.05, LEAST_ROOM) }
+                // Only the planner spares nodes with little room the largest answers.
+                let room = if pool.policy == Policy::Planner { room(*id, 0.05, LEAST_ROOM) } else { 1.0 };
+                Dish {
+                    node: *id,
+                    weight,
+                    ghost: policy::ghost(pool.policy, self.constants.exponent, standings, node),
+                    room,
+                }
             })
             .collect();
         let width = match (pool.answers, policy::manner(pool.policy)) {
@@ -579,10 +595,9 @@ impl Controller {
             (Answers::Fixed(_), _) => Width::Fixed(pool.width()),
         };
         let may_serve = |id: NodeId| serving().any(|(serving, _)| *serving == id);
-        let is_usable =
-            |menu: &&Arc<Menu>| menu.serves(&dishes, width) || (is_frozen && self.frozen && menu.names_only(may_serve));
-        let kept = known.iter().find(is_usable).cloned();
-        let menu = kept.or_else(|| Menu::of(&dishes, width, inputs.seed, &self.scores).map(Arc::new));
+        let kept = frozen.filter(|menu| menu.names_only(may_serve));
+        let kept = kept.or_else(|| known.iter().find(|menu| menu.serves(&dishes, width))).cloned();
+        let menu = kept.or_else(|| Menu::of(&dishes, width, self.constants.grain, &self.scores).map(Arc::new));
         let rooms = menu.as_ref().map_or_else(Box::default, |menu| menu.rooms(|id| room(id, 0.0, 0.02)));
         let pressure = if capacity > 0.0 { pressed / capacity } else { 0.0 };
         let is_known = serving().any(|(id, _)| matches!(nodes[usize::from(id.0)].reading, Reading::Fresh(_)));
@@ -591,7 +606,7 @@ impl Controller {
             pressure,
             capacity,
             limit: *limit,
-            price: price(pressure),
+            price: price(&self.constants, pressure),
             weights,
             menu,
             rooms,
@@ -689,8 +704,9 @@ fn site_standings(fleet: &Fleet, pool: &FleetPool, nodes: &[NodeState], family: 
         let state = &nodes[usize::from(id.0)];
         let known = fleet.node(*id);
         known.node.address(family)?;
-        let factor = if state.standing.is_eligible() { state.factors.product() } else { 0.0 };
-        Some((*id, Weighed { capacity: state.capacity, pressure: state.pressure, factor, rank: known.rank }))
+        let ghost = state.factors.product();
+        let factor = if state.standing.is_eligible() { ghost } else { 0.0 };
+        Some((*id, Weighed { capacity: state.capacity, pressure: state.pressure, factor, ghost, rank: known.rank }))
     };
     pool.sites.iter().map(|site| SiteStanding { nodes: site.nodes.iter().filter_map(weighed).collect() }).collect()
 }
@@ -743,8 +759,8 @@ fn gate(reading: &Reading) -> f64 {
 }
 
 /// Seconds that a node's viewers stay, on average.
-fn stays(fleet: &Fleet, node: NodeId) -> f64 {
-    fleet.first_pool_of(node).map_or(2_400.0, |pool| pool.pool.viewer.stays.as_secs_f64())
+fn stays(constants: &Constants, fleet: &Fleet, node: NodeId) -> f64 {
+    constants.stays * fleet.first_pool_of(node).map_or(2_400.0, |pool| pool.pool.viewer.stays.as_secs_f64())
 }
 
 fn saturation(fleet: &Fleet, node: NodeId) -> crate::pool::Saturation {

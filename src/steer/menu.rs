@@ -20,8 +20,6 @@ const MAX_DRAWS: usize = 24;
 const TOLERANCE: f64 = 1.15;
 /// Nodes that light keys are told, when the planner may choose.
 const LIGHT_ANSWERS: usize = 2;
-/// Part of a node's headroom that one answer may use.
-const GRAIN: f64 = 0.05;
 /// Other buckets that are tried for a set without dead nodes.
 const SPARE_DRAWS: u64 = 16;
 /// Weights that moved by less than this share need no new menu.
@@ -86,13 +84,13 @@ struct Class {
 
 impl Menu {
     /// A menu; none if no node has weight.
-    pub(super) fn of(dishes: &[Dish], width: Width, seed: u64, scores: &Scores) -> Option<Self> {
+    pub(super) fn of(dishes: &[Dish], width: Width, grain: f64, scores: &Scores) -> Option<Self> {
         let served: Vec<Dish> = dishes.iter().copied().filter(|dish| dish.weight > 0.0).collect();
         if served.is_empty() {
             return None;
         }
         let mut sets = Sets::default();
-        let classes = classes(&served, width, seed, &mut sets);
+        let classes = classes(&served, width, grain, scores, &mut sets);
         let most = sets.sets.len() + MAX_LIGHT_SETS;
         let ghosts = dishes.iter().filter(|dish| dish.weight <= 0.0 && dish.ghost > 0.0);
         let ghosts: Vec<(NodeId, f64)> = ghosts.map(|dish| (dish.node, dish.ghost)).collect();
@@ -289,19 +287,19 @@ fn light(
 ///
 /// Sets are drawn by systematic sampling (Madow: On the theory of systematic sampling II, 1949): each node is in a drawn
 /// set with a probability in proportion to its weight.
-fn classes(served: &[Dish], width: Width, seed: u64, sets: &mut Sets) -> Vec<Class> {
-    let rooms = || served.iter().map(|dish| dish.room.max(f64::MIN_POSITIVE) * GRAIN);
+fn classes(served: &[Dish], width: Width, grain: f64, scores: &Scores, sets: &mut Sets) -> Vec<Class> {
+    let rooms = || served.iter().map(|dish| dish.room.max(f64::MIN_POSITIVE) * grain);
     let (least, largest) = (rooms().fold(f64::INFINITY, f64::min), rooms().fold(0.0, f64::max));
     let count = ((largest / least).log(4.0).ceil() as usize + 1).clamp(1, MAX_CLASSES);
     let step = if count > 1 { (largest / least).powf(1.0 / (count - 1) as f64) } else { 1.0 };
     let mut order: Vec<&Dish> = served.iter().collect();
-    order.sort_by_key(|dish| mix(seed ^ u64::from(dish.node.0)));
+    order.sort_by_key(|dish| scores.mark(dish.node));
     (0..count)
         .map(|class| {
             let load = least * step.powi(class as i32);
             let weighed: Vec<(NodeId, f64)> = order
                 .iter()
-                .map(|dish| (dish.node, dish.weight * (dish.room * GRAIN / load).min(1.0).powi(2)))
+                .map(|dish| (dish.node, dish.weight * (dish.room * grain / load).min(1.0).powi(2)))
                 .filter(|(_, weight)| *weight > 0.0)
                 .collect();
             Class { load, draws: draws(&weighed, width, sets) }

@@ -3,6 +3,7 @@
 
 mod alarm;
 mod barrier;
+mod constants;
 mod controller;
 mod demand;
 mod fleet;
@@ -23,6 +24,7 @@ mod tables;
 mod weigh;
 
 pub use alarm::Alarm;
+pub use constants::Constants;
 pub use controller::{Controller, Inputs, NodeInput, PeerFlow, Report};
 pub use fleet::{Assembly, Fleet, FleetNode, FleetPool, FleetService, Guess, Site};
 pub use hash::{Key, mix};

@@ -180,7 +180,7 @@ impl Overrides {
     /// The part of what it would get that a node gets.
     pub fn weight(&self, name: &str) -> f64 {
         let of = |each: &Override| match each {
-            Override::Weight { node, weight } if node == name => Some(*weight),
+            Override::Weight { node, weight } if node == name => Some(weight.clamp(0.0, 1.0)),
             _ => None,
         };
         self.standing.iter().find_map(of).unwrap_or(1.0)
@@ -189,7 +189,8 @@ impl Overrides {
     /// A node's capacity for the time being.
     pub fn limit(&self, name: &str) -> Option<f64> {
         self.standing.iter().find_map(|each| match each {
-            Override::Limit { node, capacity } if node == name => Some(capacity.load()),
+            // Without any capacity nothing could be said of its pressure; that is what draining is for.
+            Override::Limit { node, capacity } if node == name => Some(capacity.load()).filter(|load| *load > 0.0),
             _ => None,
         })
     }

@@ -4,7 +4,7 @@ use super::fleet::FleetService;
 use super::hash::mix;
 use super::keys::Estimate;
 use super::menu::draw;
-use super::tables::{DemandState, Manner, SiteState, Tables};
+use super::tables::{DemandState, Manner, SiteState, Tables, Thresholds};
 use super::weigh::FULL;
 use crate::geo::RegionId;
 use crate::pool::{Family, NodeId};
@@ -13,14 +13,8 @@ use crate::pool::{Family, NodeId};
 const SLOT: u64 = 250;
 /// Part of the longest TTL that is given while load moves or is not known.
 const RESTLESS_PART: u32 = 3;
-/// Site pressure above which answers live shorter.
-const BUSY: f64 = 0.75;
-/// Part of a region's viewers above which a key is heavy, and part of the smallest node of the nearest site.
-const HEAVY: f64 = 0.01;
 /// Nodes that a light key is told: what a heavy key is measured by.
 const LIGHT_ANSWERS: f64 = 2.0;
-/// Part of a node's headroom that one answer may use while caches hold it.
-const BETA: f64 = 0.04;
 
 /// The nodes chosen for a client and a service.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,7 +102,8 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
     let is_heavy = match pool.manner {
         Manner::Planned => {
             let least = f64::from(of_family.least_capacities[usize::from(region.0)]);
-            viewers > HEAVY * demand.believed || load / LIGHT_ANSWERS > HEAVY * least
+            let heavy = tables.thresholds.heavy;
+            viewers > heavy * demand.believed || load / LIGHT_ANSWERS > heavy * least
         }
         Manner::Rotating => true,
         Manner::Hashed => false,
@@ -127,26 +122,34 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
         [] => (chosen, menu.nodes(chosen)),
         dead => menu.without(chosen, dead, drawn),
     };
-    let (ttl, clamp) = ttl(service, demand, state, viewers, f64::from(state.rooms[chosen.set()]) * nodes.len() as f64);
+    let room = f64::from(state.rooms[chosen.set()]) * nodes.len() as f64;
+    let (ttl, clamp) = ttl(&tables.thresholds, service, demand, state, viewers, room);
     let is_overfull = pool.manner == Manner::Planned && state.limit > FULL;
     Decision { nodes, ttl, clamp, site: Some(site), set: chosen.set(), is_heavy, is_overfull }
 }
 
 /// The TTL: short while load moves or is not known, and so that one answer uses a small part of its nodes' `room` only.
 #[inline]
-fn ttl(service: &FleetService, demand: &DemandState, state: &SiteState, viewers: f64, room: f64) -> (u32, Clamp) {
+fn ttl(
+    thresholds: &Thresholds,
+    service: &FleetService,
+    demand: &DemandState,
+    state: &SiteState,
+    viewers: f64,
+    room: f64,
+) -> (u32, Clamp) {
     let bounds = &service.service.ttl;
     let restless = (bounds.max / RESTLESS_PART).max(bounds.min);
     let (longest, clamp) = if state.is_unknown {
         (restless, Clamp::Unknown)
     } else if demand.is_hot {
         (restless, Clamp::Hot)
-    } else if state.pressure > BUSY {
+    } else if state.pressure > thresholds.busy {
         (restless, Clamp::Busy)
     } else {
         (bounds.max, Clamp::Longest)
     };
-    let allowed = (BETA * room / demand.cost - 1.0) / viewers;
+    let allowed = (thresholds.beta * room / demand.cost - 1.0) / viewers;
     if allowed >= f64::from(longest) {
         (longest, clamp)
     } else if allowed > f64::from(bounds.min) {

@@ -8,7 +8,7 @@ mod weighted;
 
 use super::fleet::FleetPool;
 use super::tables::Manner;
-use super::weigh::{Weighed, by_headroom};
+use super::weigh::{Weighed, by_headroom, usual};
 use crate::geo::RegionId;
 use crate::pool::{NodeId, Policy};
 
@@ -31,14 +31,14 @@ impl Standing {
 }
 
 /// Weights of a site's nodes by the policy, and the pressure up to which they are filled.
-pub(super) fn weights(policy: Policy, sites: &[Standing], site: usize) -> (f64, Vec<f64>) {
+pub(super) fn weights(policy: Policy, exponent: f64, sites: &[Standing], site: usize) -> (f64, Vec<f64>) {
     let weighed = |weigh: &dyn Fn(&(NodeId, Weighed)) -> f64| {
         (f64::INFINITY, sites[site].nodes.iter().map(weigh).collect::<Vec<f64>>())
     };
     match policy {
         Policy::Planner => {
             let nodes: Vec<Weighed> = sites[site].nodes.iter().map(|(_, node)| *node).collect();
-            by_headroom(&nodes)
+            by_headroom(&nodes, exponent)
         }
         Policy::RoundRobin => weighed(&|(_, node)| round_robin::weight(node)),
         Policy::Weighted => weighed(&|(_, node)| weighted::weight(node)),
@@ -51,6 +51,19 @@ pub(super) fn weights(policy: Policy, sites: &[Standing], site: usize) -> (f64, 
             let mean = hash::mean_pressure(sites);
             weighed(&|(_, node)| hash::weight(node, bound, mean))
         }
+    }
+}
+
+/// The weight that a node would have if it served.
+pub(super) fn ghost(policy: Policy, exponent: f64, sites: &[Standing], node: &Weighed) -> f64 {
+    let node = &Weighed { factor: node.ghost, ..*node };
+    match policy {
+        Policy::Planner => usual(node, exponent),
+        Policy::RoundRobin => round_robin::weight(node),
+        Policy::Weighted => weighted::weight(node),
+        Policy::Nearest => nearest::weight(node),
+        Policy::Failover => 0.0,
+        Policy::Hash { bound, .. } => hash::weight(node, bound, hash::mean_pressure(sites)),
     }
 }
 
@@ -75,8 +88,7 @@ pub(super) fn shares(
             open.sort_by_key(|&site| failover::first(&sites[usize::from(site)]).unwrap_or(u16::MAX));
             open.truncate(1);
         }
-        // A hash must find the same node from everywhere.
-        Policy::Hash { .. } => open.sort_unstable(),
+        Policy::Hash { bound, .. } => return hash::shares(candidates, &open, sites, bound),
     }
     let total: f64 = open.iter().map(|&site| weights[usize::from(site)]).sum();
     let even = 1.0 / open.len().max(1) as f64;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::alarm::Alarm;
+use super::constants::Constants;
 use super::menu::Menu;
 use super::model::Prediction;
 use super::overrides::Order;
@@ -26,6 +27,33 @@ pub struct Tables {
     pub alarms: Vec<Alarm>,
     /// What operators want for the time being.
     pub orders: Arc<[Order]>,
+    /// What a pick measures by.
+    pub(super) thresholds: Thresholds,
+}
+
+/// What a pick measures by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Thresholds {
+    /// Part of a region's viewers above which a key is heavy, and part of the smallest node of the nearest site.
+    pub(super) heavy: f64,
+    /// Part of a node's headroom that one answer may use while caches hold it.
+    pub(super) beta: f64,
+    /// Site pressure above which answers live shorter.
+    pub(super) busy: f64,
+}
+
+impl Thresholds {
+    /// Those of the model's constants.
+    pub(super) fn of(constants: &Constants) -> Self {
+        let Constants { heavy, beta, busy, .. } = *constants;
+        Self { heavy, beta, busy }
+    }
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self::of(&Constants::USUAL)
+    }
 }
 
 /// What is known of a node, and what follows from it; load in its currency.
@@ -232,8 +260,8 @@ impl FamilyTables {
     pub fn share(&self, region: RegionId, site: u16) -> f64 {
         let plan = self.plan(region);
         let until = |at: usize| f64::from(plan[at].until) / f64::from(u32::MAX);
-        let at = plan.iter().position(|share| share.site == site);
-        at.map_or(0.0, |at| until(at) - at.checked_sub(1).map_or(0.0, until))
+        let part = |at: usize| until(at) - at.checked_sub(1).map_or(0.0, until);
+        (0..plan.len()).filter(|&at| plan[at].site == site).map(part).sum()
     }
 }
 

@@ -1,10 +1,12 @@
 //! A daemon in this process, as `thalweg run` starts it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use thalweg::answer::Explanation;
 use thalweg::command::daemon::Daemon;
 use thalweg::feed::Options;
+use thalweg::snapshot::Snapshot;
 use thalweg::steer::NodeReason;
 use tokio::runtime::Runtime;
 
@@ -42,6 +44,11 @@ impl Served {
     /// What SIGHUP does.
     pub(crate) fn reload(&self) -> Result<String, String> {
         self.runtime.block_on(self.daemon.reload())
+    }
+
+    /// What is served now.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.daemon.published().snapshot()
     }
 
     /// The page of metrics.
