@@ -53,7 +53,7 @@ pub struct Counts {
 const NODE_UNIT: f64 = 5_040.0;
 
 /// Seconds up to which the lifetimes of answers are counted together.
-pub const LIFETIMES: [f64; 9] = [3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, f64::MAX];
+pub const LIFETIMES: [f64; 9] = [3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, f64::INFINITY];
 
 impl Counts {
     /// All zero.

@@ -178,7 +178,7 @@ fn scenes() -> Vec<(&'static str, Scene)> {
     let pool = |keys: &str| CONFIG.replace("[pool.default]", &format!("[pool.default]\n{keys}"));
     vec![
         ("calm", Scene::of(&[])),
-        ("spilling", Scene::of(&[("fra1", 0.90), ("fra2", 0.89)])),
+        ("spilling", Scene::of(&[("fra1", 0.86), ("fra2", 0.84)])),
         ("full", Scene::of(&[("fra1", 1.1), ("fra2", 1.05)])),
         ("all_full", Scene::of(&full)),
         ("stale", Scene { stale: vec!["fra1"], ..Scene::of(&[]) }),

@@ -34,7 +34,7 @@ struct Standing {
 
 impl Orders {
     /// As ticks take them.
-    pub(super) fn overrides<'r>(&self, regions: impl Iterator<Item = &'r str> + Clone) -> Overrides {
+    pub(super) fn overrides<'r>(&self, regions: impl Iterator<Item = &'r str>) -> Overrides {
         let orders: Arc<[Order]> = self.standing.iter().map(|standing| standing.order.clone()).collect();
         Overrides::of_orders(orders, regions)
     }
@@ -107,12 +107,12 @@ impl Orders {
 
 impl Feed {
     /// Takes a wish, if it can be done, and steers by it at once.
-    pub(super) fn order(&mut self, wish: Wish) -> Result<Order, String> {
-        check::told(&wish)?;
+    pub(super) fn order(&mut self, wish: &Wish) -> Result<Order, String> {
+        check::told(wish)?;
         let what = check::check(wish.what.clone(), &self.inputs)?;
         let before = self.orders.standing.clone();
         let unix = unix_seconds();
-        let order = self.orders.add(what, &wish, Instant::now(), unix).and_then(|order| {
+        let order = self.orders.add(what, wish, Instant::now(), unix).and_then(|order| {
             self.follow(std::slice::from_ref(&order))?;
             Ok(order)
         });

@@ -190,7 +190,7 @@ impl Feed {
                 Some(event) = events.recv() => match event {
                     Event::Reload(waiting) => self.begin_reload(&mut reload, Some(waiting)),
                     // Who asked may have gone away meanwhile.
-                    Event::Override { wish, answer } => drop(answer.send(self.order(wish))),
+                    Event::Override { wish, answer } => drop(answer.send(self.order(&wish))),
                     Event::Lift { which, answer } => drop(answer.send(self.lift(&which))),
                 },
                 () = watch.edited() => self.begin_reload(&mut reload, None),

@@ -242,13 +242,13 @@ mod tests {
         let wished = wish(Override::Policy { service, policy: "nearest".to_owned() });
         let before = feed.published.snapshot();
         feed.fault = true;
-        assert!(feed.order(wished.clone()).unwrap_err().contains("panic"));
+        assert!(feed.order(&wished).unwrap_err().contains("panic"));
         feed.fault = false;
         feed.tick();
         let after = feed.published.snapshot();
         assert_eq!((after.generation, after.tables.orders.len()), (before.generation, 0));
         assert!(Arc::ptr_eq(&before.fleet, &after.fleet));
-        feed.order(wished).unwrap();
+        feed.order(&wished).unwrap();
         let steered = feed.published.snapshot();
         assert_eq!(steered.generation, before.generation + 1);
         let policy = |snapshot: &Snapshot| snapshot.fleet.pool(snapshot.fleet.services[0].pool).policy;
@@ -262,20 +262,21 @@ mod tests {
     fn orders_hold_until_they_are_lifted_replaced_or_over() {
         let mut feed = feed();
         let drained = |feed: &Feed| feed.published.snapshot().tables.nodes[0].standing == Standing::Drained;
-        let order = feed.order(drain(&feed, NODE)).unwrap();
+        let wished = drain(&feed, NODE);
+        let order = feed.order(&wished).unwrap();
         assert!(drained(&feed));
-        let second = feed.order(drain(&feed, NODE)).unwrap();
+        let second = feed.order(&wished).unwrap();
         assert!(second.id > order.id && feed.published.snapshot().tables.orders.len() == 1);
         assert!(feed.lift(&Lift::One(order.id)).unwrap_err().contains("no override"));
         let node = feed.inputs.fleet.node(NODE).node.name.clone();
         feed.lift(&Lift::Drain(node.clone())).unwrap();
         assert!(!drained(&feed));
         assert_eq!(feed.lift(&Lift::Drain(node.clone())).unwrap_err(), format!("{node} is not drained"));
-        feed.order(Wish { seconds: None, ..drain(&feed, NODE) }).unwrap();
+        feed.order(&Wish { seconds: None, ..wished.clone() }).unwrap();
         feed.expire_orders();
         feed.tick();
         assert!(drained(&feed), "it has no end");
-        feed.order(Wish { seconds: Some(1), ..drain(&feed, NODE) }).unwrap();
+        feed.order(&Wish { seconds: Some(1), ..wished }).unwrap();
         feed.orders.let_expire();
         feed.expire_orders();
         assert!(!drained(&feed));
@@ -298,10 +299,10 @@ mod tests {
             (Override::Policy { service, policy: "plannr".to_owned() }, "did you mean `planner`?".to_owned()),
             (Override::Policy { service: "x.example".to_owned(), policy: "hash".to_owned() }, "no service".to_owned()),
         ] {
-            let refused = feed.order(wish(what)).unwrap_err();
+            let refused = feed.order(&wish(what)).unwrap_err();
             assert!(refused.contains(&told), "{refused}");
         }
-        let refused = feed.order(Wish { reason: " ".to_owned(), ..wish(Override::Freeze) }).unwrap_err();
+        let refused = feed.order(&Wish { reason: " ".to_owned(), ..wish(Override::Freeze) }).unwrap_err();
         assert!(refused.contains("`reason` is missing"));
         assert!(feed.published.snapshot().tables.orders.is_empty());
     }
@@ -311,7 +312,7 @@ mod tests {
         let mut feed = feed();
         let before = feed.published.snapshot().tables.nodes[0].configured;
         let node = feed.inputs.fleet.node(NODE).node.name.clone();
-        feed.order(wish(Override::Limit { node, capacity: Limited::Egress(10.0) })).unwrap();
+        feed.order(&wish(Override::Limit { node, capacity: Limited::Egress(10.0) })).unwrap();
         let after = feed.published.snapshot().tables.nodes[0].configured;
         assert!(after < before && after <= 10.0, "{after}");
         assert_eq!(feed.orders.capacity_of(&feed.inputs.fleet.node(NODE).node).egress, Some(Bitrate(10e6)));

@@ -139,8 +139,10 @@ impl fmt::Display for Override {
 
 impl Overrides {
     /// These; `regions` are the names of regions by number.
-    pub fn new<'r>(standing: Vec<Override>, regions: impl Iterator<Item = &'r str> + Clone) -> Self {
-        let number = |name: &str| regions.clone().position(|region| region == name).map(|index| RegionId(index as u16));
+    pub fn new<'r>(standing: Vec<Override>, regions: impl Iterator<Item = &'r str>) -> Self {
+        let numbered: Vec<&str> = regions.collect();
+        let number =
+            |name: &str| numbered.iter().position(|region| *region == name).map(|index| RegionId(index as u16));
         let pin = |each: &Override| match each {
             Override::Pin { region, place } => Some((number(region)?, place.clone())),
             _ => None,
@@ -150,7 +152,7 @@ impl Overrides {
     }
 
     /// These, with who ordered them and why.
-    pub fn of_orders<'r>(orders: Arc<[Order]>, regions: impl Iterator<Item = &'r str> + Clone) -> Self {
+    pub fn of_orders<'r>(orders: Arc<[Order]>, regions: impl Iterator<Item = &'r str>) -> Self {
         let standing = orders.iter().map(|order| order.what.clone()).collect();
         Self { orders, ..Self::new(standing, regions) }
     }

@@ -6,6 +6,8 @@ use crate::steer::{NodeReason, SiteReason, SteeringReasons};
 /// Shares above this are shown as all, and those below the other as nothing.
 const WHOLE: f64 = 0.995;
 const NOTHING: f64 = 0.005;
+/// Milliseconds that the plan hardly minds: shares fall e-fold with every four.
+const HARDLY: f64 = 20.0;
 
 /// Who was named and why, for clients of a region.
 pub(super) fn sentence(steering: &SteeringReasons, region: &str) -> String {
@@ -73,12 +75,19 @@ fn place(steering: &SteeringReasons, chosen: &SiteReason, region: &str) -> Strin
     match (chosen.share < WHOLE, index) {
         (false, 0) if parts.is_empty() => parts.push(format!("it is the nearest to {region} and {room}")),
         (false, _) => parts.push(format!("it is the next one and {room}")),
-        (true, 0) if chosen.price < 1.0 => parts.push(format!(
-            "it is the nearest to {region} and {room}; it takes {} of the clients, this one among them, and places that are \
-             hardly farther the others: {}",
-            percent(chosen.share),
-            list(&others)
-        )),
+        (true, 0) if chosen.price < 1.0 => {
+            let farther = ours(steering).filter(|site| site.share >= NOTHING && site.place != chosen.place);
+            let nearest = farther.map(|site| site.distance - chosen.distance).fold(f64::INFINITY, f64::min);
+            let others = if nearest <= HARDLY {
+                format!("and places that are hardly farther the others: {}", list(&others))
+            } else {
+                format!("and {} the others, for it was fuller before and gets its clients back slowly", list(&others))
+            };
+            parts.push(format!(
+                "it is the nearest to {region} and {room}; it takes {} of the clients, this one among them, {others}",
+                percent(chosen.share)
+            ));
+        }
         (true, 0) => parts.push(format!(
             "it is the nearest to {region}; it keeps {} of the clients, this one among them, while it fills ({:.2} full: \
              more viewers there are as bad as {:.0} ms), and the others go on to {}",
@@ -162,7 +171,8 @@ fn nodes(steering: &SteeringReasons, chosen: &SiteReason) -> String {
         }
         (serving, _) if serving <= named => "No other node there gets viewers now.".to_owned(),
         (serving, true) => format!(
-            "So many viewers are behind this key that it gets others of the {serving} nodes there four times a second."
+            "This key weighs so much beside the region's others that it gets other ones of the {serving} nodes there four times a \
+             second."
         ),
         (serving, false) => format!(
             "The {serving} nodes there share clients in proportion to their weights, and this client's network stays where it \

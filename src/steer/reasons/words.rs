@@ -85,7 +85,7 @@ pub(super) fn node_reason(node: &NodeState, passed_over: Option<String>, ordered
     match node.standing {
         Standing::Distrusted => reason.push_str("; its load is not believed: dead reckoning"),
         Standing::Held => {
-            reason.push_str("; fails its probes, as so many others do that our network is the likelier fault")
+            reason.push_str("; fails its probes, as so many others do that our network is the likelier fault");
         }
         Standing::Full => reason.push_str("; fails its probes, but was near its limit: full rather than dead"),
         _ => {}
