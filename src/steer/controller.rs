@@ -19,7 +19,8 @@ use super::plan::{self, Plan, Wanted, price};
 use super::policy::{self, Standing as SiteStanding};
 use super::quota::Scores;
 use super::tables::{
-    DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables, Thresholds, cumulative,
+    DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables, Thresholds,
+    cumulative,
 };
 use super::weigh::{FULL, Weighed};
 use crate::geo::{Region, RegionId};
@@ -490,7 +491,9 @@ impl Controller {
         for (index, (pool, plan)) in fleet.pools.iter().zip(&mut plans).enumerate() {
             let standings = [Family::V4, Family::V6].map(|family| site_standings(fleet, pool, nodes, family));
             let weighed = standings.each_ref().map(|sites| {
-                (0..sites.len()).map(|site| policy::weights(pool.policy, self.constants.exponent, sites, site)).collect::<Vec<_>>()
+                (0..sites.len())
+                    .map(|site| policy::weights(pool.policy, self.constants.exponent, sites, site))
+                    .collect::<Vec<_>>()
             });
             let mut sites = [Vec::new(), Vec::new()];
             for site in 0..pool.sites.len() {
@@ -584,7 +587,8 @@ impl Controller {
         let is_usable =
             |menu: &&Arc<Menu>| menu.serves(&dishes, width) || (is_frozen && self.frozen && menu.names_only(may_serve));
         let kept = known.iter().find(is_usable).cloned();
-        let menu = kept.or_else(|| Menu::of(&dishes, width, self.constants.grain, inputs.seed, &self.scores).map(Arc::new));
+        let menu =
+            kept.or_else(|| Menu::of(&dishes, width, self.constants.grain, inputs.seed, &self.scores).map(Arc::new));
         let rooms = menu.as_ref().map_or_else(Box::default, |menu| menu.rooms(|id| room(id, 0.0, 0.02)));
         let pressure = if capacity > 0.0 { pressed / capacity } else { 0.0 };
         let is_known = serving().any(|(id, _)| matches!(nodes[usize::from(id.0)].reading, Reading::Fresh(_)));

@@ -278,7 +278,15 @@ impl Model {
     }
 
     /// The load now: `added` and `committed` are what answers brought since the last load, and will bring.
-    pub(super) fn predict(&self, constants: &Constants, now: f64, reading: &Reading, added: f64, committed: f64, stays: f64) -> Prediction {
+    pub(super) fn predict(
+        &self,
+        constants: &Constants,
+        now: f64,
+        reading: &Reading,
+        added: f64,
+        committed: f64,
+        stays: f64,
+    ) -> Prediction {
         let reckoned = self.reckoned.unwrap_or(0.0);
         let prediction = Prediction { added, committed, reckoned, ..Prediction::default() };
         let (Some(sample), Reading::Fresh(_), false) = (&self.sample, reading, self.is_distrusted) else {

@@ -42,7 +42,14 @@ pub(super) struct Wanted {
 
 impl Plan {
     /// Plans for all regions; `elapsed` seconds since the last time.
-    pub(super) fn make(&mut self, constants: &Constants, pool: &FleetPool, sites: [&[SiteState]; 2], wanted: &[Wanted], elapsed: f64) {
+    pub(super) fn make(
+        &mut self,
+        constants: &Constants,
+        pool: &FleetPool,
+        sites: [&[SiteState]; 2],
+        wanted: &[Wanted],
+        elapsed: f64,
+    ) {
         let columns = sites[0].len();
         if (self.sites, self.regions) != (columns, wanted.len()) {
             *self = Self { sites: columns, regions: wanted.len(), ..Self::default() };

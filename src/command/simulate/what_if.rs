@@ -11,7 +11,9 @@ use crate::geo::{Countries, Position, Region, RegionId, RegionOrigin, estimated_
 use crate::pool::{Currency, PlaceId};
 use crate::simulate::scenario::{Flash, Scenario, read};
 use crate::simulate::world::World;
-use crate::simulate::{Inventory, InventorySite, Outcome, policies, policy, run, scenario_source, world_source};
+use crate::simulate::{
+    Inventory, InventorySite, Outcome, is_policy, policies, policy, run, scenario_source, world_source,
+};
 use crate::steer::{FleetPool, FleetService};
 
 /// Seconds after the warm-up at which crowds begin.
@@ -167,7 +169,7 @@ fn service<'a>(inputs: &'a Inputs, name: Option<&str>) -> Result<&'a FleetServic
 
 fn chosen_policies(wish: &Wish, wrong: &mut Vec<Diagnostic>) -> Vec<String> {
     let known = policies();
-    for name in wish.policies.iter().filter(|name| !known.contains(&name.as_str())) {
+    for name in wish.policies.iter().filter(|name| !is_policy(name)) {
         wrong.push(super::unknown("policy", name, &known));
     }
     if wish.policies.is_empty() { POLICIES.map(str::to_owned).to_vec() } else { wish.policies.clone() }
