@@ -210,8 +210,8 @@ fn variants_of(play: &Play, names: &[String]) -> Vec<String> {
 fn run_all(plays: &[Play], names: &[String], seeds: &[u64], with_picture: bool) -> Vec<Run> {
     let mut jobs = Vec::new();
     let variants: Vec<Vec<String>> = plays.iter().map(|play| variants_of(play, names)).collect();
-    for scenario in 0..plays.len() {
-        for name in names.iter().chain(&variants[scenario]) {
+    for (scenario, variants) in variants.iter().enumerate() {
+        for name in names.iter().chain(variants) {
             jobs.extend(seeds.iter().map(|seed| (scenario, name, *seed)));
         }
     }

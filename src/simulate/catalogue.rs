@@ -66,7 +66,8 @@ pub fn is_policy(name: &str) -> bool {
 pub fn variants(part: f64) -> Vec<String> {
     let mut usual = Constants::USUAL;
     let both = |(name, value): (&str, &mut f64)| {
-        [1.0 - part, 1.0 + part].map(|factor| format!("{PLANNER}:{name}={}", *value * factor))
+        // Without what rounding leaves behind the last decimal that says anything.
+        [1.0 - part, 1.0 + part].map(|factor| format!("{PLANNER}:{name}={}", (*value * factor * 1e6).round() / 1e6))
     };
     usual.each().into_iter().flat_map(both).collect()
 }

@@ -182,7 +182,7 @@ fn the_planner_can_be_played_with_other_constants() {
     let play = short("S2");
     let usual = outcome(&play, "planner", 101);
     assert_eq!(usual, outcome(&play, "planner:ahead=15", 101));
-    assert_ne!(usual.figures, outcome(&play, "planner:ahead=60", 101).figures);
+    assert_ne!(usual.figures, outcome(&play, "planner:exponent=3", 101).figures);
 }
 
 #[test]

@@ -352,11 +352,7 @@ fn read_crowd(text: &str) -> Result<Crowd, Diagnostic> {
         let viewers: f64 = viewers.trim().replace('_', "").parse().ok()?;
         let area = area.trim().to_owned();
         let within = seconds(within.trim())?;
-        (viewers >= 1.0 && viewers <= 1e7 && within >= 1.0 && !area.is_empty()).then_some(Crowd {
-            viewers,
-            area,
-            within,
-        })
+        ((1.0..=1e7).contains(&viewers) && within >= 1.0 && !area.is_empty()).then_some(Crowd { viewers, area, within })
     };
     read().ok_or_else(|| {
         Diagnostic::error(format!("flash cannot be `{text}`"))
@@ -381,7 +377,7 @@ fn read_viewers(text: &str) -> Result<Vec<(String, f64)>, Diagnostic> {
     let part = |part: &str| {
         let (area, percent) = part.split_once('=')?;
         let percent: f64 = percent.trim().trim_end_matches('%').trim().parse().ok()?;
-        (percent >= 0.0 && percent <= 100.0).then(|| (area.trim().to_owned(), percent / 100.0))
+        (0.0..=100.0).contains(&percent).then(|| (area.trim().to_owned(), percent / 100.0))
     };
     let parts: Option<Vec<(String, f64)>> = text.split(',').map(part).collect();
     let parts = parts.filter(|parts| (parts.iter().map(|(_, part)| part).sum::<f64>() - 1.0).abs() < 1e-6);
