@@ -1,8 +1,12 @@
 //! The command line.
 
+mod overrides;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
+
+use overrides::OverrideCommand;
 
 use crate::command::{check, demo, explain, run, simulate};
 use crate::serve::admin::ExplainParameters;
@@ -40,6 +44,8 @@ enum Command {
     },
     /// Say why a client gets the answer it gets.
     Explain(ExplainArguments),
+    #[command(flatten)]
+    Override(OverrideCommand),
     /// Compare policies in a model world: crowds, failures, and monitoring that lags or lies.
     Simulate(SimulateArguments),
 }
@@ -77,6 +83,9 @@ struct ExplainArguments {
     /// The client subnet that the resolver sends.
     #[arg(long, value_name = "PREFIX", requires = "resolver")]
     ecs: Option<String>,
+    /// Ask about a key with so many viewers a second behind it, such as a large resolver; else one that asks for the first time.
+    #[arg(long, value_name = "RATE")]
+    viewers: Option<f64>,
     /// From the files alone, without a daemon and without load.
     #[arg(long)]
     offline: bool,
@@ -153,10 +162,11 @@ impl Cli {
             Command::Run { config, strict } => run::run(config.file(), strict),
             Command::Check { config, strict } => check::check(&config.file(), strict),
             Command::Explain(arguments) => {
-                let ExplainArguments { name, qtype, client, resolver, ecs, offline, json, config } = arguments;
-                let parameters = ExplainParameters { name, qtype: Some(qtype), client, resolver, ecs };
+                let ExplainArguments { name, qtype, client, resolver, ecs, viewers, offline, json, config } = arguments;
+                let parameters = ExplainParameters { name, qtype: Some(qtype), client, resolver, ecs, viewers };
                 explain::explain(&config.file(), &parameters, offline, json)
             }
+            Command::Override(command) => command.execute(),
             Command::Simulate(arguments) => {
                 let SimulateArguments {
                     scenario,

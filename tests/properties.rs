@@ -13,7 +13,9 @@ use support::query::Query;
 use thalweg::geo::Prefix;
 use thalweg::wire::RecordType;
 
-// Beside this file it would be a test of its own.
+// Beside this file they would be tests of their own.
+#[path = "properties/steering.rs"]
+mod steering;
 mod support;
 
 /// Cases of cheap properties: together about five seconds.

@@ -104,7 +104,7 @@ mod tests {
     fn every_part_of_what_is_steered_is_told_when_it_changes() {
         const OLD: &str = concat!(
             "[server]\nnsid = \"a\"\n[place.fra]\nat = [50, 8]\n[region.dach]\ncountries = [\"DE\"]\nnear = [\"fra\"]\n",
-            "[node.a]\naddresses = [\"192.0.2.1\"]\ncost = 1\n[pool.edge]\ncurrency = \"egress\"\n",
+            "[node.a]\nplace = \"fra\"\naddresses = [\"192.0.2.1\"]\ncost = 1\n[pool.edge]\ncurrency = \"egress\"\n",
             "[service.\"play.live.example\"]\npolicy = \"nearest\"\n",
         );
         let old = inputs(OLD);
@@ -117,10 +117,10 @@ mod tests {
             ("currency = \"egress\"", "viewer.stays = \"1h\"", "~1 pool"),
             ("currency = \"egress\"", "full = \"overflow\"\noverflow.cname = \"cdn.example\"", "~1 pool"),
             ("policy = \"nearest\"", "policy = \"hash\"", "~1 service"),
-            ("policy = \"nearest\"", "policy = \"nearest\"\nwithin = [\"EU\"]", "~1 service"),
+            ("policy = \"nearest\"", "policy = \"nearest\"\nwithin = [\"place:fra\"]", "~1 service"),
             ("near = [\"fra\"]", "near = [\"fra\"]\nnear_only = true", "~1 region"),
             ("at = [50, 8]", "at = [50, 9]", "~1 place"),
-            ("nsid = \"a\"", "nsid = \"a\"\nwhoami = \"who.live.example\"", "~whoami"),
+            ("nsid = \"a\"", "nsid = \"a\"\nwhoami = \"who.live.example\"", "~1 zone, ~whoami"),
             ("cost = 1", "cost = 1", "nothing that is served has changed"),
         ] {
             assert_eq!(describe(&old, &inputs(&OLD.replace(before, after))), told, "{after}");

@@ -30,6 +30,7 @@ use crate::load::history::Reading;
 use crate::pool::{Answers, Currency, Family, NodeId, Policy, PoolId};
 use peers::Peers;
 
+pub(super) use brake::hold;
 pub use peers::{PeerFlow, Report};
 
 /// The pressure that counts, at most, in a site's mean: how far beyond its limit a node is says nothing of the room of
@@ -188,7 +189,15 @@ impl Controller {
             model.remember(inputs.now, state.pressure);
         }
         let thresholds = Thresholds::of(&self.constants);
-        Tables { at: inputs.now, nodes, pools, dead: Vec::new(), thresholds }
+        Tables {
+            at: inputs.now,
+            nodes,
+            pools,
+            dead: Vec::new(),
+            alarms: self.alarms.clone(),
+            thresholds,
+            orders: Arc::clone(inputs.overrides.orders()),
+        }
     }
 
     /// Fits what is known to the fleet: nodes keep their numbers, demands get new ones where pools or regions changed.
@@ -473,7 +482,7 @@ impl Controller {
             self.nodes.iter().enumerate().take(inputs.fleet.nodes.len()).map(of).collect();
         let capacities: Vec<f64> = self.nodes.iter().map(Model::capacity).collect();
         let is_confirmed = |node: NodeId| self.peers.has_down(&inputs.fleet.node(node).node.name, inputs.now);
-        if brake::hold(inputs.fleet, &capacities, &mut standings, is_confirmed) {
+        if hold(inputs.fleet, &capacities, &mut standings, is_confirmed) {
             self.alarms.push(Alarm::Held);
         }
         standings
@@ -483,7 +492,7 @@ impl Controller {
     fn plan_pools(&mut self, inputs: &Inputs<'_>, nodes: &[NodeState], elapsed: f64) -> Vec<PoolTables> {
         let is_frozen = inputs.overrides.freezes();
         let used = inputs.fleet.pools.iter().flat_map(|pool| pool.sites.iter().flat_map(|site| &site.nodes));
-        self.scores.learn(used.copied(), inputs.seed);
+        self.scores.learn(used.map(|id| (*id, inputs.fleet.node(*id).node.name.as_str())), inputs.seed);
         let mut menus = HashMap::new();
         let fleet = inputs.fleet;
         let mut plans = std::mem::take(&mut self.plans);
@@ -499,16 +508,11 @@ impl Controller {
             for site in 0..pool.sites.len() {
                 let key = (self.pools[index].clone(), site);
                 let mut known: Vec<Arc<Menu>> = self.menus.get(&key).into_iter().flatten().flatten().cloned().collect();
+                let frozen = self.menus.get(&key).filter(|_| is_frozen && self.frozen).cloned().unwrap_or_default();
                 let made = [0, 1].map(|family| {
-                    let state = self.site(
-                        pool,
-                        &standings[family][site],
-                        &weighed[family][site],
-                        nodes,
-                        inputs,
-                        &known,
-                        is_frozen,
-                    );
+                    let frozen = frozen[family].as_ref();
+                    let state =
+                        self.site(pool, &standings[family], site, &weighed[family][site], nodes, &known, frozen);
                     known.extend(state.menu.clone());
                     state
                 });
@@ -552,13 +556,14 @@ impl Controller {
     fn site(
         &self,
         pool: &FleetPool,
-        standing: &SiteStanding,
+        standings: &[SiteStanding],
+        site: usize,
         (limit, weights): &(f64, Vec<f64>),
         nodes: &[NodeState],
-        inputs: &Inputs<'_>,
         known: &[Arc<Menu>],
-        is_frozen: bool,
+        frozen: Option<&Arc<Menu>>,
     ) -> SiteState {
+        let standing = &standings[site];
         let serving = || standing.nodes.iter().filter(|(_, node)| node.factor > 0.0);
         let capacity: f64 = serving().map(|(_, node)| node.capacity).sum();
         let pressed: f64 = serving().map(|(_, node)| node.capacity * node.pressure.min(MAX_PRESSURE)).sum();
@@ -574,8 +579,14 @@ impl Controller {
             .map(|((id, node), weight)| {
                 // If none serves, probes are presumably wrong, and all are named by size.
                 let weight = if has_weight { *weight } else { node.capacity };
-                let ghost = node.capacity * (FULL - node.pressure).max(0.0).powf(self.constants.exponent);
-                Dish { node: *id, weight, ghost, room: room(*id, 0.05, LEAST_ROOM) }
+                // Only the planner spares nodes with little room the largest answers.
+                let room = if pool.policy == Policy::Planner { room(*id, 0.05, LEAST_ROOM) } else { 1.0 };
+                Dish {
+                    node: *id,
+                    weight,
+                    ghost: policy::ghost(pool.policy, self.constants.exponent, standings, node),
+                    room,
+                }
             })
             .collect();
         let width = match (pool.answers, policy::manner(pool.policy)) {
@@ -584,11 +595,9 @@ impl Controller {
             (Answers::Fixed(_), _) => Width::Fixed(pool.width()),
         };
         let may_serve = |id: NodeId| serving().any(|(serving, _)| *serving == id);
-        let is_usable =
-            |menu: &&Arc<Menu>| menu.serves(&dishes, width) || (is_frozen && self.frozen && menu.names_only(may_serve));
-        let kept = known.iter().find(is_usable).cloned();
-        let menu =
-            kept.or_else(|| Menu::of(&dishes, width, self.constants.grain, inputs.seed, &self.scores).map(Arc::new));
+        let kept = frozen.filter(|menu| menu.names_only(may_serve));
+        let kept = kept.or_else(|| known.iter().find(|menu| menu.serves(&dishes, width))).cloned();
+        let menu = kept.or_else(|| Menu::of(&dishes, width, self.constants.grain, &self.scores).map(Arc::new));
         let rooms = menu.as_ref().map_or_else(Box::default, |menu| menu.rooms(|id| room(id, 0.0, 0.02)));
         let pressure = if capacity > 0.0 { pressed / capacity } else { 0.0 };
         let is_known = serving().any(|(id, _)| matches!(nodes[usize::from(id.0)].reading, Reading::Fresh(_)));
@@ -695,8 +704,9 @@ fn site_standings(fleet: &Fleet, pool: &FleetPool, nodes: &[NodeState], family: 
         let state = &nodes[usize::from(id.0)];
         let known = fleet.node(*id);
         known.node.address(family)?;
-        let factor = if state.standing.is_eligible() { state.factors.product() } else { 0.0 };
-        Some((*id, Weighed { capacity: state.capacity, pressure: state.pressure, factor, rank: known.rank }))
+        let ghost = state.factors.product();
+        let factor = if state.standing.is_eligible() { ghost } else { 0.0 };
+        Some((*id, Weighed { capacity: state.capacity, pressure: state.pressure, factor, ghost, rank: known.rank }))
     };
     pool.sites.iter().map(|site| SiteStanding { nodes: site.nodes.iter().filter_map(weighed).collect() }).collect()
 }

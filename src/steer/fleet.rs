@@ -11,8 +11,9 @@ use crate::pool::{
 
 /// Milliseconds between a client and a place when nothing is known of one of them.
 const UNKNOWN_DISTANCE: f64 = 200.0;
-/// Milliseconds below which only places are that the operator calls near (`geo::estimated_rtt` begins there).
-const NEAR_DISTANCE: f64 = 10.0;
+/// Milliseconds from one place that the operator calls near to the next, and from the last to where distance begins: with
+/// less, a plan would send part of the viewers to the second place although the first is empty.
+const NEAR_STEP: f64 = 20.0;
 /// How many nodes an answer names at most when the planner may choose.
 const MAX_AUTO_ANSWERS: usize = 4;
 
@@ -78,7 +79,7 @@ pub struct Site {
     pub serves: Vec<Area>,
     /// What its nodes cost, in milliseconds of distance.
     pub cost: f64,
-    /// Which, in the order of their numbers.
+    /// Which, in the order of the configuration: numbers differ between nameservers.
     pub nodes: Vec<NodeId>,
 }
 
@@ -183,6 +184,26 @@ impl Fleet {
         self.distances.get(index).copied().unwrap_or(UNKNOWN_DISTANCE)
     }
 
+    /// What a use of a pool is called in metrics and logs: the pool, and what sets the use apart if there are several.
+    pub fn name_of_use(&self, id: PoolId) -> String {
+        let FleetPool { pool, policy, answers, within, .. } = self.pool(id);
+        if self.pools.iter().filter(|other| other.pool.name == pool.name).count() < 2 {
+            return pool.name.clone();
+        }
+        let mut parts = vec![policy.word().to_owned()];
+        if let Policy::Hash { key, bound } = policy {
+            parts.push(format!("{key:?} {bound}").to_lowercase());
+        }
+        if let Answers::Fixed(count) = answers {
+            parts.push(format!("answers {count}"));
+        }
+        if !within.is_empty() {
+            let areas: Vec<String> = within.iter().map(ToString::to_string).collect();
+            parts.push(format!("within {}", areas.join(" ")));
+        }
+        format!("{} ({})", pool.name, parts.join(", "))
+    }
+
     fn number_nodes(&mut self, nodes: &[Node], guesses: &BTreeMap<String, Guess>, previous: Option<&Fleet>) {
         self.nodes = previous.map_or_else(Vec::new, |fleet| fleet.nodes.clone());
         for known in &mut self.nodes {
@@ -237,12 +258,13 @@ impl Fleet {
                 return *milliseconds;
             }
             if let Some(rank) = region.near.iter().position(|near| *near == place.name) {
-                return NEAR_DISTANCE * rank as f64 / region.near.len() as f64;
+                return NEAR_STEP * rank as f64;
             }
-            match (region.position, place.at) {
+            let over_the_globe = match (region.position, place.at) {
                 (Some(from), Some(to)) => estimated_rtt(from.kilometres_to(to)),
                 _ => UNKNOWN_DISTANCE,
-            }
+            };
+            NEAR_STEP * region.near.len() as f64 + over_the_globe
         };
         regions.iter().flat_map(|region| self.places.iter().map(move |place| between(region, place))).collect()
     }
@@ -272,7 +294,10 @@ impl Fleet {
                 }
             }
         }
-        sites.sort_by_key(|site| site.place);
+        for site in &mut sites {
+            site.nodes.sort_by_key(|id| self.node(*id).rank);
+        }
+        sites.sort_by_key(|site| (site.place, self.node(site.nodes[0]).rank));
         let mut used = FleetPool {
             pool: pool.clone(),
             policy,

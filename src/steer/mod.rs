@@ -11,6 +11,7 @@ mod flows;
 mod hash;
 mod keys;
 mod ledger;
+mod mask;
 mod menu;
 mod model;
 mod overrides;
@@ -31,8 +32,8 @@ pub use keys::{Asking, Estimate, GAP_BOUNDS, GapHistogram, KeyRule, KeySlot, Key
 pub use ledger::{Entry, Ledger, MAX_PROMISE, Observation};
 pub use menu::{Menu, Pick};
 pub use model::Prediction;
-pub use overrides::{Override, Overrides};
+pub use overrides::{Limited, Order, Override, Overrides, clock};
 pub use pick::{Asker, Clamp, Decision, pick, slot};
 pub use quota::BUCKETS;
-pub use reasons::{DemandReason, KeyReason, NodeReason, SiteReason, SteeringReasons, UseReason};
+pub use reasons::{DemandReason, KeyReason, NodeReason, OverrideReason, SiteReason, SteeringReasons, UseReason};
 pub use tables::{DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables};

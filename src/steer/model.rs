@@ -203,7 +203,17 @@ impl Model {
         if let Some(load) = reading.last() {
             self.note_restarts(load.restarts);
         }
-        let Reading::Fresh(load) = reading else { return None };
+        let Reading::Fresh(load) = reading else {
+            if let Reading::Stale { last, .. } = reading {
+                if self.sample.is_none() {
+                    // It was read before this controller began.
+                    let sample = self.sample_of(last, currency);
+                    self.reckoned = Some(self.reckoned.unwrap_or(0.0).max(sample.load));
+                    self.sample = Some(sample);
+                }
+            }
+            return None;
+        };
         let sample = self.sample_of(load, currency);
         let previous = self.sample.replace(sample);
         if previous.is_some_and(|previous| previous.read >= sample.read) {

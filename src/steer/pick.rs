@@ -71,6 +71,11 @@ pub fn slot(unix_milliseconds: u64) -> u64 {
     unix_milliseconds / SLOT
 }
 
+/// The milliseconds since 1970 at which a slot begins.
+pub(super) fn time_of(slot: u64) -> u64 {
+    slot.saturating_mul(SLOT)
+}
+
 /// Chooses nodes: the site by the key's position on the region's plan, the nodes by its bucket or its draw.
 ///
 /// A light key keeps its nodes while plan and weights stay the same. Behind a heavy one are so many viewers that each
@@ -113,7 +118,10 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
         return Decision { site: Some(site), ..nobody };
     };
     let chosen = if is_heavy { menu.heavy(load, draw(drawn), drawn >> 16) } else { menu.light(drawn as usize) };
-    let nodes = menu.nodes(chosen);
+    let (chosen, nodes) = match tables.dead.as_slice() {
+        [] => (chosen, menu.nodes(chosen)),
+        dead => menu.without(chosen, dead, drawn),
+    };
     let room = f64::from(state.rooms[chosen.set()]) * nodes.len() as f64;
     let (ttl, clamp) = ttl(&tables.thresholds, service, demand, state, viewers, room);
     let is_overfull = pool.manner == Manner::Planned && state.limit > FULL;

@@ -148,7 +148,8 @@ fn open(
     }
     if let Some(overflow) = pool.overflow() {
         let is_full = costs.iter().all(|(site, _)| sites[*site].pressure >= overflow.above);
-        if is_full && !pool.candidates(region).is_empty() {
+        // Where no node has the family there is no service of ours that could be full.
+        if is_full && candidates().any(|site| sites[site].menu.is_some()) {
             costs.push((pool.sites.len(), overflow.cost));
         }
     }

@@ -8,7 +8,7 @@ mod weighted;
 
 use super::fleet::FleetPool;
 use super::tables::Manner;
-use super::weigh::{Weighed, by_headroom};
+use super::weigh::{Weighed, by_headroom, usual};
 use crate::geo::RegionId;
 use crate::pool::{NodeId, Policy};
 
@@ -54,6 +54,19 @@ pub(super) fn weights(policy: Policy, exponent: f64, sites: &[Standing], site: u
     }
 }
 
+/// The weight that a node would have if it served.
+pub(super) fn ghost(policy: Policy, exponent: f64, sites: &[Standing], node: &Weighed) -> f64 {
+    let node = &Weighed { factor: node.ghost, ..*node };
+    match policy {
+        Policy::Planner => usual(node, exponent),
+        Policy::RoundRobin => round_robin::weight(node),
+        Policy::Weighted => weighted::weight(node),
+        Policy::Nearest => nearest::weight(node),
+        Policy::Failover => 0.0,
+        Policy::Hash { bound, .. } => hash::weight(node, bound, hash::mean_pressure(sites)),
+    }
+}
+
 /// The shares of a region's clients by site, for policies that do not plan; `weights` are those of each site's nodes.
 pub(super) fn shares(
     policy: Policy,
@@ -75,8 +88,7 @@ pub(super) fn shares(
             open.sort_by_key(|&site| failover::first(&sites[usize::from(site)]).unwrap_or(u16::MAX));
             open.truncate(1);
         }
-        // A hash must find the same node from everywhere.
-        Policy::Hash { .. } => open.sort_unstable(),
+        Policy::Hash { bound, .. } => return hash::shares(candidates, &open, sites, bound),
     }
     let total: f64 = open.iter().map(|&site| weights[usize::from(site)]).sum();
     let even = 1.0 / open.len().max(1) as f64;

@@ -21,28 +21,44 @@ pub(super) struct Owners {
 pub(super) struct Scores {
     seed: u64,
     /// By `NodeId`.
-    nodes: Vec<Option<Box<[f32]>>>,
+    nodes: Vec<Option<Scored>>,
+}
+
+#[derive(Debug)]
+struct Scored {
+    mark: u64,
+    /// By bucket.
+    scores: Box<[f32]>,
 }
 
 impl Scores {
-    /// Knows the scores of these nodes from now on.
-    pub(super) fn learn(&mut self, nodes: impl Iterator<Item = NodeId>, seed: u64) {
+    /// Knows the scores of these nodes, by their names, from now on. Numbers would not do: nameservers that were reloaded at
+    /// other moments have others, and must agree all the same.
+    pub(super) fn learn<'n>(&mut self, nodes: impl Iterator<Item = (NodeId, &'n str)>, seed: u64) {
         if self.seed != seed {
             *self = Self { seed, nodes: Vec::new() };
         }
-        for node in nodes {
+        for (node, name) in nodes {
             let index = usize::from(node.0);
             if self.nodes.len() <= index {
                 self.nodes.resize_with(index + 1, || None);
             }
-            self.nodes[index]
-                .get_or_insert_with(|| (0..BUCKETS as u64).map(|bucket| score(seed, bucket, node)).collect());
+            self.nodes[index].get_or_insert_with(|| {
+                let mark = name.bytes().fold(seed, |mark, octet| mix(mark ^ u64::from(octet)));
+                Scored { mark, scores: (0..BUCKETS as u64).map(|bucket| score(mark, bucket)).collect() }
+            });
         }
+    }
+
+    /// What stands for a node on all nameservers.
+    pub(super) fn mark(&self, node: NodeId) -> u64 {
+        self.nodes.get(usize::from(node.0)).and_then(Option::as_ref).map_or(0, |scored| scored.mark)
     }
 
     /// The scores of a node that is known, by bucket.
     fn of(&self, node: NodeId) -> &[f32] {
-        self.nodes.get(usize::from(node.0)).and_then(Option::as_deref).unwrap_or(&[0.0; BUCKETS])
+        let known = self.nodes.get(usize::from(node.0)).and_then(Option::as_ref);
+        known.map_or(&[0.0; BUCKETS], |scored| &scored.scores)
     }
 }
 
@@ -130,9 +146,8 @@ fn quotas(weights: &[f64]) -> Vec<usize> {
 }
 
 #[inline]
-fn score(seed: u64, bucket: u64, node: NodeId) -> f32 {
-    let hash = mix(seed ^ mix(bucket << 16 | u64::from(node.0)));
-    (-unit(hash).ln()).ln() as f32
+fn score(mark: u64, bucket: u64) -> f32 {
+    (-unit(mix(mark ^ mix(bucket))).ln()).ln() as f32
 }
 
 /// Moves buckets from nodes that own too many to those that own too few, each time the one that loses least.
@@ -169,7 +184,8 @@ mod tests {
 
     fn share(served: &[(NodeId, f64)], ghosts: &[(NodeId, f64)]) -> Vec<u16> {
         let mut scores = Scores::default();
-        scores.learn(served.iter().chain(ghosts).map(|(node, _)| *node), SEED);
+        let names: Vec<String> = (0..256).map(|number| format!("node{number}")).collect();
+        scores.learn(served.iter().chain(ghosts).map(|(node, _)| (*node, names[usize::from(node.0)].as_str())), SEED);
         share_out(&scores, served, ghosts, 1).owner
     }
 

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use super::alarm::Alarm;
 use super::constants::Constants;
 use super::menu::Menu;
 use super::model::Prediction;
+use super::overrides::Order;
 use crate::geo::RegionId;
 use crate::load::health::State;
 use crate::load::history::Reading;
 use crate::pool::{Family, NodeId};
 
 /// Everything that a pick needs.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Tables {
     /// When they were made, in seconds of the readings' clock.
     pub at: f64,
@@ -21,6 +23,10 @@ pub struct Tables {
     pub pools: Vec<PoolTables>,
     /// Nodes that died since the tables were made, by `NodeId`; empty = none.
     pub dead: Vec<NodeId>,
+    /// What an operator should know.
+    pub alarms: Vec<Alarm>,
+    /// What operators want for the time being.
+    pub orders: Arc<[Order]>,
     /// What a pick measures by.
     pub(super) thresholds: Thresholds,
 }
@@ -146,7 +152,7 @@ impl Factors {
 }
 
 /// The tables of one use of a pool.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PoolTables {
     /// By `Family`: candidates differ between A and AAAA.
     pub(super) families: [FamilyTables; 2],
@@ -185,7 +191,7 @@ pub struct DemandState {
 }
 
 /// The tables of a pool for one address family.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FamilyTables {
     /// By the site's place in `FleetPool::sites`; after them the overflow, if the pool has one.
     pub sites: Vec<SiteState>,
@@ -206,7 +212,7 @@ pub struct Share {
 }
 
 /// What is known of a site's nodes of one family, and what follows from it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SiteState {
     /// Mean pressure of the nodes that serve, weighted by capacity.
     pub pressure: f64,
@@ -254,8 +260,8 @@ impl FamilyTables {
     pub fn share(&self, region: RegionId, site: u16) -> f64 {
         let plan = self.plan(region);
         let until = |at: usize| f64::from(plan[at].until) / f64::from(u32::MAX);
-        let at = plan.iter().position(|share| share.site == site);
-        at.map_or(0.0, |at| until(at) - at.checked_sub(1).map_or(0.0, until))
+        let part = |at: usize| until(at) - at.checked_sub(1).map_or(0.0, until);
+        (0..plan.len()).filter(|&at| plan[at].site == site).map(part).sum()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Weights inside a site: in proportion to headroom, so that all its nodes would be full at the same moment.
 //!
 //! If A Mbit/s arrive while loads are not seen, node j gets A·H(j) ÷ ΣH ≤ H(j) as long as A ≤ ΣH: stale loads cannot
-//! overfill one node before the site as a whole is full. That is exact for an exponent of 1; 1.5 evens loads out faster.
+//! overfill one node before the site as a whole is full. That is exact for an exponent of 1; 1.5 evens loads out faster, and
+//! is as safe only up to A = Σ K·h^1.5 ÷ √(largest h), with h = H ÷ K: what is predicted must do the rest.
 
 /// The pressure up to which nodes are filled while there is room anywhere.
 pub(super) const FULL: f64 = 0.92;
@@ -20,8 +21,15 @@ pub(super) struct Weighed {
     pub(super) pressure: f64,
     /// Product of its factors, 0 to 1; 0 = it may not serve.
     pub(super) factor: f64,
+    /// The same as if it served.
+    pub(super) ghost: f64,
     /// Its place in the configuration.
     pub(super) rank: u16,
+}
+
+/// The weight of a node at a site that has room.
+pub(super) fn usual(node: &Weighed, exponent: f64) -> f64 {
+    node.capacity * node.factor * (FULL - node.pressure).max(0.0).powf(exponent)
 }
 
 /// Weights of a site's nodes, in units of load, and the pressure up to which they are being filled.
@@ -29,17 +37,14 @@ pub(super) struct Weighed {
 /// When every node is far beyond what it can do, harm is shared by size; if none may serve, all weights are 0.
 pub(super) fn by_headroom(nodes: &[Weighed], exponent: f64) -> (f64, Vec<f64>) {
     let capacity: f64 = nodes.iter().filter(|node| node.factor > 0.0).map(|node| node.capacity).sum();
-    let weights = |limit: f64, exponent: f64| -> Vec<f64> {
-        let headroom = |node: &Weighed| (limit - node.pressure).max(0.0).powf(exponent);
-        nodes.iter().map(|node| node.capacity * node.factor * headroom(node)).collect()
-    };
-    let usual = weights(FULL, exponent);
+    let usual: Vec<f64> = nodes.iter().map(|node| usual(node, exponent)).collect();
     // Half of the headroom, raised to the exponent, weighs less than half: so does what counts as nothing.
     if usual.iter().sum::<f64>() >= NEGLIGIBLE * capacity * (FULL / 2.0).powf(exponent - 1.0) {
         return (FULL, usual);
     }
     for limit in LIMITS {
-        let weights = weights(limit, 1.0);
+        let weight = |node: &Weighed| node.capacity * node.factor * (limit - node.pressure).max(0.0);
+        let weights: Vec<f64> = nodes.iter().map(weight).collect();
         if weights.iter().sum::<f64>() >= NEGLIGIBLE * capacity {
             return (limit, weights);
         }
@@ -57,7 +62,7 @@ mod tests {
     }
 
     fn node(pressure: f64) -> Weighed {
-        Weighed { capacity: 100.0, pressure, factor: 1.0, rank: 0 }
+        Weighed { capacity: 100.0, pressure, factor: 1.0, ghost: 1.0, rank: 0 }
     }
 
     #[test]
@@ -86,5 +91,20 @@ mod tests {
             assert!(weights[0] == 0.0 && weights[1] > 0.0, "{pressure}");
         }
         assert_eq!(by_headroom(&[Weighed { factor: 0.0, ..node(0.0) }]).1, [0.0]);
+    }
+
+    #[test]
+    fn what_arrives_unseen_overfills_no_node_as_long_as_headrooms_are_not_too_different() {
+        let pressures = [0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9];
+        let nodes = pressures.map(|pressure| Weighed { capacity: 50.0 + 100.0 * pressure, ..node(pressure) });
+        let (_, weights) = by_headroom(&nodes);
+        let (total, largest) = (weights.iter().sum::<f64>(), FULL - pressures[0]);
+        let after = |arrived: f64| {
+            let load = |(node, weight): (&Weighed, &f64)| node.pressure + arrived * weight / total / node.capacity;
+            nodes.iter().zip(&weights).map(load).fold(0.0, f64::max)
+        };
+        assert!((after(total / largest.sqrt()) - FULL).abs() < 1e-9, "the emptiest is full, and nobody more");
+        let room: f64 = nodes.iter().map(|node| node.capacity * (FULL - node.pressure)).sum();
+        assert!(after(room) > 1.0, "with an exponent above 1 the emptiest would get more than it has room for");
     }
 }

@@ -13,6 +13,8 @@ use crate::steer::flows::Theirs;
 /// Seconds for which a report is taken as it is, and after which nothing of it is left.
 const FRESH: f64 = 10.0;
 const OVER: f64 = 30.0;
+/// Viewers that no region has: whoever reports so many does not count.
+const ABSURD: f64 = 1e9;
 /// What is below this part of the largest flow is left out of a report.
 const NEGLIGIBLE: f64 = 0.001;
 
@@ -100,13 +102,13 @@ impl Peers {
         for (report, at) in self.reports.values() {
             for PeerFlow { pool, region, node, moved, rate, committed } in &report.flows {
                 let (Some(demand), Some(node)) = (demand(pool, region), nodes.get(node.as_str())) else { continue };
-                let sound = |value: f64| if value.is_finite() { value.max(0.0) } else { 0.0 };
+                let sound = |value: f64| if (0.0..ABSURD).contains(&value) { value } else { 0.0 };
                 let theirs = Theirs { moved: sound(*moved), rate: sound(*rate), committed: sound(*committed) };
                 self.flows.push((theirs, NodeId(*node), demand, *at));
             }
             for (pool, region, viewers) in &report.arrivals {
-                if let Some(demand) = demand(pool, region).filter(|_| viewers.is_finite()) {
-                    self.arrivals.push((demand, viewers.max(0.0), *at));
+                if let Some(demand) = demand(pool, region).filter(|_| (0.0..ABSURD).contains(viewers)) {
+                    self.arrivals.push((demand, *viewers, *at));
                 }
             }
         }

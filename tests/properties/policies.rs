@@ -1,0 +1,205 @@
+//! Properties of the policies beside the planner: each keeps its rule, whatever loads there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::{Strategy, any};
+use thalweg::geo::RegionId;
+use thalweg::pool::{Family, HashKey, NodeId, Policy, PoolId};
+use thalweg::steer::{Controller, Fleet, Tables, mix};
+
+use super::super::check;
+use super::world::{AnyKey, AnyLoad, AnyRegion, AnyWish, World, any_key, any_pressure, any_world, ask};
+
+const REGION: RegionId = RegionId(0);
+const V4: Family = Family::V4;
+const KEYS: u64 = 20_000;
+const CASES: u32 = 60;
+
+/// Nodes of all sizes and loads at up to three places, without barriers; at most one of them is down.
+fn any_fleet(policy: Policy) -> impl Strategy<Value = (World, usize)> {
+    let node = (0..3_usize, 1.0..40.0_f64, any_pressure(), 0.1..1.0_f64);
+    (proptest::collection::vec(node, 2..12), any::<usize>(), any::<bool>()).prop_map(move |(nodes, down, falls)| {
+        let sizes: Vec<(usize, f64)> = nodes.iter().map(|(place, egress, ..)| (*place, *egress)).collect();
+        let mut world = World::calm(&sizes, 0.0);
+        // One node an answer: of several, none is named more than once, however large it is.
+        (world.policy, world.answers) = (policy, 1);
+        for (node, (_, _, pressure, weight)) in world.nodes.iter_mut().zip(nodes) {
+            (node.days[0].load, node.weight) = (AnyLoad::Fresh(pressure), weight);
+        }
+        let down = down % world.nodes.len();
+        world.nodes[down].days[0].is_up = !falls;
+        let elsewhere = AnyRegion { position: None, near: vec![2], near_only: false, country: None };
+        world.regions.push(elsewhere);
+        (world, down)
+    })
+}
+
+fn tables(world: &World) -> (Fleet, Tables) {
+    let fleet = world.fleet();
+    let tables = world.tick(&mut Controller::default(), &fleet, 0);
+    (fleet, tables)
+}
+
+/// Keys of any weight: a policy that does not plan does not ask how many viewers are behind one.
+fn key(number: u64) -> AnyKey {
+    AnyKey { hash: mix(number), viewers: 0.01, stretched: 0.0, slot: number }
+}
+
+/// How often each node is named first, as a part of all.
+fn firsts(fleet: &Fleet, tables: &Tables, region: RegionId) -> BTreeMap<NodeId, f64> {
+    let mut firsts = BTreeMap::new();
+    for number in 0..KEYS {
+        *firsts.entry(ask(fleet, tables, region, V4, &key(number)).nodes[0]).or_default() += 1.0 / KEYS as f64;
+    }
+    firsts
+}
+
+/// Whether shares are as wanted, but for a bucket and for noise.
+fn assert_shares(firsts: &BTreeMap<NodeId, f64>, wanted: &BTreeMap<NodeId, f64>) {
+    let total: f64 = wanted.values().sum();
+    for node in firsts.keys().chain(wanted.keys()) {
+        let found = firsts.get(node).copied().unwrap_or(0.0);
+        let wanted = wanted.get(node).copied().unwrap_or(0.0) / total;
+        let noise = 5.0 * (wanted.max(1e-3) / KEYS as f64).sqrt();
+        assert!((found - wanted).abs() <= noise + 2e-3, "{node:?} gets {found} and should {wanted}");
+    }
+}
+
+/// Nodes that may serve, with what `weigh` says of them.
+fn fit(fleet: &Fleet, tables: &Tables, weigh: impl Fn(NodeId) -> f64) -> BTreeMap<NodeId, f64> {
+    let ids = fleet.pool(PoolId(0)).sites.iter().flat_map(|site| &site.nodes).copied();
+    ids.filter(|id| tables.nodes[usize::from(id.0)].standing.is_eligible()).map(|id| (id, weigh(id))).collect()
+}
+
+#[test]
+fn round_robin_is_even_over_all_nodes_that_are_up() {
+    check(CASES, &any_fleet(Policy::RoundRobin), |(world, _)| {
+        let (fleet, tables) = tables(&world);
+        assert_shares(&firsts(&fleet, &tables, REGION), &fit(&fleet, &tables, |_| 1.0));
+    });
+}
+
+#[test]
+fn weighted_goes_by_capacity_and_weight_whatever_the_load() {
+    check(CASES, &any_fleet(Policy::Weighted), |(world, _)| {
+        let (fleet, tables) = tables(&world);
+        let size = |id: NodeId| {
+            let state = &tables.nodes[usize::from(id.0)];
+            state.capacity * state.factors.product()
+        };
+        assert_shares(&firsts(&fleet, &tables, REGION), &fit(&fleet, &tables, size));
+    });
+}
+
+#[test]
+fn nearest_goes_to_the_nearest_place_where_anybody_is_up() {
+    check(CASES, &any_fleet(Policy::Nearest), |(world, _)| {
+        let (fleet, tables) = tables(&world);
+        for region in [REGION, RegionId(1)] {
+            let up = fit(&fleet, &tables, |id| fleet.distance(region, fleet.node(id).place));
+            let nearest = up.values().copied().fold(f64::INFINITY, f64::min);
+            let named = firsts(&fleet, &tables, region);
+            assert!(named.keys().all(|id| up[id] == nearest), "{named:?} of {up:?}");
+            let places: BTreeSet<_> = named.keys().map(|id| fleet.node(*id).place).collect();
+            let here = up.keys().filter(|id| places.contains(&fleet.node(**id).place));
+            assert_eq!((places.len(), named.len()), (1, here.count()));
+        }
+    });
+}
+
+#[test]
+fn failover_goes_to_the_first_of_the_configuration_that_is_up() {
+    let inputs = (any_fleet(Policy::Failover), any::<u64>());
+    check(CASES * 5, &inputs, |((world, _), shuffle)| {
+        let mut order: Vec<usize> = (0..world.nodes.len()).collect();
+        let fleet = world.fleet_of(&order, None);
+        let mut controller = Controller::default();
+        let check_order = |fleet: &Fleet, tables: &Tables, order: &[usize]| {
+            let id = |index: &usize| fleet.find_node(&World::node_name(*index)).unwrap();
+            let up = |id: &NodeId| tables.nodes[usize::from(id.0)].standing.is_eligible();
+            let first = order.iter().map(id).find(up).unwrap();
+            for number in 0..50 {
+                for region in [REGION, RegionId(1)] {
+                    assert_eq!(ask(fleet, tables, region, V4, &key(number)).nodes, [first]);
+                }
+            }
+        };
+        check_order(&fleet, &world.tick(&mut controller, &fleet, 0), &order);
+        // A reload with another order counts, although nodes keep their numbers.
+        order.sort_by_key(|index| mix(shuffle ^ *index as u64));
+        let again = world.fleet_of(&order, Some(&fleet));
+        check_order(&again, &world.tick(&mut controller, &again, 1), &order);
+    });
+}
+
+#[test]
+fn a_hash_finds_the_same_node_from_every_region() {
+    let policy = Policy::Hash { key: HashKey::Name, bound: 1.25 };
+    check(CASES * 5, &(any_fleet(policy), any_key()), |((world, _), key)| {
+        let (fleet, tables) = tables(&world);
+        let here = ask(&fleet, &tables, REGION, V4, &key).nodes;
+        assert_eq!(here.len(), 1);
+        for (region, family) in [(RegionId(1), V4), (REGION, Family::V6)] {
+            let slot = AnyKey { slot: key.slot ^ 1, viewers: 50.0, ..key };
+            assert_eq!(ask(&fleet, &tables, region, family, &slot).nodes, here);
+        }
+    });
+}
+
+#[test]
+fn a_hash_moves_little_more_than_what_a_dead_node_had() {
+    let policy = Policy::Hash { key: HashKey::Name, bound: 1.25 };
+    check(CASES, &any_fleet(policy), |(mut world, dead)| {
+        for node in &mut world.nodes {
+            node.days[0].is_up = true;
+            node.days[0].load = AnyLoad::Fresh(0.5);
+        }
+        let (fleet, before) = tables(&world);
+        world.nodes[dead].days[0].is_up = false;
+        let (_, after) = tables(&world);
+        let id = NodeId(dead as u16);
+        let (mut lost, mut strangers) = (0, 0);
+        for number in 0..KEYS {
+            let [was, is] = [&before, &after].map(|tables| ask(&fleet, tables, REGION, V4, &key(number)).nodes[0]);
+            assert_ne!(is, id);
+            lost += u64::from(was == id);
+            strangers += u64::from(was != id && was != is);
+        }
+        let buckets = KEYS as f64 / 1024.0 * world.nodes.len() as f64;
+        assert!(strangers as f64 <= 1.5 * buckets, "{strangers} moved besides the {lost} of the dead one");
+    });
+}
+
+#[test]
+fn a_hash_takes_keys_from_a_node_far_above_the_others() {
+    let inputs = (2..10_usize, 1.05..2.0_f64, 0.05..0.3_f64, 1.0..3.0_f64);
+    check(CASES * 5, &inputs, |(nodes, bound, pressure, factor)| {
+        let mut world = World::calm(&vec![(0, 10.0); nodes], pressure);
+        world.policy = Policy::Hash { key: HashKey::Name, bound };
+        world.nodes[0].days[0].load = AnyLoad::Fresh(pressure * factor);
+        let (_, tables) = tables(&world);
+        let weights = &tables.pools[0].of(V4).sites[0].weights;
+        let mean = pressure * (nodes as f64 - 1.0 + factor) / nodes as f64;
+        let wanted = (bound * mean / (pressure * factor)).min(1.0);
+        assert!((weights[0].1 / weights[1].1 - wanted).abs() < 1e-9, "{weights:?}");
+    });
+}
+
+#[test]
+fn policies_that_do_not_plan_ask_neither_for_load_nor_for_wishes_of_the_plan() {
+    let fixed = any_world().prop_filter("plans", |world| world.policy != Policy::Planner);
+    check(CASES * 5, &fixed, |mut world| {
+        world.wishes.retain(|wish| !matches!(wish, AnyWish::Freeze | AnyWish::Pin(..)));
+        let named = |world: &World| {
+            let (fleet, tables) = tables(world);
+            let mut named = BTreeSet::new();
+            world.for_each_pick(&fleet, &tables, |region, family, _, decision| {
+                named.insert((region.0, family as u8, decision.nodes.to_vec(), decision.site));
+            });
+            named
+        };
+        let with_wishes = named(&world);
+        world.wishes.push(AnyWish::Pin(0, 0));
+        assert_eq!(with_wishes, named(&world));
+    });
+}
