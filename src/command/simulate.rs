@@ -1,5 +1,6 @@
 //! `thalweg simulate`: policies in the model world, compared.
 
+mod areas;
 mod picture;
 mod report;
 mod what_if;
