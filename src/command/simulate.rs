@@ -1,5 +1,6 @@
 //! `thalweg simulate`: policies in the model world, compared.
 
+mod areas;
 mod picture;
 mod report;
 mod what_if;
@@ -16,12 +17,16 @@ use super::{FAILURE, SUCCESS, USAGE, draw};
 use crate::diagnostic::{Diagnostic, Source, nearest};
 use crate::simulate::scenario::{Scenario, read};
 use crate::simulate::world::World;
-use crate::simulate::{Fleet, Outcome, SCENARIOS, policies, policy, run, scenario_source, world_source};
+use crate::simulate::{
+    Fleet, Outcome, SCENARIOS, is_policy, policies, policy, run, scenario_source, variants, world_source,
+};
 
 /// The first seed if only their number is given: those below were used to tune.
 const FIRST_SEED: u64 = 101;
 /// Most seeds of one call.
 const MAX_SEEDS: u64 = 10_000;
+/// The policy whose constants scenarios may vary.
+const PLANNER: &str = "planner";
 /// Seconds between the pressures of a picture.
 const PICTURE_EVERY: u32 = 20;
 
@@ -97,6 +102,7 @@ pub fn simulate(wish: &Wish) -> u8 {
     } else {
         print!("{}", report::tables(&plays, &names, &seeds, &runs));
     }
+    print!("{}", report::variants(&plays, &names, &seeds, &runs));
     print!("{}", report::details(&plays, &names, &seeds, &runs, wish.details));
     let csv = wish
         .out
@@ -137,7 +143,7 @@ fn prepare(wish: &Wish) -> Result<Prepared, (u8, Vec<Diagnostic>)> {
     }
     let names = if wish.policies.is_empty() { policies() } else { wish.policies.iter().map(String::as_str).collect() };
     for name in &names {
-        if !policies().contains(name) {
+        if !is_policy(name) {
             wrong.push(unknown("policy", name, &policies()));
         }
     }
@@ -195,11 +201,18 @@ fn wrong_seeds(text: &str) -> Diagnostic {
     Diagnostic::error(format!("seeds cannot be `{text}`")).help(help)
 }
 
+/// The planner's variants that a scenario asks for, if the planner plays.
+fn variants_of(play: &Play, names: &[String]) -> Vec<String> {
+    let varies = play.scenario.varies > 0.0 && names.iter().any(|name| name == PLANNER);
+    if varies { variants(play.scenario.varies) } else { Vec::new() }
+}
+
 /// Makes all runs, on all cores.
 fn run_all(plays: &[Play], names: &[String], seeds: &[u64], with_picture: bool) -> Vec<Run> {
     let mut jobs = Vec::new();
-    for scenario in 0..plays.len() {
-        for name in names {
+    let variants: Vec<Vec<String>> = plays.iter().map(|play| variants_of(play, names)).collect();
+    for (scenario, variants) in variants.iter().enumerate() {
+        for name in names.iter().chain(variants) {
             jobs.extend(seeds.iter().map(|seed| (scenario, name, *seed)));
         }
     }
@@ -209,13 +222,15 @@ fn run_all(plays: &[Play], names: &[String], seeds: &[u64], with_picture: bool) 
     progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(jobs.len())));
     let work = || {
-        while let Some((scenario, name, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+        loop {
+            let job = next.fetch_add(1, Ordering::Relaxed);
+            let Some((scenario, name, seed)) = jobs.get(job) else { break };
             let Play { world, scenario: events, .. } = &plays[*scenario];
             let Some(mut policy) = policy(name, &Fleet::new(world)) else { continue };
             let every = if with_picture && *seed == seeds[0] { PICTURE_EVERY } else { 0 };
             let outcome = run(world, events, *seed, policy.as_mut(), every);
             let run = Run { policy: (*name).clone(), scenario: *scenario, seed: *seed, outcome };
-            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(run);
+            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((job, run));
             progress.inc(1);
         }
     };
@@ -227,9 +242,8 @@ fn run_all(plays: &[Play], names: &[String], seeds: &[u64], with_picture: bool) 
     });
     progress.finish_and_clear();
     let mut runs = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let place = |run: &Run| names.iter().position(|name| *name == run.policy);
-    runs.sort_by_key(|run| (run.scenario, place(run), run.seed));
-    runs
+    runs.sort_by_key(|(job, _)| *job);
+    runs.into_iter().map(|(_, run)| run).collect()
 }
 
 fn source(file: &Path) -> Result<Source, Diagnostic> {

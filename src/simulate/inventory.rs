@@ -86,7 +86,7 @@ impl Inventory {
 
     /// Viewers whom all nodes together can have at pressure 1.
     pub fn room(&self) -> f64 {
-        self.sites.iter().map(|site| site.room()).sum::<f64>() / self.pool.viewer.bitrate.0
+        self.sites.iter().map(InventorySite::room).sum::<f64>() / self.pool.viewer.bitrate.0
     }
 }
 

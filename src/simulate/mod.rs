@@ -23,7 +23,7 @@ mod run;
 mod tests;
 mod workload;
 
-pub use catalogue::{SCENARIOS, WORLD, policies, policy, scenario_source, world_source};
+pub use catalogue::{SCENARIOS, WORLD, is_policy, policies, policy, scenario_source, variants, world_source};
 pub use details::{Details, Line, Worst};
 pub use dice::Dice;
 pub use inventory::{ASSUMED_EGRESS, Inventory, InventorySite, Own};

@@ -25,7 +25,8 @@ use crate::pool::{
 };
 use crate::snapshot::{Elsewhere, InputStatus, Snapshot, Zones};
 use crate::steer::{
-    self, Assembly, Controller, Estimate, Key, KeyRule, KeyTable, Ledger, NodeInput, Override, Overrides, Tables, mix,
+    self, Assembly, Constants, Controller, Estimate, Key, KeyRule, KeyTable, Ledger, NodeInput, Override, Overrides,
+    Tables, mix,
 };
 use crate::wire::{HEADER, MAX_UDP, Secrets};
 use crate::zone::{self, Inclusion, Steered, Zone};
@@ -53,6 +54,7 @@ pub(super) struct Planner {
     overrides: Overrides,
     seconds: u64,
     rule: KeyRule,
+    constants: Constants,
 }
 
 /// One nameserver.
@@ -74,8 +76,8 @@ struct Nameserver {
 }
 
 impl Planner {
-    /// The planner for a fleet, whose keys learn by this rule.
-    pub(super) fn new(fleet: &Fleet, rule: KeyRule) -> Self {
+    /// The planner for a fleet, whose keys learn by this rule, with these constants.
+    pub(super) fn new(fleet: &Fleet, rule: KeyRule, constants: Constants) -> Self {
         Self {
             fleet: fleet.clone(),
             networks: Vec::new(),
@@ -83,6 +85,7 @@ impl Planner {
             overrides: Overrides::default(),
             seconds: 0,
             rule,
+            constants,
         }
     }
 
@@ -99,7 +102,7 @@ impl Planner {
             let nodes = fleet.nodes.len();
             let mut nameserver = Nameserver {
                 snapshot: snapshot(&geo, &fleet),
-                controller: Controller::default(),
+                controller: Controller::new(self.constants.clone()),
                 keys: KeyTable::new(KEYS, 1).with_rule(self.rule),
                 ledger: Ledger::new(),
                 histories: (0..nodes).map(history).collect(),

@@ -21,6 +21,9 @@ pub struct Scenario {
     /// What is told of it beside the tables that all scenarios have.
     #[serde(default)]
     pub tells: Vec<Tell>,
+    /// The planner plays it with each of its constants off by this part, too, one at a time, down and up; not if 0.
+    #[serde(default)]
+    pub varies: f64,
     /// A day's rise and fall of arrivals.
     pub diurnal: Option<Diurnal>,
     /// Crowds that come at once.
@@ -317,6 +320,7 @@ impl Scenario {
             length,
             only_by_name: false,
             tells: Vec::new(),
+            varies: 0.0,
             diurnal: None,
             flashes,
             growths: Vec::new(),
@@ -345,6 +349,7 @@ impl Scenario {
         let nodes: usize = world.regions.iter().map(|region| region.nic_gbit.len()).sum();
         let known = |numbers: &[usize]| numbers.iter().all(|number| *number < nodes);
         want((1..=172_800).contains(&self.length), "length must be between 1 and 172800 seconds".into());
+        want((0.0..1.0).contains(&self.varies), "varies must be from 0 to below 1".into());
         for flash in &self.flashes {
             let split = flash.split(world.regions.len());
             let total: f64 = split.iter().sum();

@@ -9,7 +9,7 @@ use super::policy::{Answer, Fleet, Policy, Query, Sample};
 use super::resolvers::START_MS;
 use super::scenario::{Attack, Ending, Event, Scenario, Through, read};
 use super::world::World;
-use super::{Outcome, policy, run, scenario_source, world_source};
+use super::{Outcome, is_policy, policy, run, scenario_source, variants, world_source};
 use crate::diagnostic::Source;
 
 fn play(name: &str) -> (World, Scenario) {
@@ -167,6 +167,22 @@ fn a_node_that_gets_nobody_is_told_as_shunned() {
 #[derive(serde::Deserialize)]
 struct Events {
     event: Vec<Event>,
+}
+
+#[test]
+fn the_planner_can_be_played_with_other_constants() {
+    let names = variants(0.5);
+    assert_eq!(names.len(), 64);
+    assert!(names.iter().all(|name| is_policy(name)) && is_policy("planner:ahead=30:back=0.1"), "{names:?}");
+    for wrong in
+        ["planner:", "planner:ahead", "planner:ahea=30", "planner:ahead=0", "planner:ahead=x", "plannerahead=3"]
+    {
+        assert!(!is_policy(wrong), "{wrong}");
+    }
+    let play = short("S2");
+    let usual = outcome(&play, "planner", 101);
+    assert_eq!(usual, outcome(&play, "planner:ahead=15", 101));
+    assert_ne!(usual.figures, outcome(&play, "planner:exponent=3", 101).figures);
 }
 
 #[test]

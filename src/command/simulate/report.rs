@@ -58,6 +58,30 @@ pub(super) fn tables(plays: &[Play], names: &[String], seeds: &[u64], runs: &[Ru
     text
 }
 
+/// A line for each variant of the planner, with the metrics that matter most.
+pub(super) fn variants(plays: &[Play], names: &[String], seeds: &[u64], runs: &[Run]) -> String {
+    let mut text = String::new();
+    for (scenario, play) in plays.iter().enumerate() {
+        let variants = super::variants_of(play, names);
+        let widest = variants.iter().map(String::len).max().unwrap_or(0);
+        if variants.is_empty() {
+            continue;
+        }
+        let seeds = super::super::plural(seeds.len(), "seed");
+        text.push_str(&format!("{} {}: median [worst] of {seeds}\n", play.name, play.scenario.title));
+        text.push_str(&format!("{:<widest$}  {:>13}  {:>13}  {:>13}\n", "", "overload, %", "peak", "mean RTT, ms"));
+        let planner = super::PLANNER.to_owned();
+        for name in std::iter::once(&planner).chain(&variants) {
+            let metrics = METRICS.iter().filter(|(title, ..)| IN_DOCUMENTS.contains(title));
+            let cells = metrics.map(|(_, read, decimals)| cell(runs, name, scenario, *read, *decimals));
+            let cells: String = cells.map(|cell| format!("  {cell:>13}")).collect();
+            text.push_str(&format!("{name:<widest$}{cells}\n"));
+        }
+        text.push('\n');
+    }
+    text
+}
+
 /// What is shown in documents.
 const IN_DOCUMENTS: [&str; 3] = [METRICS[0].0, METRICS[1].0, METRICS[3].0];
 

@@ -100,7 +100,7 @@ fn answers_are_what_the_replies_say_and_reasons_change_no_octet() {
     (world.population, world.warm_up, scenario.length) = (110_000.0, 200, 100);
     // Most sites are above this when all have come, and some clients are nearer to others than to the overflow.
     world.overflow = Some(WorldOverflow { above: 0.1, cost: 30.0 });
-    let planner = Planner::new(&Fleet::new(&world), KeyRule::default());
+    let planner = Planner::new(&Fleet::new(&world), KeyRule::default(), Constants::USUAL);
     let mut checked = Checked { planner, addresses: 0, elsewhere: 0 };
     run(&world, &scenario, 101, &mut checked, 0);
     let Checked { addresses, elsewhere, .. } = checked;
