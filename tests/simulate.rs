@@ -13,19 +13,20 @@ const SEED: u64 = 101;
 const LENGTH: u32 = 2400;
 
 fn play(name: &str) -> (World, Scenario) {
-    let (world, mut scenario) = read(&world_source(), &scenario_source(name).unwrap()).unwrap();
+    let (world, mut scenario) =
+        read(&world_source(), &scenario_source(name).expect("a scenario")).expect("sound files");
     scenario.length = LENGTH;
     (world, scenario)
 }
 
 fn outcome((world, scenario): &(World, Scenario), name: &str) -> Outcome {
-    run(world, scenario, SEED, policy(name, &Fleet::new(world)).unwrap().as_mut(), 0)
+    run(world, scenario, SEED, policy(name, &Fleet::new(world)).expect("a policy").as_mut(), 0)
 }
 
 /// What holds in all of them.
 fn nothing_is_throttled_and_predictions_hold(figures: &Figures) {
     assert_eq!(figures.throttled_percent, 0.0);
-    assert!(figures.prediction_error.unwrap() < 0.01, "{figures:?}");
+    assert!(figures.prediction_error.expect("the planner predicts") < 0.01, "{figures:?}");
 }
 
 #[test]

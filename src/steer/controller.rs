@@ -506,6 +506,7 @@ impl Controller {
                     .collect::<Vec<_>>()
             });
             let mut sites = [Vec::new(), Vec::new()];
+            #[expect(clippy::needless_range_loop, reason = "the number names the site in four lists")]
             for site in 0..pool.sites.len() {
                 let key = (self.pools[index].clone(), site);
                 let mut known: Vec<Arc<Menu>> = self.menus.get(&key).into_iter().flatten().flatten().cloned().collect();

@@ -205,13 +205,13 @@ impl Model {
             self.note_restarts(load.restarts);
         }
         let Reading::Fresh(load) = reading else {
-            if let Reading::Stale { last, .. } = reading {
-                if self.sample.is_none() {
-                    // It was read before this controller began.
-                    let sample = self.sample_of(last, currency);
-                    self.reckoned = Some(self.reckoned.unwrap_or(0.0).max(sample.load));
-                    self.sample = Some(sample);
-                }
+            if let Reading::Stale { last, .. } = reading
+                && self.sample.is_none()
+            {
+                // It was read before this controller began.
+                let sample = self.sample_of(last, currency);
+                self.reckoned = Some(self.reckoned.unwrap_or(0.0).max(sample.load));
+                self.sample = Some(sample);
             }
             return None;
         };
