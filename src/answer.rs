@@ -5,6 +5,7 @@ mod explain;
 mod reasons;
 mod resolve;
 mod steer;
+mod whoami;
 
 pub use explain::{Explanation, Question, explain};
 pub use reasons::{LocatedReason, Reasons};

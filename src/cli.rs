@@ -1,8 +1,12 @@
 //! The command line.
 
+mod overrides;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
+
+use overrides::OverrideCommand;
 
 use crate::command::{check, demo, explain, run, simulate};
 use crate::serve::admin::ExplainParameters;
@@ -40,6 +44,8 @@ enum Command {
     },
     /// Say why a client gets the answer it gets.
     Explain(ExplainArguments),
+    #[command(flatten)]
+    Override(OverrideCommand),
     /// Compare policies in a model world: crowds, failures, and monitoring that lags or lies.
     Simulate(SimulateArguments),
 }
@@ -77,6 +83,9 @@ struct ExplainArguments {
     /// The client subnet that the resolver sends.
     #[arg(long, value_name = "PREFIX", requires = "resolver")]
     ecs: Option<String>,
+    /// Ask about a key with so many viewers a second behind it, such as a large resolver; else one that asks for the first time.
+    #[arg(long, value_name = "RATE")]
+    viewers: Option<f64>,
     /// From the files alone, without a daemon and without load.
     #[arg(long)]
     offline: bool,
@@ -89,7 +98,7 @@ struct ExplainArguments {
 
 #[derive(Debug, Args)]
 #[group(skip)]
-#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["scenario", "all", "scenario_file"]))]
+#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["scenario", "all", "scenario_file", "from"]))]
 struct SimulateArguments {
     /// Scenarios that are built in, as S2,X3.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -109,6 +118,34 @@ struct SimulateArguments {
     /// Another world than the one built in.
     #[arg(long, value_name = "FILE")]
     world: Option<PathBuf>,
+    /// Your own fleet, by its configuration, in place of scenarios.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["scenario", "all", "scenario_file", "world", "out", "plot", "details", "markdown"],
+    )]
+    from: Option<PathBuf>,
+    /// The service of your fleet [default: the first one].
+    #[arg(long, value_name = "NAME", requires = "from")]
+    service: Option<String>,
+    /// A crowd that comes to it, as 20000@eu/3min: from a place, region, country or continent; may be given several times.
+    #[arg(long, value_name = "CROWD", requires = "from")]
+    flash: Vec<String>,
+    /// Where its viewers are, as eu=60%,us=40% [default: nearest to each place by its capacity].
+    #[arg(long, value_name = "PARTS", requires = "from")]
+    viewers: Option<String>,
+    /// How many viewers there are at the start [default: half of those that there is room for].
+    #[arg(long, value_name = "NUMBER", requires = "from")]
+    population: Option<f64>,
+    /// How many hours to simulate [default: 1].
+    #[arg(long, requires = "from")]
+    hours: Option<f64>,
+    /// Tell of all scenarios what only some tell: errors of prediction, viewers sent elsewhere, who was shunned.
+    #[arg(long)]
+    details: bool,
+    /// Print the tables of overload, peak and distance in Markdown.
+    #[arg(long)]
+    markdown: bool,
     /// Write a row for each run.
     #[arg(long, value_name = "FILE.csv")]
     out: Option<PathBuf>,
@@ -125,12 +162,30 @@ impl Cli {
             Command::Run { config, strict } => run::run(config.file(), strict),
             Command::Check { config, strict } => check::check(&config.file(), strict),
             Command::Explain(arguments) => {
-                let ExplainArguments { name, qtype, client, resolver, ecs, offline, json, config } = arguments;
-                let parameters = ExplainParameters { name, qtype: Some(qtype), client, resolver, ecs };
+                let ExplainArguments { name, qtype, client, resolver, ecs, viewers, offline, json, config } = arguments;
+                let parameters = ExplainParameters { name, qtype: Some(qtype), client, resolver, ecs, viewers };
                 explain::explain(&config.file(), &parameters, offline, json)
             }
+            Command::Override(command) => command.execute(),
             Command::Simulate(arguments) => {
-                let SimulateArguments { scenario, all, scenario_file, policy, seeds, world, out, plot } = arguments;
+                let SimulateArguments {
+                    scenario,
+                    all,
+                    scenario_file,
+                    policy,
+                    seeds,
+                    world,
+                    details,
+                    markdown,
+                    out,
+                    plot,
+                    from,
+                    service,
+                    flash,
+                    viewers,
+                    population,
+                    hours,
+                } = arguments;
                 simulate::simulate(&simulate::Wish {
                     scenarios: scenario,
                     scenario_files: scenario_file,
@@ -138,6 +193,14 @@ impl Cli {
                     policies: policy,
                     seeds,
                     world,
+                    details,
+                    is_markdown: markdown,
+                    from,
+                    service,
+                    flashes: flash,
+                    viewers,
+                    population,
+                    hours,
                     out,
                     plot,
                 })

@@ -1,10 +1,14 @@
-//! What flows back up: counts of answers and of connections, and events for the feed.
+//! What flows back up: counts of answers and of connections, the pulse of the steering, and events for the feed.
 
 mod books;
+mod pulse;
 mod streams;
+mod wish;
 
 pub use books::{Book, Shelf, book};
+pub use pulse::{Pulse, STUCK};
 pub use streams::{Limit, StreamCounts};
+pub use wish::{Lift, Wish};
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
 use crate::pool::{MAX_NODES, NodeId};
-use crate::steer::Ledger;
+use crate::steer::{GAP_BOUNDS, GapHistogram, Ledger, Order};
 use crate::wire::Rcode;
 
 /// The most events that may wait for the feed.
@@ -32,12 +36,24 @@ pub struct Counts {
     /// By node; an answer of m nodes counts 1/m for each, in `NODE_UNIT`.
     nodes: Box<[AtomicU64]>,
     regions: Box<[AtomicU64]>,
+    /// Answers by `LIFETIMES`, in `NODE_UNIT`.
+    lifetimes: [AtomicU64; LIFETIMES.len()],
+    /// Sum of their seconds, in `NODE_UNIT`.
+    lifetime: AtomicU64,
+    /// Answers that were not booked.
+    lost: AtomicU64,
     /// Answers beyond the rate, by `Beyond` and by `SubjectKind`.
     beyond: [[AtomicU64; SubjectKind::ALL.len()]; Beyond::ALL.len()],
+    /// How long resolvers kept answers: counts by `GAP_BOUNDS`, and the bits of the sum of seconds.
+    effective_ttls: [AtomicU64; GAP_BOUNDS.len() + 1],
+    effective_ttls_sum: AtomicU64,
 }
 
 /// What one whole answer counts for a node: divisible by all usual numbers of nodes.
 const NODE_UNIT: f64 = 5_040.0;
+
+/// Seconds up to which the lifetimes of answers are counted together.
+pub const LIFETIMES: [f64; 9] = [3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, f64::INFINITY];
 
 impl Counts {
     /// All zero.
@@ -51,17 +67,27 @@ impl Counts {
             steered: AtomicU64::new(0),
             nodes: zeros(),
             regions: zeros(),
+            lifetimes: Default::default(),
+            lifetime: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             beyond: Default::default(),
+            effective_ttls: Default::default(),
+            effective_ttls_sum: AtomicU64::new(0),
         }
     }
 
     /// Adds what a ledger holds: the feed does, for all workers.
     pub fn add_ledger(&self, ledger: &Ledger) {
         let mut answers: HashMap<RegionId, f64> = HashMap::new();
+        self.lost.fetch_add(ledger.lost(), Ordering::Relaxed);
         for entry in ledger.entries() {
+            let units = (entry.answers * NODE_UNIT).round() as u64;
+            let until = LIFETIMES.iter().position(|until| f64::from(entry.lifetime) <= *until);
+            self.lifetimes[until.unwrap_or(LIFETIMES.len() - 1)].fetch_add(units, Ordering::Relaxed);
+            self.lifetime.fetch_add(units * u64::from(entry.lifetime), Ordering::Relaxed);
             *answers.entry(entry.region).or_default() += entry.answers;
             if let Some(count) = entry.node.and_then(|node| self.nodes.get(usize::from(node.0))) {
-                count.fetch_add((entry.answers * NODE_UNIT).round() as u64, Ordering::Relaxed);
+                count.fetch_add(units, Ordering::Relaxed);
             }
         }
         for (region, answers) in answers {
@@ -75,6 +101,23 @@ impl Counts {
     #[inline]
     pub fn beyond_rate(&self, kind: SubjectKind, beyond: Beyond) {
         self.beyond[beyond as usize][kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes how long resolvers kept answers, since the start: the one writer of these counts knows it all.
+    #[inline]
+    pub fn set_effective_ttls(&self, gaps: &GapHistogram) {
+        for (count, value) in self.effective_ttls.iter().zip(gaps.counts) {
+            count.store(value, Ordering::Relaxed);
+        }
+        self.effective_ttls_sum.store(gaps.sum.to_bits(), Ordering::Relaxed);
+    }
+
+    /// How long resolvers kept answers, since the start.
+    pub fn effective_ttls(&self) -> GapHistogram {
+        GapHistogram {
+            counts: self.effective_ttls.each_ref().map(|count| count.load(Ordering::Relaxed)),
+            sum: f64::from_bits(self.effective_ttls_sum.load(Ordering::Relaxed)),
+        }
     }
 
     /// Adds what a batch of messages came to.
@@ -115,6 +158,17 @@ impl Counts {
     pub fn answers_of(&self, node: NodeId) -> f64 {
         let count = self.nodes.get(usize::from(node.0)).map_or(0, |count| count.load(Ordering::Relaxed));
         count as f64 / NODE_UNIT
+    }
+
+    /// Seconds for which caches keep steered answers, summed up, and answers by `LIFETIMES`, since the start.
+    pub fn lifetimes(&self) -> (f64, [f64; LIFETIMES.len()]) {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64 / NODE_UNIT;
+        (load(&self.lifetime), self.lifetimes.each_ref().map(load))
+    }
+
+    /// Answers that were not booked, since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Steered answers to clients of the region, since the start.
@@ -182,6 +236,20 @@ impl Tally {
 pub enum Event {
     /// Read all inputs again, and say what came of it: what changed, or why nothing did.
     Reload(oneshot::Sender<Result<String, String>>),
+    /// Steer otherwise for the time being, and say what is ordered now, or why nothing is.
+    Override {
+        /// What is wanted.
+        wish: Wish,
+        /// Who hears of it.
+        answer: oneshot::Sender<Result<Order, String>>,
+    },
+    /// Steer as before, and say what was lifted, or why nothing was.
+    Lift {
+        /// Which.
+        which: Lift,
+        /// Who hears of it.
+        answer: oneshot::Sender<Result<Vec<Order>, String>>,
+    },
 }
 
 /// The channel of events: whoever serves has the sender, the feed the receiver.

@@ -1,25 +1,28 @@
 //! Our own metrics, as Prometheus reads them.
 
+mod steering;
 mod streams;
 
 use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
+use steering::SteeringReadout;
 use streams::StreamReadout;
 
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
-use crate::intake::{Beyond, Counts, StreamCounts, Tally};
+use crate::intake::{Beyond, Counts, Pulse, StreamCounts, Tally};
 use crate::load::history::Reading;
 use crate::pool::NodeId;
 use crate::snapshot::{Published, Snapshot};
+use crate::steer::{GAP_BOUNDS, GapHistogram};
 use crate::wire::Rcode;
 
 /// Writes metrics from the newest snapshot and everybody's counts.
@@ -29,8 +32,15 @@ pub struct Metrics {
 
 impl Metrics {
     /// Metrics of these writers and what is published.
-    pub fn new(published: Arc<Published>, counts: Vec<Arc<Counts>>, streams: Arc<StreamCounts>) -> Self {
+    pub fn new(
+        published: Arc<Published>,
+        counts: Vec<Arc<Counts>>,
+        streams: Arc<StreamCounts>,
+        pulse: Arc<Pulse>,
+    ) -> Self {
         let mut registry = Registry::with_prefix("thalweg");
+        let steering = SteeringReadout { published: Arc::clone(&published), counts: counts.clone(), pulse };
+        registry.register_collector(Box::new(steering));
         registry.register_collector(Box::new(Readout { published, counts }));
         registry.register_collector(Box::new(StreamReadout(streams)));
         Self { registry }
@@ -60,6 +70,7 @@ impl Collector for Readout {
         let snapshot = self.published.snapshot();
         self.traffic(&mut encoder)?;
         self.rate_limit(&mut encoder)?;
+        self.effective_ttls(&mut encoder)?;
         inputs(&mut encoder, &snapshot)?;
         self.regions(&mut encoder, &snapshot)?;
         self.nodes(&mut encoder, &snapshot)
@@ -104,6 +115,17 @@ impl Readout {
             }
         }
         Ok(())
+    }
+
+    fn effective_ttls(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Time between two queries of one resolver for the same, beyond the TTL too; several caches left out";
+        let mut all = GapHistogram::default();
+        self.counts.iter().for_each(|counts| all.merge(&counts.effective_ttls()));
+        let bounds = GAP_BOUNDS.iter().copied().chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(all.counts).collect();
+        let mut family =
+            encoder.encode_descriptor("effective_ttl", help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        family.encode_histogram::<NoLabelSet>(all.sum, all.counts.iter().sum(), &buckets, None)
     }
 
     fn regions(&self, encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
@@ -215,6 +237,9 @@ mod tests {
             tally.replied(Rcode::BADCOOKIE);
             writer.add(&tally);
             writer.beyond_rate(SubjectKind::NxDomain, Beyond::Truncated);
+            let mut gaps = GapHistogram::default();
+            (gaps.counts[4], gaps.counts[GAP_BOUNDS.len()], gaps.sum) = (2, 1, 1_230.5);
+            writer.set_effective_ttls(&gaps);
             let nodes = [NodeId(0), NodeId(1)];
             let (region, pool, family) = (RegionId(0), PoolId(0), Family::V4);
             let mut ledger = Ledger::new();
@@ -222,7 +247,8 @@ mod tests {
             writer.add_ledger(&ledger);
         }
         let published = Arc::new(Published::new(snapshot));
-        let text = Metrics::new(published, writers.to_vec(), Arc::default()).text().unwrap();
+        let pulse = Arc::new(Pulse::new(std::time::Instant::now()));
+        let text = Metrics::new(published, writers.to_vec(), Arc::default(), pulse).text().unwrap();
         for line in [
             "thalweg_messages_received_total 6",
             "thalweg_messages_dropped_total 2",
@@ -231,11 +257,22 @@ mod tests {
             "thalweg_replies_total{rcode=\"BADCOOKIE\"} 2",
             "thalweg_answers_steered_total 2",
             "thalweg_answers_beyond_rate_total{subject=\"nxdomain\",done=\"truncated\"} 2",
+            "thalweg_effective_ttl_seconds_sum 2461.0",
+            "thalweg_effective_ttl_seconds_count 6",
+            "thalweg_effective_ttl_seconds_bucket{le=\"10.0\"} 0",
+            "thalweg_effective_ttl_seconds_bucket{le=\"15.0\"} 4",
+            "thalweg_effective_ttl_seconds_bucket{le=\"+Inf\"} 6",
             "thalweg_region_answers_total{region=\"unknown\"} 2",
             "thalweg_generation 7.0",
             "thalweg_reload_failures_total 2",
             "thalweg_inputs_have_errors 1.0",
             "thalweg_tcp_connections 0.0",
+            "thalweg_ttl_seconds_sum 10.0",
+            "thalweg_ttl_seconds_bucket{le=\"3.0\"} 0",
+            "thalweg_ttl_seconds_bucket{le=\"5.0\"} 2",
+            "thalweg_ttl_seconds_bucket{le=\"+Inf\"} 2",
+            "thalweg_bookings_lost_total 0",
+            "thalweg_overrides{what=\"freeze\"} 0.0",
         ] {
             assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
         }

@@ -229,6 +229,23 @@ pub enum Policy {
     },
 }
 
+impl Policy {
+    /// The words of the configuration for policies.
+    pub const WORDS: [&str; 6] = ["planner", "round_robin", "weighted", "nearest", "failover", "hash"];
+
+    /// Its word in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Planner => "planner",
+            Self::RoundRobin => "round_robin",
+            Self::Weighted => "weighted",
+            Self::Nearest => "nearest",
+            Self::Failover => "failover",
+            Self::Hash { .. } => "hash",
+        }
+    }
+}
+
 /// What consistent hashing hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashKey {
@@ -311,6 +328,21 @@ pub enum Area {
     Region(String),
     /// A place of the configuration.
     Place(String),
+}
+
+impl fmt::Display for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Continent(code) if code != "EU" && code != "OC" => write!(f, "continent:{code}"),
+            Self::Country(code) if matches!(code.as_str(), "AF" | "AN" | "AS" | "NA" | "SA") => {
+                write!(f, "country:{code}")
+            }
+            Self::Continent(code) | Self::Country(code) => f.write_str(code),
+            Self::Asn(asn) => write!(f, "AS{asn}"),
+            Self::Region(name) => write!(f, "region:{name}"),
+            Self::Place(name) => write!(f, "place:{name}"),
+        }
+    }
 }
 
 /// How it is found out whether a node serves at all.

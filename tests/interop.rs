@@ -153,6 +153,29 @@ fn dig_gets_the_options_of_edns_that_it_asks_for() {
 }
 
 #[test]
+fn dig_is_told_who_it_is() {
+    let config = format!(
+        "{}{PLACES}[node.fra1]\nplace = \"fra\"\naddresses = [\"198.51.100.10\"]\n",
+        SERVER.replace("[server]", "[server]\nwhoami = \"whoami.live.example\"")
+    );
+    let zone = fs::read_to_string(root().join(ZONE)).unwrap();
+    let installation = Installation::new([("thalweg.toml", config.as_str()), (ZONE, zone.as_str())]);
+    let served = Served::start(&installation);
+    for (way, transport) in [("+notcp", "udp"), ("+tcp", "tcp")] {
+        let told = dig(served.dns(), &format!("{way} +subnet=84.128.0.0/24 whoami.live.example TXT"));
+        let answer = format!(
+            "whoami.live.example.\t0\tIN\tTXT\t\"resolver=127.0.0.1\" \"transport={transport}\" \"subnet=84.128.0.0/24\" \
+             \"matched=84.128.0.0/10\" \"region=DE\" \"generation=1\" \"play.live.example=fra1\"\n"
+        );
+        assert!(told.contains(&answer) && told.contains("CLIENT-SUBNET: 84.128.0.0/24/24\n"), "{told}");
+    }
+    let size =
+        |text: &str| text.lines().find_map(|line| line.strip_prefix(";; MSG SIZE  rcvd: ")?.parse::<usize>().ok());
+    let told = dig(served.dns(), "+nsid +cookie whoami.live.example TXT");
+    assert!(size(&told).is_some_and(|size| size <= 512), "{told}");
+}
+
+#[test]
 fn named_checkzone_accepts_every_shipped_zone() {
     let zones = fs::read_dir(root().join("zones")).unwrap().map(|entry| entry.unwrap().path());
     let mut checked = 0;

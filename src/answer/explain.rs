@@ -29,13 +29,15 @@ pub struct Question {
     pub resolver: IpAddr,
     /// The client subnet in it.
     pub subnet: Option<Prefix>,
+    /// Viewers per second behind the key, if it is not one that asks for the first time.
+    pub viewers: Option<f64>,
 }
 
 impl Question {
     /// The question of a client whose resolver passes its network on.
     pub fn of_client(name: Name, qtype: RecordType, client: IpAddr) -> Self {
         let length = if client.is_ipv4() { SUBNET_V4 } else { SUBNET_V6 };
-        Self { name, qtype, resolver: client, subnet: Some(Prefix::of(client, length)) }
+        Self { name, qtype, resolver: client, subnet: Some(Prefix::of(client, length)), viewers: None }
     }
 
     /// The query as it would come over the wire.
@@ -88,7 +90,9 @@ pub fn explain(snapshot: &Snapshot, question: &Question, now: u64) -> Explanatio
         transport: Transport::Tcp,
         now,
         idle: None,
-        estimate: Estimate::default(),
+        estimate: question
+            .viewers
+            .map_or_else(Estimate::default, |viewers| Estimate { viewers, ..Estimate::default() }),
     };
     let mut out = vec![0; usize::from(u16::MAX)];
     let (outcome, _) = answer(snapshot, &query, &context, None, &mut out, Some(&mut explanation.reasons));

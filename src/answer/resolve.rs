@@ -99,6 +99,10 @@ impl<'s> Resolution<'s, '_> {
                     self.add_addresses(rrset);
                     return None;
                 }
+                Found::Whoami => {
+                    self.tell_whoami(owner);
+                    return None;
+                }
                 Found::Steered { service, family } => return self.steer(service, family, owner, zone, name, &hashes),
                 Found::Cname { record, target } => {
                     self.note(|| format!("{} is an alias of {}", Printed(name.wire()), Printed(target)));

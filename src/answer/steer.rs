@@ -5,6 +5,7 @@ use super::{LocatedReason, SubjectKind};
 use crate::geo::{Located, Prefix};
 use crate::name::{LookupName, SuffixHashes};
 use crate::pool::{Family, HashKey, Policy, ServiceId};
+use crate::snapshot::Snapshot;
 use crate::steer::{
     Asker, Asking, Decision, Estimate, FleetService, Key, KeySlot, Observation, SteeringReasons, mix, pick, slot,
 };
@@ -29,11 +30,7 @@ impl<'s> Resolution<'s, '_> {
         let key = Key::of(network, self.context.client.ip());
         let located = snapshot.geo.locate(key.network.address());
         let (estimate, place) = self.estimate(id, service, family, &key, &located, name, hashes);
-        let hash = match snapshot.fleet.pool(service.pool).policy {
-            Policy::Hash { key: HashKey::Label, .. } => mix(snapshot.seed ^ label_hash(name)),
-            Policy::Hash { key: HashKey::Name, .. } => mix(snapshot.seed ^ u64::from(hashes[name.label_count()])),
-            _ => key.hash(snapshot.seed),
-        };
+        let hash = key_hash(snapshot, service, &key, name, hashes);
         let asker = Asker { region: located.region, hash, estimate, slot: slot(self.context.now) };
         let decision = pick(&snapshot.tables, service, family, &asker);
         if let (Some(keys), Some(place)) = (&mut self.keys, place) {
@@ -161,7 +158,24 @@ impl<'s> Resolution<'s, '_> {
             }
         });
         let (fleet, tables) = (&snapshot.fleet, &snapshot.tables);
-        reasons.steering = Some(SteeringReasons::of(fleet, tables, service, family, asker, decision));
+        let region = &snapshot.geo.region(located.region).name;
+        reasons.steering = Some(SteeringReasons::of(fleet, tables, service, family, region, asker, decision));
+    }
+}
+
+/// The hash by which a service finds the nodes of a key.
+#[inline]
+pub(super) fn key_hash(
+    snapshot: &Snapshot,
+    service: &FleetService,
+    key: &Key,
+    name: &LookupName,
+    hashes: &SuffixHashes,
+) -> u64 {
+    match snapshot.fleet.pool(service.pool).policy {
+        Policy::Hash { key: HashKey::Label, .. } => mix(snapshot.seed ^ label_hash(name)),
+        Policy::Hash { key: HashKey::Name, .. } => mix(snapshot.seed ^ u64::from(hashes[name.label_count()])),
+        _ => key.hash(snapshot.seed),
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::{FAILURE, SUCCESS, count, draw, plural};
 use crate::diagnostic::{Severity, has_errors};
 use crate::feed::inputs::{Inputs, Loaded, load};
-use crate::steer::Guess;
+use crate::pool::{Area, Full, HashKey, Overflow, Policy};
+use crate::steer::{FleetPool, Guess};
 
 /// Reads all inputs as `run` would, and says what it thinks of them.
 pub fn check(file: &Path, is_strict: bool) -> u8 {
@@ -26,6 +27,42 @@ pub fn check(file: &Path, is_strict: bool) -> u8 {
     SUCCESS
 }
 
+/// How a pool is used, in a few words: policy, barriers, and what is done when it is full.
+fn manner(pool: &FleetPool) -> String {
+    let mut words = vec![match pool.policy {
+        Policy::Hash { key, bound } => {
+            let key = match key {
+                HashKey::Label => "label",
+                HashKey::Name => "name",
+                HashKey::Client => "client",
+            };
+            format!("hash of the {key} within {bound} times the mean")
+        }
+        policy => policy.word().to_owned(),
+    }];
+    if !pool.within.is_empty() {
+        words.push(format!("within {}", listed(&pool.within)));
+    }
+    let mut serves: Vec<String> =
+        pool.sites.iter().filter(|site| !site.serves.is_empty()).map(|site| listed(&site.serves)).collect();
+    serves.dedup();
+    if !serves.is_empty() {
+        words.push(format!("some nodes only for {}", serves.join("; for ")));
+    }
+    match &pool.pool.full {
+        Full::Fill => {}
+        Full::Overflow(Overflow { cname, addresses: _, above, cost }) => {
+            words.push(format!("overflow to {cname} above {above} at {cost} ms"));
+        }
+        Full::Refuse => words.push("refuses when full".to_owned()),
+    }
+    words.join(", ")
+}
+
+fn listed(areas: &[Area]) -> String {
+    areas.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
 /// What will be served: zones, steered names, and places that were guessed.
 fn summary(inputs: &Inputs) -> String {
     let mut text = String::new();
@@ -42,14 +79,18 @@ fn summary(inputs: &Inputs) -> String {
         let nodes: usize = pool.sites.iter().map(|site| site.nodes.len()).sum();
         let ttl = service.service.ttl;
         text.push_str(&format!(
-            "service  {} pool {} ({} at {}), TTL {} to {} s\n",
+            "service  {} pool {} ({} at {}), TTL {} to {} s, {}\n",
             service.service.name,
             pool.pool.name,
             plural(nodes, "node"),
             plural(pool.sites.len(), "place"),
             ttl.min,
             ttl.max,
+            manner(pool),
         ));
+    }
+    if let Some(whoami) = &inputs.config.server.whoami {
+        text.push_str(&format!("whoami   {} tells whoever asks what is seen of it\n", whoami.value));
     }
     let guessed =
         |name: &String| inputs.config.nodes.iter().any(|node| node.value.name == *name && node.value.place.is_none());

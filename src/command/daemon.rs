@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::serve::admin::{self, Admin};
 use crate::serve::hickory::{Certificate, Encrypted};
 use crate::serve::ownership::keep_networks_together;
-use crate::serve::{Learner, Responder, rate_limit, stream, udp};
+use crate::serve::{Learner, Responder, rate_limit, stall, stream, udp};
 use crate::snapshot::Published;
 
 /// How long connections may take to end when the daemon stops.
@@ -116,8 +116,10 @@ impl Daemon {
         let responder = Responder::new(Arc::clone(&published), counted(), learner());
         let answers = counted();
         let connections = stream::Connections::new(server.tcp);
-        let metrics = Metrics::new(Arc::clone(&published), counts, Arc::clone(connections.counts()));
-        let admin = Admin { published: Arc::clone(&published), metrics };
+        let pulse = feed.pulse();
+        let streams_counts = Arc::clone(connections.counts());
+        let metrics = Metrics::new(Arc::clone(&published), counts, streams_counts, Arc::clone(&pulse));
+        let admin = Admin { published: Arc::clone(&published), metrics, events: sender.clone() };
 
         let streams = tokio::runtime::Builder::new_multi_thread().thread_name("streams").enable_all().build()?;
         {
@@ -134,6 +136,7 @@ impl Daemon {
                 encrypted.listen_quic(socket, &certificate)?;
             }
             streams.spawn(encrypted.closed());
+            streams.spawn(stall::report(pulse, stop.clone()));
             streams.spawn(rate_limit::report(watches, Arc::clone(&published), stop.clone()));
             streams.spawn(admin::serve(asynchronous(bound.admin)?, admin, stop.clone()));
         }

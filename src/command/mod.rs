@@ -4,10 +4,13 @@ pub mod check;
 pub mod daemon;
 pub mod demo;
 pub mod explain;
+pub mod overrides;
 pub mod run;
 pub mod simulate;
 
+mod admin;
 mod notify;
+mod table;
 
 use std::io::IsTerminal;
 

@@ -1,7 +1,9 @@
 //! `thalweg simulate`: policies in the model world, compared.
 
+mod areas;
 mod picture;
 mod report;
+mod what_if;
 
 use std::io::IsTerminal;
 use std::num::NonZero;
@@ -15,12 +17,16 @@ use super::{FAILURE, SUCCESS, USAGE, draw};
 use crate::diagnostic::{Diagnostic, Source, nearest};
 use crate::simulate::scenario::{Scenario, read};
 use crate::simulate::world::World;
-use crate::simulate::{Fleet, Outcome, SCENARIOS, policies, policy, run, scenario_source, world_source};
+use crate::simulate::{
+    Fleet, Outcome, SCENARIOS, is_policy, policies, policy, run, scenario_source, variants, world_source,
+};
 
 /// The first seed if only their number is given: those below were used to tune.
 const FIRST_SEED: u64 = 101;
 /// Most seeds of one call.
 const MAX_SEEDS: u64 = 10_000;
+/// The policy whose constants scenarios may vary.
+const PLANNER: &str = "planner";
 /// Seconds between the pressures of a picture.
 const PICTURE_EVERY: u32 = 20;
 
@@ -39,6 +45,22 @@ pub struct Wish {
     pub seeds: String,
     /// The file of another world.
     pub world: Option<PathBuf>,
+    /// The configuration whose fleet is to be simulated, in place of scenarios.
+    pub from: Option<PathBuf>,
+    /// The service of it; the first one if none is named.
+    pub service: Option<String>,
+    /// Crowds that come to it, as `20000@eu/3min`.
+    pub flashes: Vec<String>,
+    /// Where its viewers are at the start, as `eu=60%,us=40%`.
+    pub viewers: Option<String>,
+    /// How many these are.
+    pub population: Option<f64>,
+    /// Hours that are simulated.
+    pub hours: Option<f64>,
+    /// Tell of all scenarios what only some tell.
+    pub details: bool,
+    /// Print tables for documents.
+    pub is_markdown: bool,
     /// The table of all runs.
     pub out: Option<PathBuf>,
     /// The picture.
@@ -64,6 +86,9 @@ struct Play {
 
 /// Simulates, prints what came of it, and returns the exit status.
 pub fn simulate(wish: &Wish) -> u8 {
+    if let Some(file) = &wish.from {
+        return what_if::simulate(file, wish);
+    }
     let (plays, names, seeds) = match prepare(wish) {
         Ok(prepared) => prepared,
         Err((status, diagnostics)) => {
@@ -72,7 +97,13 @@ pub fn simulate(wish: &Wish) -> u8 {
         }
     };
     let runs = run_all(&plays, &names, &seeds, wish.plot.is_some());
-    print!("{}", report::tables(&plays, &names, &seeds, &runs));
+    if wish.is_markdown {
+        print!("{}", report::markdown(&plays, &names, &seeds, &runs));
+    } else {
+        print!("{}", report::tables(&plays, &names, &seeds, &runs));
+    }
+    print!("{}", report::variants(&plays, &names, &seeds, &runs));
+    print!("{}", report::details(&plays, &names, &seeds, &runs, wish.details));
     let csv = wish
         .out
         .as_deref()
@@ -100,31 +131,31 @@ fn prepare(wish: &Wish) -> Result<Prepared, (u8, Vec<Diagnostic>)> {
         sources.extend(SCENARIOS.iter().filter_map(|(name, _)| Some((*name, scenario_source(name)?))));
     }
     for name in &wish.scenarios {
-        let known = SCENARIOS.iter().map(|(known, _)| *known);
-        match scenario_source(name) {
-            Some(source) if !sources.iter().any(|(listed, _)| listed.eq_ignore_ascii_case(name)) => {
-                sources.push((name, source));
+        let is_asked_for = |known: &str| known.eq_ignore_ascii_case(name);
+        match SCENARIOS.iter().find(|(known, _)| is_asked_for(known)) {
+            Some((known, _)) if sources.iter().any(|(listed, _)| listed == known) => {}
+            Some((known, _)) => sources.extend(scenario_source(known).map(|source| (*known, source))),
+            None => {
+                let known: Vec<&str> = SCENARIOS.iter().map(|(known, _)| *known).collect();
+                wrong.push(unknown("scenario", name, &known));
             }
-            Some(_) => {}
-            None => wrong.push(unknown("scenario", name, &known.collect::<Vec<_>>())),
         }
     }
     let names = if wish.policies.is_empty() { policies() } else { wish.policies.iter().map(String::as_str).collect() };
     for name in &names {
-        if !policies().contains(name) {
+        if !is_policy(name) {
             wrong.push(unknown("policy", name, &policies()));
         }
     }
     let seeds = seeds(&wish.seeds);
     if seeds.is_empty() {
-        let help = format!("a number from 1 to {MAX_SEEDS}, as 7 for {FIRST_SEED} to {}, or a range", FIRST_SEED + 6);
-        wrong.push(Diagnostic::error(format!("seeds cannot be `{}`", wish.seeds)).help(help));
+        wrong.push(wrong_seeds(&wish.seeds));
     }
     if !wrong.is_empty() {
         return Err((USAGE, wrong));
     }
     let mut named: Vec<(String, Source)> =
-        sources.into_iter().map(|(name, source)| (name.to_uppercase(), source)).collect();
+        sources.into_iter().map(|(name, source)| (name.to_owned(), source)).collect();
     for file in &wish.scenario_files {
         let name = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         match source(file) {
@@ -135,7 +166,7 @@ fn prepare(wish: &Wish) -> Result<Prepared, (u8, Vec<Diagnostic>)> {
     let mut plays = Vec::new();
     for (name, source) in named {
         match read(&world, &source) {
-            Ok((_, scenario)) if scenario.only_by_name && wish.all && !wish.scenarios.contains(&name) => {}
+            Ok((_, scenario)) if scenario.only_by_name && !is_named(wish, &name) => {}
             Ok((world, scenario)) => plays.push(Play { name, world, scenario }),
             Err(diagnostics) => wrong.extend(diagnostics),
         }
@@ -145,6 +176,12 @@ fn prepare(wish: &Wish) -> Result<Prepared, (u8, Vec<Diagnostic>)> {
     } else {
         Err((FAILURE, wrong))
     }
+}
+
+/// Whether a scenario was asked for itself, not with all others.
+fn is_named(wish: &Wish, name: &str) -> bool {
+    let files = wish.scenario_files.iter().filter_map(|file| file.file_stem());
+    wish.scenarios.iter().any(|asked| asked.eq_ignore_ascii_case(name)) || files.into_iter().any(|file| file == name)
 }
 
 /// `7` as the seeds from 101 to 107, `101-103` as these.
@@ -159,11 +196,23 @@ fn seeds(text: &str) -> Vec<u64> {
     }
 }
 
+fn wrong_seeds(text: &str) -> Diagnostic {
+    let help = format!("a number from 1 to {MAX_SEEDS}, as 7 for {FIRST_SEED} to {}, or a range", FIRST_SEED + 6);
+    Diagnostic::error(format!("seeds cannot be `{text}`")).help(help)
+}
+
+/// The planner's variants that a scenario asks for, if the planner plays.
+fn variants_of(play: &Play, names: &[String]) -> Vec<String> {
+    let varies = play.scenario.varies > 0.0 && names.iter().any(|name| name == PLANNER);
+    if varies { variants(play.scenario.varies) } else { Vec::new() }
+}
+
 /// Makes all runs, on all cores.
 fn run_all(plays: &[Play], names: &[String], seeds: &[u64], with_picture: bool) -> Vec<Run> {
     let mut jobs = Vec::new();
-    for scenario in 0..plays.len() {
-        for name in names {
+    let variants: Vec<Vec<String>> = plays.iter().map(|play| variants_of(play, names)).collect();
+    for (scenario, variants) in variants.iter().enumerate() {
+        for name in names.iter().chain(variants) {
             jobs.extend(seeds.iter().map(|seed| (scenario, name, *seed)));
         }
     }
@@ -173,13 +222,15 @@ fn run_all(plays: &[Play], names: &[String], seeds: &[u64], with_picture: bool) 
     progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(jobs.len())));
     let work = || {
-        while let Some((scenario, name, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+        loop {
+            let job = next.fetch_add(1, Ordering::Relaxed);
+            let Some((scenario, name, seed)) = jobs.get(job) else { break };
             let Play { world, scenario: events, .. } = &plays[*scenario];
             let Some(mut policy) = policy(name, &Fleet::new(world)) else { continue };
             let every = if with_picture && *seed == seeds[0] { PICTURE_EVERY } else { 0 };
             let outcome = run(world, events, *seed, policy.as_mut(), every);
             let run = Run { policy: (*name).clone(), scenario: *scenario, seed: *seed, outcome };
-            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(run);
+            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((job, run));
             progress.inc(1);
         }
     };
@@ -191,9 +242,8 @@ fn run_all(plays: &[Play], names: &[String], seeds: &[u64], with_picture: bool) 
     });
     progress.finish_and_clear();
     let mut runs = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let place = |run: &Run| names.iter().position(|name| *name == run.policy);
-    runs.sort_by_key(|run| (run.scenario, place(run), run.seed));
-    runs
+    runs.sort_by_key(|(job, _)| *job);
+    runs.into_iter().map(|(_, run)| run).collect()
 }
 
 fn source(file: &Path) -> Result<Source, Diagnostic> {

@@ -27,6 +27,8 @@ mod units;
 mod value;
 mod written;
 
+pub use policy::policy_of_word;
+pub use units::{bitrate, duration};
 pub use written::{Place, Written};
 
 use table::Table;

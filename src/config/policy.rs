@@ -23,6 +23,11 @@ pub(super) fn of_service(service: &PolicyTable, pool: Option<&PolicyTable>) -> O
     Some(policy(word, &tables))
 }
 
+/// The policy of this word, with the usual key and bound if it hashes; none if there is no such word.
+pub fn policy_of_word(word: &str) -> Option<Policy> {
+    Policy::WORDS.contains(&word).then(|| policy(word, &[]))
+}
+
 const PLANNER: &str = "planner";
 const HASH: &str = "hash";
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::pool::Bitrate;
 
 /// Reads `500ms`, `30s`, `5m` or `2h`; an error is the right spelling, if it can be guessed.
-pub(super) fn duration(text: &str) -> Result<Duration, Option<String>> {
+pub fn duration(text: &str) -> Result<Duration, Option<String>> {
     let (number, unit) = split(text);
     let per_unit = match unit {
         "ms" => Some(1),
@@ -53,7 +53,7 @@ const BIT_RATES: [(&str, f64); 5] =
     [("bit/s", 1.0), ("kbit/s", 1e3), ("Mbit/s", 1e6), ("Gbit/s", 1e9), ("Tbit/s", 1e12)];
 
 /// Reads `64kbit/s`, `950Mbit/s` or `2.5Gbit/s`; an error is the right spelling, if it can be guessed.
-pub(super) fn bitrate(text: &str) -> Result<Bitrate, Option<String>> {
+pub fn bitrate(text: &str) -> Result<Bitrate, Option<String>> {
     let (number, unit) = split(text);
     let factor = BIT_RATES.iter().find(|(name, _)| *name == unit).map(|(_, factor)| factor);
     if let (Some(value), Some(factor)) = (decimal(number), factor) {

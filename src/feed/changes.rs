@@ -120,7 +120,7 @@ mod tests {
             ("policy = \"nearest\"", "policy = \"nearest\"\nwithin = [\"place:fra\"]", "~1 service"),
             ("near = [\"fra\"]", "near = [\"fra\"]\nnear_only = true", "~1 region"),
             ("at = [50, 8]", "at = [50, 9]", "~1 place"),
-            ("nsid = \"a\"", "nsid = \"a\"\nwhoami = \"who.live.example\"", "~whoami"),
+            ("nsid = \"a\"", "nsid = \"a\"\nwhoami = \"who.live.example\"", "~1 zone, ~whoami"),
             ("cost = 1", "cost = 1", "nothing that is served has changed"),
         ] {
             assert_eq!(describe(&old, &inputs(&OLD.replace(before, after))), told, "{after}");

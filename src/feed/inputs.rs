@@ -12,16 +12,18 @@ use super::secrets::read_secrets;
 use super::stamps::Stamps;
 use crate::config::{self, Config, Written};
 use crate::diagnostic::{Diagnostic, Source};
-use crate::geo::{Countries, Database, Geo, Position, read_networks, read_rtt};
-use crate::pool::Family;
+use crate::geo::{Countries, Database, Geo, Position, Region, RegionId, Rtt, read_networks, read_rtt};
+use crate::name::Name;
+use crate::pool::{Family, Policy};
 use crate::snapshot::{Elsewhere, InputStatus, Snapshot, Zones};
 use crate::steer::{Assembly, Fleet, Guess, Tables};
 use crate::wire::{Identity, Secrets};
 
 /// Everything that is read from disk, in the form that is served.
+#[derive(Clone)]
 pub struct Inputs {
     /// The configuration.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// The geography.
     pub geo: Arc<Geo>,
     /// What is steered.
@@ -31,7 +33,9 @@ pub struct Inputs {
     /// The zones.
     pub zones: Arc<Zones>,
     /// Where the geography has each node's address.
-    pub guesses: BTreeMap<String, Guess>,
+    pub guesses: Arc<BTreeMap<String, Guess>>,
+    /// Measured times.
+    rtts: Arc<[Rtt]>,
     /// What DNS cookies are made by, if the configuration names a file of secrets.
     pub cookies: Option<Secrets>,
     /// Who this server says it is.
@@ -41,6 +45,27 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// The same with other policies for these services than their configuration says, until a reload. Nodes, services and
+    /// regions keep their numbers.
+    pub fn steered_by(&self, policies: &[(Name, Policy)]) -> Self {
+        let mut services = values(&self.config.services);
+        for service in &mut services {
+            let ordered = policies.iter().find(|(name, _)| *name == service.name);
+            service.policy = ordered.map_or(service.policy, |(_, policy)| Some(*policy));
+        }
+        let assembly = Assembly {
+            nodes: &values(&self.config.nodes),
+            places: &values(&self.config.places),
+            pools: &values(&self.config.pools),
+            services: &services,
+            regions: self.geo.regions(),
+            rtts: &self.rtts,
+            guesses: &self.guesses,
+        };
+        let fleet = Fleet::assemble(&assembly, Some(&self.fleet));
+        Self { elsewhere: Arc::new(Elsewhere::of(&fleet)), fleet: Arc::new(fleet), ..self.clone() }
+    }
+
     /// Freezes them with the tables that steer what they hold. The secrets were drawn here, and count unless there is a file.
     pub fn snapshot(
         &self,
@@ -135,6 +160,7 @@ impl Loader {
             },
             previous.map(|inputs| &*inputs.fleet),
         );
+        self.check_barriers(&config, &fleet, geo.regions());
         let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
         let cookies = self.read_secrets(&config);
         if self.is_blocked {
@@ -146,12 +172,13 @@ impl Loader {
         Some(Inputs {
             cookies,
             identity: Arc::new(Identity::new(name.as_deref(), version.as_deref(), nsid.as_deref())),
-            config,
+            config: Arc::new(config),
             geo: Arc::new(geo),
             elsewhere: Arc::new(Elsewhere::of(&fleet)),
             fleet: Arc::new(fleet),
             zones: Arc::new(zones),
-            guesses,
+            guesses: Arc::new(guesses),
+            rtts: rtts.into(),
             fingerprint: self.hasher.finish(),
         })
     }
@@ -199,7 +226,7 @@ impl Loader {
         is_sound.then_some((geo, databases))
     }
 
-    fn read_round_trips(&mut self, config: &Config) -> Option<Vec<crate::geo::Rtt>> {
+    fn read_round_trips(&mut self, config: &Config) -> Option<Vec<Rtt>> {
         let Some(written) = &config.geoip.rtt else { return Some(Vec::new()) };
         let source = self.read_table(written)?;
         let (rtts, diagnostics) =
@@ -249,6 +276,32 @@ impl Loader {
             }
         }
         guesses
+    }
+
+    /// Reports services that barriers leave without a node, now that it is known where nodes and clients are.
+    fn check_barriers(&mut self, config: &Config, fleet: &Fleet, regions: &[Region]) {
+        for written in &config.services {
+            let service = fleet.services.iter().find(|service| service.service.name == written.value.name);
+            let Some(pool) = service.map(|service| fleet.pool(service.pool)) else { continue };
+            let name = &written.value.name;
+            if pool.sites.is_empty() {
+                let message = format!(
+                    "`within` leaves the service `{name}` without any node: none of the pool `{}` stands there",
+                    pool.pool.name
+                );
+                let help = "widen `within`, or write `place` for nodes that the geography puts elsewhere; `within` then has to name it";
+                self.block(written.error(message).help(help));
+            } else if regions.is_empty()
+                || (0..regions.len()).all(|region| pool.candidates(RegionId(region as u16)).is_empty())
+            {
+                let message = format!(
+                    "barriers leave the service `{name}` without any client: no node of the pool `{}` may serve any region",
+                    pool.pool.name
+                );
+                let help = "widen `within` of the service or `serves` of the nodes, or add a place to `near` of regions that are `near_only`";
+                self.block(written.error(message).help(help));
+            }
+        }
     }
 
     /// Reports an error that keeps all inputs from being taken.

@@ -4,12 +4,16 @@ pub mod inputs;
 pub mod probe;
 pub mod scrape;
 
+mod alarms;
 mod changes;
 mod include;
+mod orders;
 mod pace;
+mod reload;
 mod run;
 mod secrets;
 mod stamps;
+mod tick;
 mod watch;
 
 pub use run::{Feed, Options, StartError};

@@ -45,11 +45,11 @@ pub fn book() -> (Book, Shelf) {
 
 impl Book {
     /// Hands the ledger over if it was written long enough or in other numbers; to be called before each batch of answers
-    /// from the snapshot of this generation, at `now` in milliseconds since 1970.
+    /// from the snapshot of this generation, at `now` in milliseconds since 1970. Says whether it was time for that.
     #[inline]
-    pub fn turn(&mut self, generation: u64, now: u64) {
+    pub fn turn(&mut self, generation: u64, now: u64) -> bool {
         if self.open.generation() == generation && now.abs_diff(self.since) < TURN {
-            return;
+            return false;
         }
         self.since = now;
         if self.open.is_empty() {
@@ -63,6 +63,7 @@ impl Book {
             // The feed hangs, and what is booked has numbers of the past.
             self.open.clear(generation);
         }
+        true
     }
 
     /// Books an answer.

@@ -13,7 +13,9 @@ use crate::pool::Resource;
 /// is older.
 pub fn merge(mut readings: Vec<Reading>) -> Reading {
     if readings.len() == 1 {
-        return readings.remove(0);
+        let only = readings.remove(0);
+        let is_known = only.last().is_none_or(|load| !load.uses.is_empty());
+        return if is_known { only } else { Reading::Never { because: Some(Trouble::NothingKnown) } };
     }
     let loads: Vec<(&Reading, &NodeLoad)> =
         readings.iter().filter_map(|reading| Some((reading, reading.last()?))).collect();
@@ -23,7 +25,9 @@ pub fn merge(mut readings: Vec<Reading>) -> Reading {
     };
     let main = loads.iter().find(|(_, load)| load.egress.is_some()).copied().unwrap_or(worst_source);
     let uses = united(&loads, main.1);
-    let Some(worst_use) = worst(&uses) else { return main.0.clone() };
+    let Some(worst_use) = worst(&uses) else {
+        return Reading::Never { because: Some(Trouble::NothingKnown) };
+    };
     // The worst resource of all may not be that of the source with the worst: its egress may be one that is not used.
     let shows_worst = |(_, load): &&(&Reading, &NodeLoad)| load.uses.contains(&worst_use);
     let worst_source = loads.iter().find(shows_worst).copied().unwrap_or(main);
@@ -88,6 +92,16 @@ mod tests {
 
     fn load(used: Utilisation, sampled: f64, window: f64) -> NodeLoad {
         NodeLoad::new(&used, &CAPACITY, &LIMITS, sampled, window).expect("a load")
+    }
+
+    #[test]
+    fn viewers_without_a_limit_are_known_beside_other_load_and_are_none_alone() {
+        let used = Utilisation { clients: Some(300.0), ..Utilisation::default() };
+        let counted = NodeLoad::new(&used, &Capacity::default(), &LIMITS, 100.0, 5.0).expect("a count");
+        let alone = merge(vec![Reading::Fresh(counted.clone())]);
+        assert_eq!(alone, Reading::Never { because: Some(Trouble::NothingKnown) });
+        let beside = merge(vec![Reading::Fresh(machine()), Reading::Fresh(counted)]);
+        assert_eq!(beside.last().map(|load| (load.pressure, load.clients)), Some((0.8, Some(300.0))));
     }
 
     /// Half of the CPU, 640 Mbit/s.

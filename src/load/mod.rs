@@ -151,10 +151,12 @@ impl NodeLoad {
         if let Some(&Use { resource, share, .. }) = uses.iter().find(|each| each.share >= IMPLAUSIBLE) {
             return Err(NoLoad::Implausible { resource, share });
         }
-        let worst = worst(&uses).ok_or(NoLoad::NothingKnown)?;
+        // A count of viewers without a limit is no load, but tells something beside one: `merge` decides.
+        let known = worst(&uses).map(|worst| (worst.pressure(), worst.resource));
+        let (pressure, worst) = known.or(clients.map(|_| (0.0, Resource::Clients))).ok_or(NoLoad::NothingKnown)?;
         Ok(Self {
-            pressure: worst.pressure(),
-            worst: worst.resource,
+            pressure,
+            worst,
             egress,
             egress_capacity,
             clients,

@@ -1,6 +1,9 @@
-//! The admin listener: explain, metrics, health. On loopback only.
+//! The admin listener: explain, overrides, metrics, health. On loopback only.
+
+mod overrides;
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use axum::extract::{Query as Parameters, State};
@@ -10,18 +13,24 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::unix_milliseconds;
 use crate::answer::{Question, explain};
 use crate::geo::Prefix;
+use crate::intake::Event;
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::snapshot::Published;
 use crate::wire::RecordType;
 
+/// What key tables can estimate.
+const VIEWERS: RangeInclusive<f64> = 0.0001..=100.0;
 /// The text exposition that prometheus-client writes.
 const EXPOSITION: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub use overrides::LiftParameters;
 
 /// What the admin listener shows.
 pub struct Admin {
@@ -29,6 +38,8 @@ pub struct Admin {
     pub published: Arc<Published>,
     /// Our own metrics.
     pub metrics: Metrics,
+    /// Where the feed hears of overrides.
+    pub events: mpsc::Sender<Event>,
 }
 
 /// Who asks what, as parameters of `/v1/explain`.
@@ -46,6 +57,8 @@ pub struct ExplainParameters {
     pub resolver: Option<String>,
     /// And the client subnet that it sends.
     pub ecs: Option<String>,
+    /// Viewers per second behind the key; one that asks for the first time if left out.
+    pub viewers: Option<f64>,
 }
 
 impl ExplainParameters {
@@ -58,15 +71,20 @@ impl ExplainParameters {
             text.parse::<IpAddr>()
                 .map_err(|_| format!("{what} `{text}` is not an address such as 192.0.2.1 or 2001:db8::1"))
         };
+        let viewers = self.viewers;
+        if let Some(rate) = viewers.filter(|rate| !VIEWERS.contains(rate)) {
+            return Err(format!("viewers {rate} is not a rate from {} to {} a second", VIEWERS.start(), VIEWERS.end()));
+        }
         match (&self.client, &self.resolver) {
             (Some(client), None) if self.ecs.is_none() => {
-                Ok(Question::of_client(name, qtype, address("client", client)?))
+                Ok(Question { viewers, ..Question::of_client(name, qtype, address("client", client)?) })
             }
             (None, Some(resolver)) => {
                 let subnet = self.ecs.as_deref().map(|text| {
                     text.parse::<Prefix>().map_err(|error| format!("ecs `{text}`: {error}; write it like 192.0.2.0/24"))
                 });
-                Ok(Question { name, qtype, resolver: address("resolver", resolver)?, subnet: subnet.transpose()? })
+                let (resolver, subnet) = (address("resolver", resolver)?, subnet.transpose()?);
+                Ok(Question { name, qtype, resolver, subnet, viewers })
             }
             _ => Err("say who asks: either client, or resolver and maybe ecs".to_owned()),
         }
@@ -77,6 +95,7 @@ impl ExplainParameters {
 pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken) {
     let router = Router::new()
         .route("/v1/explain", get(explain_answer))
+        .route("/v1/overrides", get(overrides::list).post(overrides::order).delete(overrides::lift))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))

@@ -1,6 +1,6 @@
 //! A worker's learner: what it knows of client keys, and where it books what its answers promise.
 
-use crate::intake::{Book, Shelf, book};
+use crate::intake::{Book, Counts, Shelf, book};
 use crate::steer::KeyTable;
 
 /// Client keys that all workers together know.
@@ -19,5 +19,14 @@ impl Learner {
     pub fn new(sharing: usize, seed: u64) -> (Self, Shelf) {
         let (book, shelf) = book();
         (Self { keys: KeyTable::new(KEYS / sharing.max(1), seed), book }, shelf)
+    }
+
+    /// Hands over what was booked, and tells how long resolvers kept answers, when it is time; to be called before answers
+    /// from the snapshot of this generation, at `now` in milliseconds since 1970. The counts are this learner's alone.
+    #[inline]
+    pub fn turn(&mut self, generation: u64, now: u64, counts: &Counts) {
+        if self.book.turn(generation, now) {
+            counts.set_effective_ttls(self.keys.gaps());
+        }
     }
 }

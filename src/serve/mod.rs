@@ -7,6 +7,7 @@ mod learner;
 pub mod ownership;
 pub mod rate_limit;
 mod scratch;
+pub mod stall;
 pub mod stream;
 mod tls;
 pub mod udp;
@@ -50,7 +51,7 @@ impl Responder {
         let snapshot = self.published.snapshot();
         // Whoever panicked has left nothing half done: sums, and estimates that are right whatever stands in them.
         let mut learner = self.learner.lock().unwrap_or_else(PoisonError::into_inner);
-        learner.book.turn(snapshot.generation, now);
+        learner.turn(snapshot.generation, now, &self.counts);
         let length = respond(&snapshot, message, &context, &mut learner, None, &self.counts, &mut tally, out);
         drop(learner);
         self.counts.add(&tally);

@@ -144,7 +144,7 @@ fn work(
         let snapshot = reader.load();
         let now = unix_milliseconds();
         // Also when nothing came: what is booked is waited for.
-        learner.book.turn(snapshot.generation, now);
+        learner.turn(snapshot.generation, now, counts);
         let Ok(received) = received else { continue };
         let mut tally = Tally { received: received as u64, ..Tally::default() };
         let is_limiting = snapshot.rate_limit.mode != RateLimitMode::Off;

@@ -1,5 +1,6 @@
 //! What is measured: every second after the warm-up.
 
+use super::details::Notes;
 use super::plant::Plant;
 use super::policy::Policy;
 use super::resolvers::QueryCounts;
@@ -30,6 +31,8 @@ pub(super) struct Meter {
     pub drained: u64,
     /// Queries and answers.
     pub counts: QueryCounts,
+    /// What only some scenarios tell.
+    pub notes: Notes,
 }
 
 /// The figures of a run.
@@ -95,12 +98,14 @@ impl Meter {
             alive += 1.0;
             self.bins[((pressure * 100.0) as usize).min(BINS - 1)] += 1;
             for nameserver in 0..plant.fleet.nameservers {
-                if let Some(predicted) = policy.predicted(nameserver, number) {
-                    self.prediction.0 += (predicted - pressure).abs();
+                if let Some(belief) = policy.belief(nameserver, number) {
+                    self.prediction.0 += (belief.pressure - pressure).abs();
                     self.prediction.1 += 1;
+                    self.notes.believed(number, node, &belief);
                 }
             }
         }
+        self.notes.second();
         self.seconds += 1.0;
         self.elsewhere += plant.elsewhere as f64;
         self.peaks.push(peak);

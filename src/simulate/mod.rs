@@ -9,7 +9,9 @@ pub mod scenario;
 pub mod world;
 
 mod catalogue;
+mod details;
 mod dice;
+mod inventory;
 mod meter;
 mod monitor;
 mod planner;
@@ -21,10 +23,12 @@ mod run;
 mod tests;
 mod workload;
 
-pub use catalogue::{SCENARIOS, WORLD, policies, policy, scenario_source, world_source};
+pub use catalogue::{SCENARIOS, WORLD, is_policy, policies, policy, scenario_source, variants, world_source};
+pub use details::{Details, Line, Worst};
 pub use dice::Dice;
+pub use inventory::{ASSUMED_EGRESS, Inventory, InventorySite, Own};
 pub use meter::Figures;
 pub use plant::{Node, Plant};
-pub use policy::{Answer, ELSEWHERE, Fleet, FleetNode, MAX_ANSWERS, Policy, Query, Sample};
+pub use policy::{Answer, Belief, ELSEWHERE, Fleet, FleetNode, MAX_ANSWERS, Policy, Query, Sample};
 pub use resolvers::START_MS;
 pub use run::{Outcome, run};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dice::Dice;
-use super::policy::{Answer, ELSEWHERE, Fleet, Policy, Query, Sample};
+use super::policy::{Answer, Belief, ELSEWHERE, Fleet, FleetNode, Policy, Query, Sample};
 use super::resolvers::START_MS;
 use crate::answer::{Context, Transport, answer, read};
 use crate::config::{RateLimit, RateLimitMode};
@@ -18,14 +18,15 @@ use crate::load::error::ScrapeError;
 use crate::load::health::State;
 use crate::load::history::{History, Reading};
 use crate::load::{self, merge};
-use crate::name::Name;
+use crate::name::{LookupName, Name};
 use crate::pool::{
-    Answers, Bitrate, Capacity, ExporterKind, Limits, Node, Place, Pool, Saturation, Service, ServiceId, TtlBounds,
-    Viewer,
+    Answers, Bitrate, Capacity, ExporterKind, Full, Limits, Node, Overflow, Place, Pool, Saturation, Service,
+    ServiceId, TtlBounds, Viewer,
 };
 use crate::snapshot::{Elsewhere, InputStatus, Snapshot, Zones};
 use crate::steer::{
-    self, Assembly, Controller, Estimate, KeyRule, KeyTable, Ledger, NodeInput, Override, Overrides, Tables, mix,
+    self, Assembly, Constants, Controller, Estimate, Key, KeyRule, KeyTable, Ledger, NodeInput, Override, Overrides,
+    Tables, mix,
 };
 use crate::wire::{HEADER, MAX_UDP, Secrets};
 use crate::zone::{self, Inclusion, Steered, Zone};
@@ -33,8 +34,10 @@ use crate::zone::{self, Inclusion, Steered, Zone};
 /// The steered name, and the file of its zone.
 const NAME: &str = "play.live.example.";
 const ZONE: &str = "@ 300 SOA ns1 hostmaster 1 3600 600 86400 300\n@ NS ns1\nns1 A 192.0.2.1\n";
-/// The pool, and the group of clients for whom nobody knows a region.
+/// The pool.
 const POOL: &str = "edge";
+/// Where viewers are sent whom the pool has no room for.
+const OVERFLOW: &str = "cdn.example.";
 /// Client keys that a nameserver knows.
 const KEYS: usize = 200_000;
 /// Seconds between reports of one nameserver to the others.
@@ -51,6 +54,7 @@ pub(super) struct Planner {
     overrides: Overrides,
     seconds: u64,
     rule: KeyRule,
+    constants: Constants,
 }
 
 /// One nameserver.
@@ -62,13 +66,18 @@ struct Nameserver {
     /// By node and exporter.
     histories: Vec<[History; 3]>,
     health: Vec<State>,
+    /// Questions with a client subnet, and without.
+    messages: [Vec<u8>; 2],
     out: Vec<u8>,
+    /// Octets of the last reply, and what was known of its key.
+    #[cfg(test)]
+    last: Option<(usize, Estimate)>,
     body: String,
 }
 
 impl Planner {
-    /// The planner for a fleet, whose keys learn by this rule.
-    pub(super) fn new(fleet: &Fleet, rule: KeyRule) -> Self {
+    /// The planner for a fleet, whose keys learn by this rule, with these constants.
+    pub(super) fn new(fleet: &Fleet, rule: KeyRule, constants: Constants) -> Self {
         Self {
             fleet: fleet.clone(),
             networks: Vec::new(),
@@ -76,6 +85,7 @@ impl Planner {
             overrides: Overrides::default(),
             seconds: 0,
             rule,
+            constants,
         }
     }
 
@@ -92,12 +102,15 @@ impl Planner {
             let nodes = fleet.nodes.len();
             let mut nameserver = Nameserver {
                 snapshot: snapshot(&geo, &fleet),
-                controller: Controller::default(),
+                controller: Controller::new(self.constants.clone()),
                 keys: KeyTable::new(KEYS, 1).with_rule(self.rule),
                 ledger: Ledger::new(),
                 histories: (0..nodes).map(history).collect(),
                 health: vec![State::Unknown; nodes],
+                messages: [message(true), message(false)],
                 out: vec![0; MAX_UDP],
+                #[cfg(test)]
+                last: None,
                 body: String::new(),
             };
             nameserver.tick(0.0, &self.overrides);
@@ -117,16 +130,24 @@ impl Planner {
     }
 
     fn steered(&self, geo: &Geo) -> steer::Fleet {
-        let Fleet { regions, rtt_ms, nodes, overload, bitrate_mbit, session, scrape_every, .. } = &self.fleet;
-        let limits = Limits { cpu: *overload, process_cpu: *overload, egress: *overload, ..Limits::default() };
-        let node = |node: &super::policy::FleetNode| Node {
-            name: node.name.clone(),
-            v4: Some(node.address),
-            place: Some(regions[node.site].clone()),
-            capacity: Capacity { egress: Some(Bitrate(node.nic_mbit * 1e6)), clients: None },
-            limits,
-            interval: Duration::from_secs_f64(*scrape_every),
-            ..Node::default()
+        let Fleet { regions, rtt_ms, nodes, scrape_every, own, .. } = &self.fleet;
+        let node = |(number, node): (usize, &FleetNode)| {
+            let own = own.as_ref().map(|own| &own.nodes[number]);
+            let of_model = || {
+                let limit = node.overload;
+                let limits = Limits { cpu: limit, process_cpu: limit, egress: limit, ..Limits::default() };
+                let capacity = Capacity { egress: Some(Bitrate(node.nic_mbit * 1e6)), clients: None };
+                Node { capacity, limits, ..Node::default() }
+            };
+            Node {
+                name: node.name.clone(),
+                v4: Some(node.address),
+                v6: None,
+                place: Some(regions[node.site].clone()),
+                interval: Duration::from_secs_f64(*scrape_every),
+                serves: Vec::new(),
+                ..own.cloned().unwrap_or_else(of_model)
+            }
         };
         let places: Vec<Place> = regions.iter().map(|name| Place { name: name.clone(), at: None }).collect();
         let rtts = regions.iter().zip(rtt_ms).flat_map(|(region, row)| {
@@ -137,17 +158,8 @@ impl Planner {
             };
             regions.iter().zip(row).map(rtt).collect::<Vec<_>>()
         });
-        let viewer = Viewer { bitrate: Bitrate(bitrate_mbit * 1e6), stays: Duration::from_secs_f64(*session) };
-        let pool = Pool { name: POOL.to_owned(), viewer, saturation: Saturation::Clip, ..Pool::default() };
-        let service = Service {
-            name: Name::parse(NAME, None).expect("the name is well-formed"),
-            pool: POOL.to_owned(),
-            answers: Answers::Auto,
-            ttl: TtlBounds::default(),
-            policy: None,
-            within: Vec::new(),
-        };
-        let nodes: Vec<Node> = nodes.iter().map(node).collect();
+        let (pool, service) = self.pool();
+        let nodes: Vec<Node> = nodes.iter().enumerate().map(node).collect();
         let assembly = Assembly {
             nodes: &nodes,
             places: &places,
@@ -158,6 +170,40 @@ impl Planner {
             guesses: &BTreeMap::new(),
         };
         steer::Fleet::assemble(&assembly, None)
+    }
+
+    /// The pool and the service, of the model or one's own; the name and the nodes are the model's.
+    fn pool(&self) -> (Pool, Service) {
+        let Fleet { bitrate_mbit, session, overflow, own, .. } = &self.fleet;
+        let name = Name::parse(NAME, None).expect("the name is well-formed");
+        if let Some(own) = own {
+            let pool = Pool { name: POOL.to_owned(), select: BTreeMap::new(), ..own.pool.clone() };
+            return (pool, Service { name, pool: POOL.to_owned(), within: Vec::new(), ..own.service.clone() });
+        }
+        let elsewhere = |overflow: super::world::Overflow| {
+            Full::Overflow(Overflow {
+                cname: Name::parse(OVERFLOW, None).expect("the name is well-formed"),
+                addresses: Vec::new(),
+                above: overflow.above,
+                cost: overflow.cost,
+            })
+        };
+        let pool = Pool {
+            name: POOL.to_owned(),
+            viewer: Viewer { bitrate: Bitrate(bitrate_mbit * 1e6), stays: Duration::from_secs_f64(*session) },
+            full: overflow.map_or(Full::Fill, elsewhere),
+            saturation: Saturation::Clip,
+            ..Pool::default()
+        };
+        let service = Service {
+            name,
+            pool: POOL.to_owned(),
+            answers: Answers::Auto,
+            ttl: TtlBounds::default(),
+            policy: None,
+            within: Vec::new(),
+        };
+        (pool, service)
     }
 
     fn exchange(&mut self, now: f64) {
@@ -231,8 +277,17 @@ impl Policy for Planner {
         }
     }
 
-    fn predicted(&self, nameserver: usize, node: usize) -> Option<f64> {
-        Some(self.nameservers.get(nameserver)?.snapshot.tables.nodes.get(node)?.pressure)
+    fn belief(&self, nameserver: usize, node: usize) -> Option<Belief> {
+        let node = self.nameservers.get(nameserver)?.snapshot.tables.nodes.get(node)?;
+        Some(Belief { pressure: node.pressure, is_saturated: node.saturated.is_some() })
+    }
+
+    fn remembers(&self, nameserver: usize, resolver: Ipv4Addr, at_ms: u64) -> Option<bool> {
+        let keys = &self.nameservers.get(nameserver)?.keys;
+        let source = IpAddr::V4(resolver);
+        let name = LookupName::from_wire(Name::parse(NAME, None).expect("the name is well-formed").wire());
+        let hash = name.suffix_hashes()[name.label_count()];
+        Some(keys.remembers(keys.key(source, &Key::of(None, source), u64::from(hash)), at_ms))
     }
 }
 
@@ -262,8 +317,16 @@ impl Nameserver {
     }
 
     fn answer(&mut self, query: &Query) -> Answer {
-        let message = message(query.subnet);
-        let Some(read) = read(&message) else { return Answer::default() };
+        let [with, without] = &mut self.messages;
+        let message = match query.subnet {
+            Some(subnet) => {
+                let from = with.len() - SUBNET_OCTETS;
+                with[from..].copy_from_slice(&subnet.octets()[..SUBNET_OCTETS]);
+                with
+            }
+            None => without,
+        };
+        let Some(read) = read(message) else { return Answer::default() };
         let context = Context {
             client: SocketAddr::new(IpAddr::V4(query.source), 53),
             local: None,
@@ -272,8 +335,13 @@ impl Nameserver {
             idle: None,
             estimate: Estimate::default(),
         };
-        let (_, observation) = answer(&self.snapshot, &read, &context, Some(&mut self.keys), &mut self.out, None);
+        let (_outcome, observation) =
+            answer(&self.snapshot, &read, &context, Some(&mut self.keys), &mut self.out, None);
         let Some(observation) = observation else { return Answer::default() };
+        #[cfg(test)]
+        if let crate::answer::Outcome::Reply { length, .. } = _outcome {
+            self.last = Some((length, observation.estimate));
+        }
         self.ledger.book(&observation);
         if observation.nodes.is_empty() {
             return Answer { nodes: std::iter::once(ELSEWHERE).collect(), ttl: observation.ttl };
@@ -339,19 +407,26 @@ fn render(body: &mut String, at: f64, sample: &Sample) {
     }
 }
 
-/// The question for the steered name's addresses, with a client subnet of 24 bits if there is one (RFC 7871 §6).
-fn message(subnet: Option<Ipv4Addr>) -> Vec<u8> {
+/// Octets of a client subnet of 24 bits, the last of a message that has one.
+const SUBNET_OCTETS: usize = 3;
+
+/// The question for the steered name's addresses, with room for a client subnet of 24 bits if it is to have one (RFC 7871
+/// §6).
+fn message(has_subnet: bool) -> Vec<u8> {
     let mut message = vec![0; HEADER];
     message[5] = 1;
-    message[11] = u8::from(subnet.is_some());
+    message[11] = u8::from(has_subnet);
     for label in NAME.trim_end_matches('.').split('.') {
         message.push(label.len() as u8);
         message.extend(label.as_bytes());
     }
     message.extend([0, 0, 1, 0, 1]);
-    if let Some(subnet) = subnet {
-        let [a, b, c, _] = subnet.octets();
-        message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 11, 0, 8, 0, 7, 0, 1, 24, 0, a, b, c]);
+    if has_subnet {
+        message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 11, 0, 8, 0, 7, 0, 1, 24, 0]);
+        message.extend([0; SUBNET_OCTETS]);
     }
     message
 }
+
+#[cfg(test)]
+mod tests;

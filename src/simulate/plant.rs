@@ -97,7 +97,8 @@ impl Node {
 
     /// What its exporter says now.
     pub fn sample(&self) -> Sample {
-        Sample { connections: (self.viewers.len() as f64 * self.reports).round(), ..self.counted }
+        // Viewers are counted by the media server, whose exporter is another than the machine's that lies.
+        Sample { connections: self.viewers.len() as f64, ..self.counted }
     }
 
     /// Counts one second.
@@ -127,7 +128,7 @@ impl Plant {
             process_mbit: configured.process_mbit,
             cpus: configured.cpus,
             other_cpus: dice.between(least, most),
-            overload: fleet.overload,
+            overload: configured.overload,
             bitrate_mbit: None,
             viewers: Vec::new(),
             counted: Sample {

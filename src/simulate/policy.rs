@@ -1,12 +1,14 @@
 //! The border between the model world and whatever decides in it: what a policy is asked, told and knows.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
 use super::dice::Dice;
+use super::inventory::Own;
 use super::plant::Plant;
-use super::world::World;
+use super::world::{Overflow, World};
 
 /// Most addresses of an answer.
 pub const MAX_ANSWERS: usize = 8;
@@ -29,14 +31,16 @@ pub struct Fleet {
     pub nodes: Vec<FleetNode>,
     /// How many nameservers are asked.
     pub nameservers: usize,
-    /// Share of capacity from which a node counts as overloaded.
-    pub overload: f64,
     /// Mean bitrate of a viewer in Mbit/s.
     pub bitrate_mbit: f64,
     /// Mean session in seconds.
     pub session: f64,
     /// Seconds between scrapes of a node.
     pub scrape_every: f64,
+    /// Where else viewers may be sent.
+    pub overflow: Option<Overflow>,
+    /// Someone's own nodes, pool and service, if these are what is played with.
+    pub own: Option<Arc<Own>>,
 }
 
 /// A node as configured.
@@ -54,6 +58,8 @@ pub struct FleetNode {
     pub process_mbit: f64,
     /// How many CPUs it has.
     pub cpus: f64,
+    /// Share of capacity from which it counts as overloaded.
+    pub overload: f64,
 }
 
 /// A question that a nameserver gets.
@@ -104,6 +110,15 @@ pub struct Sample {
     pub cpus: f64,
 }
 
+/// What a nameserver believes of a node.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Belief {
+    /// Its pressure now.
+    pub pressure: f64,
+    /// Whether it is taken to be at the end of what it can send, below its configured capacity.
+    pub is_saturated: bool,
+}
+
 /// Something that answers queries, from what it is told about the nodes. Every call names the nameserver it is for; what
 /// nameservers tell each other is the policy's own affair.
 pub trait Policy {
@@ -128,8 +143,14 @@ pub trait Policy {
     /// A second has passed.
     fn tick(&mut self, _at_ms: u64) {}
 
-    /// The pressure that a nameserver believes a node has now; for the prediction error.
-    fn predicted(&self, _nameserver: usize, _node: usize) -> Option<f64> {
+    /// What a nameserver believes of a node now, if it believes anything; to be compared with the truth.
+    fn belief(&self, _nameserver: usize, _node: usize) -> Option<Belief> {
+        None
+    }
+
+    /// Whether a nameserver remembers the viewers of a resolver, which asks without a client subnet; none if it does so of
+    /// nobody.
+    fn remembers(&self, _nameserver: usize, _resolver: Ipv4Addr, _at_ms: u64) -> Option<bool> {
         None
     }
 
@@ -157,6 +178,7 @@ impl Fleet {
                     nic_mbit: nic_gbit * 1000.0,
                     process_mbit: nic_gbit * 1000.0 * limit,
                     cpus: machines.cpus,
+                    overload: region.overload.get(place).copied().unwrap_or(world.overload),
                 });
             }
             sites.push((first..nodes.len()).collect());
@@ -175,10 +197,11 @@ impl Fleet {
             sites,
             nodes,
             nameservers: world.nameservers,
-            overload: world.overload,
             bitrate_mbit: bitrates.map(|(bitrate, share)| bitrate * share).sum(),
             session: world.viewers.session.mean,
             scrape_every: world.monitoring.scrape.every,
+            overflow: world.overflow,
+            own: None,
         }
     }
 }

@@ -43,10 +43,11 @@ pub(super) struct Resolver {
     pub address: Ipv4Addr,
     /// Share of its region's viewers.
     pub size: f64,
+    /// The nameserver that it asks most.
+    pub preferred: usize,
     least_ttl: f64,
     rotates: bool,
     prefetches: bool,
-    preferred: usize,
     caches: Vec<Cache>,
     last: Option<u16>,
 }

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use arrayvec::ArrayVec;
 
+use super::details::Details;
 use super::dice::Dice;
 use super::meter::{Figures, Meter};
 use super::monitor::Monitor;
@@ -18,6 +19,9 @@ use crate::steer::mix;
 /// How many resolvers an attacker uses or pretends to be.
 const ATTACKING_RESOLVERS: usize = 100;
 
+/// How many of the largest resolvers ought to be remembered whatever an attacker does.
+const BUSIEST: usize = 1000;
+
 /// Leading bits of the addresses that an attacker makes up for one region: a one, and four of the region's number.
 const FORGED_BITS: u8 = 5;
 
@@ -26,6 +30,8 @@ const FORGED_BITS: u8 = 5;
 pub struct Outcome {
     /// What was measured.
     pub figures: Figures,
+    /// What was measured beside them.
+    pub details: Details,
     /// Pressures of all nodes, every so many seconds from the end of the warm-up; empty unless asked for.
     pub pressures: Vec<Vec<f32>>,
     /// A digest of all arrivals: equal for all policies.
@@ -49,7 +55,8 @@ pub fn run(world: &World, scenario: &Scenario, seed: u64, policy: &mut dyn Polic
             pressures.push(run.plant.nodes.iter().map(|node| node.pressure() as f32).collect());
         }
     }
-    Outcome { figures: run.meter.figures(), pressures, workload: run.digest }
+    let details = std::mem::take(&mut run.meter.notes).details(&run.plant.fleet);
+    Outcome { figures: run.meter.figures(), details, pressures, workload: run.digest }
 }
 
 struct Run<'a> {
@@ -116,6 +123,7 @@ impl<'a> Run<'a> {
         self.give_up(second);
         self.attack(second, policy);
         self.come(second, policy);
+        self.recall(second, policy);
         self.plant.count();
     }
 
@@ -132,6 +140,7 @@ impl<'a> Run<'a> {
             }
         }
         for ending in self.scenario.endings.iter().filter(|ending| ending.at == now) {
+            self.meter.notes.ended();
             for node in 0..self.plant.nodes.len() {
                 for viewer in self.plant.viewers_of(node) {
                     if self.dice.happens(ending.share) {
@@ -241,6 +250,24 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Counts the busiest resolvers that are known when the last attack ends.
+    fn recall(&mut self, second: u32, policy: &mut dyn Policy) {
+        let until = self.scenario.attacks.iter().map(|attack| attack.until).fold(0.0, f64::max);
+        if f64::from(second) - f64::from(self.world.warm_up) != until.floor() || until == 0.0 {
+            return;
+        }
+        let at_ms = START_MS + u64::from(second) * 1000;
+        let busiest = self.resolvers.largest(BUSIEST, self.world);
+        let known = busiest.iter().filter_map(|number| {
+            let resolver = self.resolvers.resolver(*number);
+            policy.remembers(resolver.preferred, resolver.address, at_ms)
+        });
+        let known: Vec<bool> = known.collect();
+        if !known.is_empty() {
+            self.meter.notes.known(known.iter().filter(|is_known| **is_known).count(), known.len());
+        }
+    }
+
     /// Those who come in this second and those who ask again, in order.
     fn come(&mut self, second: u32, policy: &mut dyn Policy) {
         let mut arrivals = std::mem::take(&mut self.arrivals);
@@ -275,14 +302,18 @@ impl<'a> Run<'a> {
         if let Some(second) = self.departures.get_mut(departs as usize) {
             second.push(viewer);
         }
-        self.place(at, viewer, policy);
+        let Some(node) = self.place(at, viewer, policy).filter(|_| self.scenario.is_watched(now)) else { return };
+        match node {
+            ELSEWHERE => self.meter.notes.left(),
+            _ => self.meter.notes.came(region, usize::from(node), &self.plant),
+        }
     }
 
-    /// A viewer who is on the way asks, and begins to watch or asks again later.
-    fn place(&mut self, at: f64, number: u32, policy: &mut dyn Policy) {
+    /// A viewer who is on the way asks, and begins to watch where this says, or asks again later.
+    fn place(&mut self, at: f64, number: u32, policy: &mut dyn Policy) -> Option<u16> {
         let Viewer { region, resolver, asks_us, departs, .. } = *self.plant.viewer(number);
         if f64::from(departs) <= at {
-            return;
+            return None;
         }
         let answer =
             if asks_us { self.ask(at, usize::from(region), resolver as usize, policy) } else { self.older(region) };
@@ -291,12 +322,13 @@ impl<'a> Run<'a> {
             let later = self.world.viewers.retry_after;
             self.meter.failed += later;
             self.return_at(at + later, number);
-            return;
+            return None;
         };
         self.plant.attach(number, node);
         if node != ELSEWHERE && self.plant.nodes[usize::from(node)].is_drained {
             self.meter.leaked = (self.meter.leaked.0 + 1, (at as u32).saturating_sub(self.world.warm_up));
         }
+        Some(node)
     }
 
     fn ask(&mut self, at: f64, region: usize, resolver: usize, policy: &mut dyn Policy) -> ArrayVec<u16, MAX_ANSWERS> {
@@ -322,5 +354,5 @@ impl<'a> Run<'a> {
 /// An address of a region in which no resolver is; anything but the networks of the real ones.
 fn forged(region: usize, bits: u32) -> Ipv4Addr {
     let free = 32 - u32::from(FORGED_BITS);
-    Ipv4Addr::from_bits((1 << 31 | region as u32 % 16 << 27) | bits & ((1 << free) - 1))
+    Ipv4Addr::from_bits(((1 << 31) | ((region as u32 % 16) << 27)) | bits & ((1 << free) - 1))
 }

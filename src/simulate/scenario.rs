@@ -18,6 +18,12 @@ pub struct Scenario {
     /// Left out when all scenarios are asked for: too long, or of interest to one policy only.
     #[serde(default)]
     pub only_by_name: bool,
+    /// What is told of it beside the tables that all scenarios have.
+    #[serde(default)]
+    pub tells: Vec<Tell>,
+    /// The planner plays it with each of its constants off by this part, too, one at a time, down and up; not if 0.
+    #[serde(default)]
+    pub varies: f64,
     /// A day's rise and fall of arrivals.
     pub diurnal: Option<Diurnal>,
     /// Crowds that come at once.
@@ -45,6 +51,30 @@ pub struct Scenario {
     /// Keys of the world that are set anew.
     #[serde(default, rename = "world")]
     overrides: toml::Table,
+}
+
+/// Something that is told of a scenario beside the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tell {
+    /// How far the pressure that the policy believes is from the true one.
+    Prediction,
+    /// How many viewers were sent elsewhere.
+    Elsewhere,
+    /// Whether a region lost its nearest site, or a site one of its nodes.
+    Shunned,
+    /// How many resolvers the policy still knows when an attack ends.
+    Keys,
+    /// Which nodes are taken for smaller than they are.
+    Clipped,
+    /// How long load that has gone is still believed to be there.
+    Phantom,
+}
+
+impl Tell {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Prediction, Self::Elsewhere, Self::Shunned, Self::Keys, Self::Clipped, Self::Phantom];
 }
 
 /// A day's rise and fall: arrivals times `1 + amplitude * sin(2 pi t / period)`.
@@ -283,8 +313,33 @@ fn merge(into: &mut toml::Table, from: &toml::Table) {
 }
 
 impl Scenario {
+    /// Crowds that come, and nothing else.
+    pub fn of_crowds(title: String, length: u32, flashes: Vec<Flash>) -> Self {
+        Self {
+            title,
+            length,
+            only_by_name: false,
+            tells: Vec::new(),
+            varies: 0.0,
+            diurnal: None,
+            flashes,
+            growths: Vec::new(),
+            nodes: Vec::new(),
+            events: Vec::new(),
+            endings: Vec::new(),
+            through: Vec::new(),
+            attacks: Vec::new(),
+            overrides: toml::Table::new(),
+        }
+    }
+
+    /// Whether new viewers of this second show who is shunned: those who come during an attack, if there is one.
+    pub fn is_watched(&self, at: f64) -> bool {
+        self.attacks.is_empty() || self.attacks.iter().any(|attack| (attack.from..attack.until).contains(&at))
+    }
+
     /// What cannot be so in this world, in words that name the key.
-    fn complaints(&self, world: &World) -> Vec<String> {
+    pub fn complaints(&self, world: &World) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut want = |holds: bool, words: String| {
             if !holds {
@@ -294,6 +349,7 @@ impl Scenario {
         let nodes: usize = world.regions.iter().map(|region| region.nic_gbit.len()).sum();
         let known = |numbers: &[usize]| numbers.iter().all(|number| *number < nodes);
         want((1..=172_800).contains(&self.length), "length must be between 1 and 172800 seconds".into());
+        want((0.0..1.0).contains(&self.varies), "varies must be from 0 to below 1".into());
         for flash in &self.flashes {
             let split = flash.split(world.regions.len());
             let total: f64 = split.iter().sum();

@@ -1,10 +1,15 @@
 //! What the model world promises: Little's law, one workload for all, the same run from the same seed, errors that help.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use super::dice::Dice;
 use super::peers::PEERS;
-use super::policy::Fleet;
-use super::scenario::{Attack, Ending, Scenario, Through, read};
+use super::policy::{Answer, Fleet, Policy, Query, Sample};
+use super::resolvers::START_MS;
+use super::scenario::{Attack, Ending, Event, Scenario, Through, read};
 use super::world::World;
-use super::{Outcome, policy, run, scenario_source, world_source};
+use super::{Outcome, is_policy, policy, run, scenario_source, variants, world_source};
 use crate::diagnostic::Source;
 
 fn play(name: &str) -> (World, Scenario) {
@@ -82,22 +87,102 @@ fn dead_nodes_serve_nobody_and_drained_ones_empty() {
     assert!(figures.last_leak > 600 && figures.leak_percent > 0.0 && figures.leak_percent < 5.0, "{figures:?}");
 }
 
+/// A policy that counts the hostile queries that it sees, and of whom they seem to come.
+struct Besieged {
+    policy: Box<dyn Policy>,
+    clients: BTreeSet<(Ipv4Addr, Option<Ipv4Addr>)>,
+    hostile: usize,
+    seconds: BTreeSet<u64>,
+}
+
+impl Policy for Besieged {
+    fn answer(&mut self, query: &Query, dice: &mut Dice) -> Answer {
+        // Nobody watches behind these.
+        if query.hidden_rate == 0.0 {
+            self.hostile += 1;
+            self.clients.insert((query.source, query.subnet));
+            self.seconds.insert((query.at_ms - START_MS) / 1000);
+        }
+        self.policy.answer(query, dice)
+    }
+
+    fn scraped(&mut self, nameserver: usize, node: usize, at_ms: u64, window: f64, sample: &Sample) {
+        self.policy.scraped(nameserver, node, at_ms, window, sample);
+    }
+
+    fn probed(&mut self, nameserver: usize, node: usize, at_ms: u64, is_up: bool) {
+        self.policy.probed(nameserver, node, at_ms, is_up);
+    }
+
+    fn drained(&mut self, node: usize, at_ms: u64, is_drained: bool) {
+        self.policy.drained(node, at_ms, is_drained);
+    }
+}
+
 #[test]
-fn hostile_queries_are_asked_and_bring_no_viewers() {
-    let (world, mut scenario) = short("S1");
-    scenario.attacks = toml::from_str::<Attacks>(
-        r#"attack = [{ from = 0, until = 900, queries = 100, sources = "spoofed", pulse = 10, pulse_every = 60 }]"#,
-    )
-    .unwrap()
-    .attack;
+fn hostile_queries_are_asked_in_their_pulses_and_bring_no_viewers() {
     let calm = outcome(&short("S1"), "geo-weighted", 101).figures;
-    let flooded = outcome(&(world, scenario), "geo-weighted", 101).figures;
-    assert!((flooded.population / calm.population - 1.0).abs() < 0.001);
+    for (sources, of_resolvers, is_random) in
+        [("spoofed", false, true), ("resolvers", true, false), ("subnets", true, true)]
+    {
+        let (world, mut scenario) = short("S1");
+        let attack = format!(
+            r#"attack = [{{ from = 0, until = 900, queries = 100, sources = "{sources}", pulse = 10, pulse_every = 60 }}]"#
+        );
+        scenario.attacks = toml::from_str::<Attacks>(&attack).unwrap().attack;
+        let fleet = Fleet::new(&world);
+        let mut besieged = Besieged {
+            policy: policy("geo-weighted", &fleet).unwrap(),
+            clients: BTreeSet::new(),
+            hostile: 0,
+            seconds: BTreeSet::new(),
+        };
+        let flooded = run(&world, &scenario, 101, &mut besieged, 0).figures;
+        let Besieged { clients, hostile, seconds, .. } = besieged;
+        assert_eq!(hostile, 15 * 10 * 100, "{sources}");
+        assert!(seconds.len() == 150 && seconds.iter().all(|second| (second - 300) % 60 < 10), "{sources}");
+        let sources_seen: BTreeSet<Ipv4Addr> = clients.iter().map(|(source, _)| *source).collect();
+        assert_eq!(sources_seen.len() <= 100, of_resolvers, "{sources}: {}", sources_seen.len());
+        assert_eq!(clients.len() > 10_000, is_random, "{sources}: {}", clients.len());
+        assert!((flooded.population / calm.population - 1.0).abs() < 0.001);
+    }
 }
 
 #[derive(serde::Deserialize)]
 struct Attacks {
     attack: Vec<Attack>,
+}
+
+#[test]
+fn a_node_that_gets_nobody_is_told_as_shunned() {
+    let mut play = short("S1");
+    play.0.population = 60_000.0;
+    let fair = outcome(&play, "geo-weighted", 101).details.least_node.unwrap();
+    play.1.events =
+        toml::from_str::<Events>("event = [{ nodes = [3], what = 'drained', from = 0, until = 900 }]").unwrap().event;
+    let shunned = outcome(&play, "geo-weighted", 101).details.least_node.unwrap();
+    assert!(fair > 0.5 && shunned < 0.2, "{fair} {shunned}");
+}
+
+#[derive(serde::Deserialize)]
+struct Events {
+    event: Vec<Event>,
+}
+
+#[test]
+fn the_planner_can_be_played_with_other_constants() {
+    let names = variants(0.5);
+    assert_eq!(names.len(), 64);
+    assert!(names.iter().all(|name| is_policy(name)) && is_policy("planner:ahead=30:back=0.1"), "{names:?}");
+    for wrong in
+        ["planner:", "planner:ahead", "planner:ahea=30", "planner:ahead=0", "planner:ahead=x", "plannerahead=3"]
+    {
+        assert!(!is_policy(wrong), "{wrong}");
+    }
+    let play = short("S2");
+    let usual = outcome(&play, "planner", 101);
+    assert_eq!(usual, outcome(&play, "planner:ahead=15", 101));
+    assert_ne!(usual.figures, outcome(&play, "planner:exponent=3", 101).figures);
 }
 
 #[test]

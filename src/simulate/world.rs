@@ -25,6 +25,18 @@ pub struct World {
     pub resolvers: Resolvers,
     /// What the nameservers learn, and when.
     pub monitoring: Monitoring,
+    /// Where else viewers may be sent, for policies that know of it.
+    pub overflow: Option<Overflow>,
+}
+
+/// Someone else's network, of which there is no end.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overflow {
+    /// Pressure of all sites from which it may be used.
+    pub above: f64,
+    /// Its distance from everybody in milliseconds.
+    pub cost: f64,
 }
 
 /// A client region, and the site that stands in it.
@@ -39,6 +51,9 @@ pub struct Region {
     pub rtt_ms: Vec<f64>,
     /// Network capacity of each node of the site in Gbit/s.
     pub nic_gbit: Vec<f64>,
+    /// Share of capacity from which each of them counts as overloaded, where it is not the world's.
+    #[serde(default)]
+    pub overload: Vec<f64>,
 }
 
 /// What the nodes are like apart from their network.
@@ -188,8 +203,18 @@ pub struct Probe {
 impl World {
     /// What cannot be so, in words that name the key.
     pub fn complaints(&self) -> Vec<String> {
-        let Self { population, warm_up, nameservers, overload, regions, machines, viewers, resolvers, monitoring } =
-            self;
+        let Self {
+            population,
+            warm_up,
+            nameservers,
+            overload,
+            regions,
+            machines,
+            viewers,
+            resolvers,
+            monitoring,
+            overflow,
+        } = self;
         let mut complaints = Vec::new();
         let mut want = |holds: bool, words: &str| {
             if !holds {
@@ -205,11 +230,14 @@ impl World {
         want((1..=250).contains(&regions.len()), "there must be between 1 and 250 regions");
         let nodes: usize = regions.iter().map(|region| region.nic_gbit.len()).sum();
         want((1..=1000).contains(&nodes), "there must be between 1 and 1000 nodes");
-        for Region { name, viewers, rtt_ms, nic_gbit } in regions {
+        for Region { name, viewers, rtt_ms, nic_gbit, overload } in regions {
             want(*viewers >= 0.0, &format!("region {name}: viewers must not be below 0"));
             let rtts = rtt_ms.len() == regions.len() && rtt_ms.iter().all(|rtt| *rtt >= 0.0);
             want(rtts, &format!("region {name}: rtt_ms must have one number a region, none below 0"));
             want(nic_gbit.iter().all(|nic| positive(*nic)), &format!("region {name}: nic_gbit must be above 0"));
+            let limits = overload.iter().all(|limit| positive(*limit) && *limit <= 1.0);
+            let limits = limits && (overload.is_empty() || overload.len() == nic_gbit.len());
+            want(limits, &format!("region {name}: overload must have one number a node, above 0 and at most 1"));
         }
         let total: f64 = regions.iter().map(|region| region.viewers).sum();
         want((total - 1.0).abs() < 0.001, &format!("the viewers of all regions must add up to 1, not {total}"));
@@ -251,6 +279,8 @@ impl World {
         want(resolvers.expires_early >= 0.0, "resolvers.expires_early must not be below 0");
         want(monitoring.scrape.every >= 1.0, "monitoring.scrape.every must be at least 1");
         want(monitoring.probe.every >= 1.0, "monitoring.probe.every must be at least 1");
+        want(overflow.is_none_or(|it| share(it.above)), "overflow.above must be between 0 and 1");
+        want(overflow.is_none_or(|it| it.cost >= 0.0 && it.cost.is_finite()), "overflow.cost must not be below 0");
         complaints
     }
 }

@@ -40,6 +40,17 @@ pub enum Alarm {
 }
 
 impl Alarm {
+    /// The node that it is about, if it is about one.
+    pub fn node(&self) -> Option<NodeId> {
+        match *self {
+            Self::Blind(node)
+            | Self::Distrusted(node)
+            | Self::Saturated { node, .. }
+            | Self::PredictionError { node, .. } => Some(node),
+            Self::MostlyBlind | Self::Flooded { .. } | Self::Held => None,
+        }
+    }
+
     /// Its word in metrics and logs.
     pub fn word(&self) -> &'static str {
         match self {

@@ -8,18 +8,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::alarm::Alarm;
+use super::constants::Constants;
 use super::demand::{Demand, Evidence};
 use super::fleet::{Fleet, FleetPool};
 use super::flows::Theirs;
 use super::ledger::{Ledger, MAX_PROMISE};
 use super::menu::{Dish, Menu, Width};
-use super::model::{CONFIDENCE_UNKNOWN, Model};
+use super::model::Model;
 use super::overrides::Overrides;
 use super::plan::{self, Plan, Wanted, price};
 use super::policy::{self, Standing as SiteStanding};
 use super::quota::Scores;
 use super::tables::{
-    DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables, cumulative,
+    DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables, Thresholds,
+    cumulative,
 };
 use super::weigh::{FULL, Weighed};
 use crate::geo::{Region, RegionId};
@@ -29,6 +31,7 @@ use crate::load::history::Reading;
 use crate::pool::{Answers, Currency, Family, NodeId, Policy, PoolId};
 use peers::Peers;
 
+pub(super) use brake::hold;
 pub use peers::{PeerFlow, Report};
 
 /// The pressure that counts, at most, in a site's mean: how far beyond its limit a node is says nothing of the room of
@@ -105,9 +108,15 @@ pub struct Controller {
     /// Weights and shares that an operator has frozen.
     frozen: bool,
     scores: Scores,
+    constants: Constants,
 }
 
 impl Controller {
+    /// One that knows nothing yet, and assumes this.
+    pub fn new(constants: Constants) -> Self {
+        Self { constants, ..Self::default() }
+    }
+
     /// Takes what a worker's answers promised. The numbers in it must be those of the last tick's fleet.
     pub fn book(&mut self, ledger: &Ledger) {
         self.lost += ledger.lost();
@@ -182,7 +191,16 @@ impl Controller {
         for (model, state) in self.nodes.iter_mut().zip(&nodes) {
             model.remember(inputs.now, state.pressure);
         }
-        Tables { at: inputs.now, nodes, pools, dead: Vec::new() }
+        let thresholds = Thresholds::of(&self.constants);
+        Tables {
+            at: inputs.now,
+            nodes,
+            pools,
+            dead: Vec::new(),
+            alarms: self.alarms.clone(),
+            thresholds,
+            orders: Arc::clone(inputs.overrides.orders()),
+        }
     }
 
     /// Fits what is known to the fleet: nodes keep their numbers, demands get new ones where pools or regions changed.
@@ -303,7 +321,7 @@ impl Controller {
             }
         }
         for (demand, evidence) in self.demands.iter_mut().zip(&evidence) {
-            demand.bound(evidence, elapsed);
+            demand.bound(&self.constants, evidence, elapsed);
         }
     }
 
@@ -313,12 +331,12 @@ impl Controller {
         for (index, model) in self.nodes.iter_mut().enumerate() {
             let demands = &self.demands;
             let growth = |demand: u32| demands[demand as usize].growth();
-            let arrived = model.flows.pass(from, inputs.now, growth);
+            let arrived = model.flows.pass(&self.constants, from, inputs.now, growth);
             let added = arrived.map(|(demand, viewers)| demands[demand as usize].credited() * viewers).sum();
-            model.pass(elapsed, added, stays(inputs.fleet, NodeId(index as u16)));
+            model.pass(elapsed, added, stays(&self.constants, inputs.fleet, NodeId(index as u16)));
         }
         for demand in &mut self.demands {
-            demand.pass(elapsed);
+            demand.pass(&self.constants, elapsed);
         }
     }
 
@@ -329,8 +347,9 @@ impl Controller {
             let known = inputs.fleet.node(id);
             let (model, demands) = (&mut self.nodes[index], &mut self.demands);
             let before = model.sample().map(|sample| sample.read);
-            let stays = stays(inputs.fleet, id);
-            let lesson = model.observe(&input.reading, known.currency, saturation(inputs.fleet, id), stays);
+            let constants = &self.constants;
+            let stays = stays(constants, inputs.fleet, id);
+            let lesson = model.observe(constants, &input.reading, known.currency, saturation(inputs.fleet, id), stays);
             if let Some(lesson) = lesson {
                 let arrived = model.flows.between(lesson.from, lesson.until);
                 let expected: f64 =
@@ -341,10 +360,10 @@ impl Controller {
                 for &(demand, viewers) in &arrived {
                     let demand = &mut demands[demand as usize];
                     if demand.is_credible() {
-                        demand.learn(error, viewers, squares);
+                        demand.learn(constants, error, viewers, squares);
                     }
                 }
-                model.learn(&lesson, error);
+                model.learn(constants, &lesson, error);
             }
             if model.is_distrusted() || !input.health.is_up() {
                 model.flows.iter_mut().for_each(|flow| (flow.confirmed, flow.reckoned) = (0.0, 0.0));
@@ -382,10 +401,11 @@ impl Controller {
         for flow in model.flows.iter() {
             let demand = &self.demands[flow.demand as usize];
             added += demand.credited() * flow.since;
-            committed += demand.credited_ahead() * flow.coming();
+            committed += demand.credited_ahead() * flow.coming(&self.constants);
         }
         let reading = &inputs.nodes[index].reading;
-        model.predict(inputs.now, reading, added, committed, stays(inputs.fleet, NodeId(index as u16)))
+        let stays = stays(&self.constants, inputs.fleet, NodeId(index as u16));
+        model.predict(&self.constants, inputs.now, reading, added, committed, stays)
     }
 
     /// What follows for each node.
@@ -409,8 +429,8 @@ impl Controller {
                 let capacity = model.capacity();
                 let pressure = if capacity > 0.0 { prediction.load / capacity } else { 0.0 };
                 let confidence = match standing {
-                    Standing::New | Standing::Held => CONFIDENCE_UNKNOWN,
-                    Standing::Blind if !is_mostly_blind => CONFIDENCE_UNKNOWN,
+                    Standing::New | Standing::Held => self.constants.unknown,
+                    Standing::Blind if !is_mostly_blind => self.constants.unknown,
                     _ => 1.0,
                 };
                 let reading = &inputs.nodes[index].reading;
@@ -425,7 +445,7 @@ impl Controller {
                     configured: model.configured(),
                     saturated: model.saturated(),
                     factors: Factors {
-                        warmth: model.warmth(inputs.now),
+                        warmth: model.warmth(&self.constants, inputs.now),
                         confidence,
                         gate: gate(reading),
                         weight: known.node.weight * inputs.overrides.weight(&known.node.name),
@@ -463,7 +483,7 @@ impl Controller {
             self.nodes.iter().enumerate().take(inputs.fleet.nodes.len()).map(of).collect();
         let capacities: Vec<f64> = self.nodes.iter().map(Model::capacity).collect();
         let is_confirmed = |node: NodeId| self.peers.has_down(&inputs.fleet.node(node).node.name, inputs.now);
-        if brake::hold(inputs.fleet, &capacities, &mut standings, is_confirmed) {
+        if hold(inputs.fleet, &capacities, &mut standings, is_confirmed) {
             self.alarms.push(Alarm::Held);
         }
         standings
@@ -481,9 +501,12 @@ impl Controller {
         for (index, (pool, plan)) in fleet.pools.iter().zip(&mut plans).enumerate() {
             let standings = [Family::V4, Family::V6].map(|family| site_standings(fleet, pool, nodes, family));
             let weighed = standings.each_ref().map(|sites| {
-                (0..sites.len()).map(|site| policy::weights(pool.policy, sites, site)).collect::<Vec<_>>()
+                (0..sites.len())
+                    .map(|site| policy::weights(pool.policy, self.constants.exponent, sites, site))
+                    .collect::<Vec<_>>()
             });
             let mut sites = [Vec::new(), Vec::new()];
+            #[expect(clippy::needless_range_loop, reason = "the number names the site in four lists")]
             for site in 0..pool.sites.len() {
                 let key = (self.pools[index].clone(), site);
                 let mut known: Vec<Arc<Menu>> = self.menus.get(&key).into_iter().flatten().flatten().cloned().collect();
@@ -509,7 +532,7 @@ impl Controller {
                 let all = sites[0].len();
                 // What is frozen goes no way towards its targets; but sites that fail are left out.
                 let elapsed = if is_frozen && plan.is_made_for(all, self.regions) { 0.0 } else { elapsed };
-                plan.make(pool, sites.each_ref().map(Vec::as_slice), &wanted, elapsed);
+                plan.make(&self.constants, pool, sites.each_ref().map(Vec::as_slice), &wanted, elapsed);
                 let [v4, v6] = sites;
                 [plan::tables(pool, plan, 0, v4, self.regions), plan::tables(pool, plan, 1, v6, self.regions)]
             } else {
@@ -521,7 +544,7 @@ impl Controller {
                 };
                 [next(), next()]
             };
-            let families = families.map(|tables| with_least_capacities(pool, tables, nodes, self.regions));
+            let families = families.map(|tables| with_rooms(pool, tables, nodes, self.regions));
             pools.push(PoolTables { families, demands, manner: policy::manner(pool.policy) });
         }
         self.plans = plans;
@@ -560,7 +583,12 @@ impl Controller {
                 let weight = if has_weight { *weight } else { node.capacity };
                 // Only the planner spares nodes with little room the largest answers.
                 let room = if pool.policy == Policy::Planner { room(*id, 0.05, LEAST_ROOM) } else { 1.0 };
-                Dish { node: *id, weight, ghost: policy::ghost(pool.policy, standings, node), room }
+                Dish {
+                    node: *id,
+                    weight,
+                    ghost: policy::ghost(pool.policy, self.constants.exponent, standings, node),
+                    room,
+                }
             })
             .collect();
         let width = match (pool.answers, policy::manner(pool.policy)) {
@@ -571,7 +599,7 @@ impl Controller {
         let may_serve = |id: NodeId| serving().any(|(serving, _)| *serving == id);
         let kept = frozen.filter(|menu| menu.names_only(may_serve));
         let kept = kept.or_else(|| known.iter().find(|menu| menu.serves(&dishes, width))).cloned();
-        let menu = kept.or_else(|| Menu::of(&dishes, width, &self.scores).map(Arc::new));
+        let menu = kept.or_else(|| Menu::of(&dishes, width, self.constants.grain, &self.scores).map(Arc::new));
         let rooms = menu.as_ref().map_or_else(Box::default, |menu| menu.rooms(|id| room(id, 0.0, 0.02)));
         let pressure = if capacity > 0.0 { pressed / capacity } else { 0.0 };
         let is_known = serving().any(|(id, _)| matches!(nodes[usize::from(id.0)].reading, Reading::Fresh(_)));
@@ -580,7 +608,7 @@ impl Controller {
             pressure,
             capacity,
             limit: *limit,
-            price: price(pressure),
+            price: price(&self.constants, pressure),
             weights,
             menu,
             rooms,
@@ -693,8 +721,13 @@ fn fixed_tables(
     weights: &[f64],
     regions: usize,
 ) -> FamilyTables {
-    let mut tables =
-        FamilyTables { sites, shares: Vec::new(), ends: Vec::with_capacity(regions), least_capacities: Vec::new() };
+    let mut tables = FamilyTables {
+        sites,
+        shares: Vec::new(),
+        ends: Vec::with_capacity(regions),
+        least_capacities: Vec::new(),
+        full: Vec::new(),
+    };
     for region in 0..regions {
         let parts = policy::shares(pool.policy, pool, standings, weights, RegionId(region as u16));
         let shares: Vec<Share> = cumulative(parts.into_iter());
@@ -704,13 +737,8 @@ fn fixed_tables(
     tables
 }
 
-/// Fills in the least capacity of a node at each region's nearest site that serves.
-fn with_least_capacities(
-    pool: &FleetPool,
-    mut tables: FamilyTables,
-    nodes: &[NodeState],
-    regions: usize,
-) -> FamilyTables {
+/// Fills in the least capacity of a node at each region's nearest site that serves, and whether none has room.
+fn with_rooms(pool: &FleetPool, mut tables: FamilyTables, nodes: &[NodeState], regions: usize) -> FamilyTables {
     let least: Vec<f32> = tables
         .sites
         .iter()
@@ -724,6 +752,11 @@ fn with_least_capacities(
         candidates.find(|least| least.is_finite()).unwrap_or(f32::INFINITY)
     };
     tables.least_capacities = (0..regions).map(of).collect();
+    let is_full = |region: usize| {
+        let mut sites = pool.candidates(RegionId(region as u16)).iter().map(|&site| &tables.sites[usize::from(site)]);
+        sites.all(|site| site.capacity <= 0.0 || site.limit > FULL)
+    };
+    tables.full = (0..regions).map(is_full).collect();
     tables
 }
 
@@ -733,8 +766,8 @@ fn gate(reading: &Reading) -> f64 {
 }
 
 /// Seconds that a node's viewers stay, on average.
-fn stays(fleet: &Fleet, node: NodeId) -> f64 {
-    fleet.first_pool_of(node).map_or(2_400.0, |pool| pool.pool.viewer.stays.as_secs_f64())
+fn stays(constants: &Constants, fleet: &Fleet, node: NodeId) -> f64 {
+    constants.stays * fleet.first_pool_of(node).map_or(2_400.0, |pool| pool.pool.viewer.stays.as_secs_f64())
 }
 
 fn saturation(fleet: &Fleet, node: NodeId) -> crate::pool::Saturation {

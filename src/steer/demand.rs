@@ -1,16 +1,11 @@
 //! Demand: the viewers of one region for one use of a pool; how many come, what each costs, and how far that is believed.
 
-/// Seconds over which arrivals are smoothed, for what is now and for what is usual.
-const FAST: f64 = 8.0;
-const SLOW: f64 = 40.0;
+use super::constants::Constants;
+
 /// Viewers per second below which a region counts as this busy.
 const QUIET: f64 = 0.05;
 /// How far above its start, and below it, what a viewer costs may be learned: 0.3 to 60 Mbit/s for 2.5.
 const COST_RANGE: (f64, f64) = (0.12, 24.0);
-/// Part of an error that is learned at once, and the viewers squared below which it is less (normalised LMS: Widrow and
-/// Hoff: Adaptive switching circuits, 1960; Nagumo and Noda: A learning method for system identification, 1967).
-const LEARNED: f64 = 0.05;
-const FEW: f64 = 900.0;
 
 /// What is known of a demand.
 #[derive(Debug, Clone)]
@@ -79,22 +74,23 @@ impl Demand {
 
     /// Bounds the demand by what nodes confirm (they are not asked for their opinion by a flood of queries): in credit
     /// what it weighs, in growth what of it is taken.
-    pub(super) fn bound(&mut self, evidence: &Evidence, elapsed: f64) {
+    pub(super) fn bound(&mut self, constants: &Constants, evidence: &Evidence, elapsed: f64) {
         let Evidence { confirmed, reckoned, moving, capacity } = *evidence;
         let confirmed = confirmed.max(0.0);
         self.most_confirmed = confirmed.max(0.98_f64.powf(elapsed) * self.most_confirmed);
         let part = |allowed: f64, wanted: f64| if wanted > allowed { allowed / wanted } else { 1.0 };
-        self.credit = part(1.5 * confirmed + 0.0002 * capacity, reckoned);
-        self.growth = part(2.0 * self.most_confirmed + 0.005 * capacity, self.cost * moving);
-        self.steady_growth += (self.growth - self.steady_growth) * weight(5.0, elapsed);
+        self.credit = part(constants.credit * confirmed + constants.free_credit * capacity, reckoned);
+        let allowed = constants.growth * self.most_confirmed + constants.free_growth * capacity;
+        self.growth = part(allowed, self.cost * moving);
+        self.steady_growth += (self.growth - self.steady_growth) * weight(constants.steady, elapsed);
     }
 
     /// Time passes.
-    pub(super) fn pass(&mut self, elapsed: f64) {
+    pub(super) fn pass(&mut self, constants: &Constants, elapsed: f64) {
         let Counted { by_family, plain, theirs } = std::mem::take(&mut self.counted);
         let by_family = by_family.map(|count| count / elapsed * self.growth);
         let count: f64 = by_family.iter().sum::<f64>() + theirs * self.growth;
-        let (now, usual) = (weight(FAST, elapsed), weight(SLOW, elapsed));
+        let (now, usual) = (weight(constants.fast, elapsed), weight(constants.slow, elapsed));
         self.fast += (count - self.fast) * now;
         self.slow += (count - self.slow) * usual;
         self.plain += (plain / elapsed * self.growth - self.plain) * now;
@@ -105,8 +101,9 @@ impl Demand {
 
     /// Corrects what a viewer costs: `viewers` of this demand were part of an error of so many Mbit/s at a node to which
     /// `squares`, the sum of the squares of all its demands' viewers, came.
-    pub(super) fn learn(&mut self, error: f64, viewers: f64, squares: f64) {
-        let cost = self.cost + LEARNED * error * viewers / (FEW + squares);
+    pub(super) fn learn(&mut self, constants: &Constants, error: f64, viewers: f64, squares: f64) {
+        let Constants { cost_learned, few_squared, .. } = *constants;
+        let cost = self.cost + cost_learned * error * viewers / (few_squared + squares);
         let (least, most) = COST_RANGE;
         self.cost = cost.clamp(least * self.first_cost, most * self.first_cost);
     }
@@ -184,7 +181,7 @@ mod tests {
 
     fn second(demand: &mut Demand, viewers: f64) {
         demand.count().by_family[0] += viewers;
-        demand.pass(1.0);
+        demand.pass(&Constants::USUAL, 1.0);
     }
 
     #[test]
@@ -205,12 +202,12 @@ mod tests {
         let mut demand = Demand::new(2.5);
         for _ in 0..2_000 {
             let error = 100.0 * (4.0 - demand.cost());
-            demand.learn(error, 100.0, 100.0 * 100.0);
+            demand.learn(&Constants::USUAL, error, 100.0, 100.0 * 100.0);
         }
         assert!((demand.cost() - 4.0).abs() < 0.01, "{}", demand.cost());
-        demand.learn(1e9, 100.0, 10.0);
+        demand.learn(&Constants::USUAL, 1e9, 100.0, 10.0);
         assert_eq!(demand.cost(), 60.0);
-        demand.learn(-1e9, 100.0, 10.0);
+        demand.learn(&Constants::USUAL, -1e9, 100.0, 10.0);
         assert_eq!(demand.cost(), 0.3);
     }
 
@@ -218,11 +215,11 @@ mod tests {
     fn what_no_node_confirms_is_not_believed() {
         let mut demand = Demand::new(2.5);
         let flood = Evidence { confirmed: 10.0, reckoned: 1_000.0, moving: 10_000.0, capacity: 10_000.0 };
-        demand.bound(&flood, 1.0);
+        demand.bound(&Constants::USUAL, &flood, 1.0);
         assert!((demand.credit - 0.017).abs() < 1e-9 && (demand.growth - 70.0 / 25_000.0).abs() < 1e-9);
         assert!(!demand.is_credible());
         let crowd = Evidence { confirmed: 900.0, reckoned: 1_000.0, moving: 400.0, capacity: 10_000.0 };
-        demand.bound(&crowd, 1.0);
+        demand.bound(&Constants::USUAL, &crowd, 1.0);
         assert_eq!((demand.credit, demand.growth), (1.0, 1.0));
     }
 }

@@ -184,6 +184,26 @@ impl Fleet {
         self.distances.get(index).copied().unwrap_or(UNKNOWN_DISTANCE)
     }
 
+    /// What a use of a pool is called in metrics and logs: the pool, and what sets the use apart if there are several.
+    pub fn name_of_use(&self, id: PoolId) -> String {
+        let FleetPool { pool, policy, answers, within, .. } = self.pool(id);
+        if self.pools.iter().filter(|other| other.pool.name == pool.name).count() < 2 {
+            return pool.name.clone();
+        }
+        let mut parts = vec![policy.word().to_owned()];
+        if let Policy::Hash { key, bound } = policy {
+            parts.push(format!("{key:?} {bound}").to_lowercase());
+        }
+        if let Answers::Fixed(count) = answers {
+            parts.push(format!("answers {count}"));
+        }
+        if !within.is_empty() {
+            let areas: Vec<String> = within.iter().map(ToString::to_string).collect();
+            parts.push(format!("within {}", areas.join(" ")));
+        }
+        format!("{} ({})", pool.name, parts.join(", "))
+    }
+
     fn number_nodes(&mut self, nodes: &[Node], guesses: &BTreeMap<String, Guess>, previous: Option<&Fleet>) {
         self.nodes = previous.map_or_else(Vec::new, |fleet| fleet.nodes.clone());
         for known in &mut self.nodes {

@@ -2,10 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::constants::Constants;
 use super::demand::weight;
 
-/// Seconds for which caches are trusted to send at the rate that was estimated: later ones are cut off.
-const HORIZON: f64 = 45.0;
 /// Below this, in viewers or viewers per second, a flow is over.
 const NOTHING: f64 = 1e-6;
 
@@ -67,9 +66,9 @@ impl Flow {
     }
 
     /// Viewers still to come within the horizon.
-    pub(super) fn coming(&self) -> f64 {
+    pub(super) fn coming(&self, constants: &Constants) -> f64 {
         let (committed, rate) = (self.committed + self.theirs.committed, self.rate + self.theirs.rate);
-        committed.min(rate * HORIZON)
+        committed.min(rate * constants.horizon)
     }
 }
 
@@ -117,6 +116,7 @@ impl Flows {
     /// Time passes: viewers arrive, of each demand at most `bound` of those that were expected.
     pub(super) fn pass(
         &mut self,
+        constants: &Constants,
         from: f64,
         until: f64,
         bound: impl Fn(u32) -> f64,
@@ -125,7 +125,7 @@ impl Flows {
         let mut parts = Vec::with_capacity(self.flows.len());
         for flow in &mut self.flows {
             let moved = flow.moving(elapsed) * elapsed * bound(flow.demand);
-            flow.smooth += (flow.rate + flow.now / elapsed - flow.smooth) * weight(5.0, elapsed);
+            flow.smooth += (flow.rate + flow.now / elapsed - flow.smooth) * weight(constants.steady, elapsed);
             flow.committed = (flow.committed - flow.rate * elapsed).max(0.0);
             flow.now = 0.0;
             if moved > NOTHING {
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     fn pass(flows: &mut Flows, from: f64, until: f64) {
-        let _moved: Vec<_> = flows.pass(from, until, |_| 1.0).collect();
+        let _moved: Vec<_> = flows.pass(&Constants::USUAL, from, until, |_| 1.0).collect();
     }
 
     #[test]
@@ -221,9 +221,10 @@ mod tests {
         let mut flows = Flows::default();
         let flow = flows.of(0);
         (flow.rate, flow.committed) = (2.0, 2.0 * 300.0);
-        assert_eq!(flow.coming(), 2.0 * HORIZON);
+        let usual = &Constants::USUAL;
+        assert_eq!(flow.coming(usual), 2.0 * usual.horizon);
         flow.theirs = Theirs { moved: 5.0, rate: 1.0, committed: 10.0 };
-        assert_eq!((flow.coming(), flow.moving(1.0)), (3.0 * HORIZON, 7.0));
+        assert_eq!((flow.coming(usual), flow.moving(1.0)), (3.0 * usual.horizon, 7.0));
     }
 
     #[test]

@@ -173,6 +173,11 @@ impl KeyTable {
         memory.answered(ttl, slot.0, now as u32, self.rule, &mut self.caches);
     }
 
+    /// Whether a key has its place at `now` (milliseconds since 1970); nothing is learned from asking.
+    pub fn remembers(&self, key: u64, now: u64) -> bool {
+        self.places.has(mix(self.seed ^ key), (now / 1000) as u32)
+    }
+
     /// How long resolvers really kept answers.
     pub fn gaps(&self) -> &GapHistogram {
         &self.gaps

@@ -20,8 +20,8 @@ const MAX_DRAWS: usize = 24;
 const TOLERANCE: f64 = 1.15;
 /// Nodes that light keys are told, when the planner may choose.
 const LIGHT_ANSWERS: usize = 2;
-/// Part of a node's headroom that one answer may use.
-const GRAIN: f64 = 0.05;
+/// Other buckets that are tried for a set without dead nodes.
+const SPARE_DRAWS: u64 = 16;
 /// Weights that moved by less than this share need no new menu.
 const NOTICED: f64 = 0.01;
 
@@ -84,13 +84,13 @@ struct Class {
 
 impl Menu {
     /// A menu; none if no node has weight.
-    pub(super) fn of(dishes: &[Dish], width: Width, scores: &Scores) -> Option<Self> {
+    pub(super) fn of(dishes: &[Dish], width: Width, grain: f64, scores: &Scores) -> Option<Self> {
         let served: Vec<Dish> = dishes.iter().copied().filter(|dish| dish.weight > 0.0).collect();
         if served.is_empty() {
             return None;
         }
         let mut sets = Sets::default();
-        let classes = classes(&served, width, scores, &mut sets);
+        let classes = classes(&served, width, grain, scores, &mut sets);
         let most = sets.sets.len() + MAX_LIGHT_SETS;
         let ghosts = dishes.iter().filter(|dish| dish.weight <= 0.0 && dish.ghost > 0.0);
         let ghosts: Vec<(NodeId, f64)> = ghosts.map(|dish| (dish.node, dish.ghost)).collect();
@@ -150,6 +150,33 @@ impl Menu {
         let Set { start, length } = self.sets[usize::from(pick.set)];
         let start = usize::from(start) + usize::from(pick.first);
         &self.nodes[start..start + usize::from(length)]
+    }
+
+    /// What a key gets in the place of a set with dead nodes: the next set without any, in an order that its hash gives.
+    /// If every set has one, the living of this one; all of it if none lives.
+    #[cold]
+    pub(super) fn without(&self, pick: Pick, dead: &[NodeId], hash: u64) -> (Pick, &[NodeId]) {
+        let named = self.nodes(pick);
+        let is_alive = |node: &NodeId| !dead.contains(node);
+        if named.iter().all(is_alive) {
+            return (pick, named);
+        }
+        // Buckets are shared out by weight, so the living share what the dead had by theirs.
+        let drawn = (1..=SPARE_DRAWS).map(|turn| self.light(mix(hash ^ turn) as usize));
+        let sets = self.sets.len();
+        let others = (0..sets).map(|ahead| Pick { set: ((hash as usize % sets + ahead) % sets) as u16, first: 0 });
+        if let Some(other) = drawn.chain(others).find(|&other| self.nodes(other).iter().all(is_alive)) {
+            return (other, self.nodes(other));
+        }
+        // Each set goes round: the living follow one another somewhere.
+        let Set { start, length } = self.sets[usize::from(pick.set)];
+        let round = &self.nodes[usize::from(start)..][..2 * usize::from(length) - 1];
+        let runs = round.split(|node| !is_alive(node)).map(|run| &run[..run.len().min(usize::from(length))]);
+        match runs.max_by_key(|run| run.len()).filter(|run| !run.is_empty()) {
+            // Rather fewer nodes than always the same one first.
+            Some(run) => (pick, &run[mix(hash) as usize % run.len()..]),
+            None => (pick, named),
+        }
     }
 
     /// For each set, the least room of its nodes.
@@ -260,8 +287,8 @@ fn light(
 ///
 /// Sets are drawn by systematic sampling (Madow: On the theory of systematic sampling II, 1949): each node is in a drawn
 /// set with a probability in proportion to its weight.
-fn classes(served: &[Dish], width: Width, scores: &Scores, sets: &mut Sets) -> Vec<Class> {
-    let rooms = || served.iter().map(|dish| dish.room.max(f64::MIN_POSITIVE) * GRAIN);
+fn classes(served: &[Dish], width: Width, grain: f64, scores: &Scores, sets: &mut Sets) -> Vec<Class> {
+    let rooms = || served.iter().map(|dish| dish.room.max(f64::MIN_POSITIVE) * grain);
     let (least, largest) = (rooms().fold(f64::INFINITY, f64::min), rooms().fold(0.0, f64::max));
     let count = ((largest / least).log(4.0).ceil() as usize + 1).clamp(1, MAX_CLASSES);
     let step = if count > 1 { (largest / least).powf(1.0 / (count - 1) as f64) } else { 1.0 };
@@ -272,7 +299,7 @@ fn classes(served: &[Dish], width: Width, scores: &Scores, sets: &mut Sets) -> V
             let load = least * step.powi(class as i32);
             let weighed: Vec<(NodeId, f64)> = order
                 .iter()
-                .map(|dish| (dish.node, dish.weight * (dish.room * GRAIN / load).min(1.0).powi(2)))
+                .map(|dish| (dish.node, dish.weight * (dish.room * grain / load).min(1.0).powi(2)))
                 .filter(|(_, weight)| *weight > 0.0)
                 .collect();
             Class { load, draws: draws(&weighed, width, sets) }

@@ -3,6 +3,7 @@
 
 mod alarm;
 mod barrier;
+mod constants;
 mod controller;
 mod demand;
 mod fleet;
@@ -10,6 +11,7 @@ mod flows;
 mod hash;
 mod keys;
 mod ledger;
+mod mask;
 mod menu;
 mod model;
 mod overrides;
@@ -24,6 +26,7 @@ mod tests;
 mod weigh;
 
 pub use alarm::Alarm;
+pub use constants::Constants;
 pub use controller::{Controller, Inputs, NodeInput, PeerFlow, Report};
 pub use fleet::{Assembly, Fleet, FleetNode, FleetPool, FleetService, Guess, Site};
 pub use hash::{Key, mix};
@@ -31,8 +34,8 @@ pub use keys::{Asking, Estimate, GAP_BOUNDS, GapHistogram, KeyRule, KeySlot, Key
 pub use ledger::{Entry, Ledger, MAX_PROMISE, Observation};
 pub use menu::{Menu, Pick};
 pub use model::Prediction;
-pub use overrides::{Override, Overrides};
+pub use overrides::{Limited, Order, Override, Overrides, clock};
 pub use pick::{Asker, Clamp, Decision, pick, slot};
 pub use quota::BUCKETS;
-pub use reasons::{DemandReason, KeyReason, NodeReason, SiteReason, SteeringReasons, UseReason};
+pub use reasons::{DemandReason, KeyReason, NodeReason, OverrideReason, SiteReason, SteeringReasons, UseReason};
 pub use tables::{DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables};

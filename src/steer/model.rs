@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
+use super::constants::Constants;
 use super::demand::weight;
 use super::fleet::FleetNode;
 use super::flows::Flows;
+use super::weigh::FULL;
 use crate::load::NodeLoad;
 use crate::load::health::State;
 use crate::load::history::Reading;
@@ -13,46 +15,31 @@ use crate::pool::{Bitrate, Currency, Saturation};
 /// What a node is taken to carry while nobody said: Mbit/s, or viewers.
 const ASSUMED_EGRESS: Bitrate = Bitrate(1e9);
 const ASSUMED_CLIENTS: f64 = 500.0;
-/// Pressure below which load says nothing of capacity, and the weight of one load.
+/// Pressure below which load says nothing of capacity.
 const TELLING: f64 = 0.10;
-const LEARNED: f64 = 0.3;
 /// The least that a capacity is learned to be, as part of what is configured.
 const LEAST_CAPACITY: f64 = 0.05;
 /// Seconds between two loads above which they teach nothing.
 const MAX_GAP: f64 = 90.0;
-/// The part of a load once measured that is reckoned with at least while no newer one is trusted.
-const FLOOR: f64 = 0.8;
-/// The most of a load that is taken to have left since it was measured.
-const MAX_DEPARTED: f64 = 0.3;
-/// How fast dead reckoning follows measured load, and how fast while that is not trusted.
-const RECKONED: f64 = 0.2;
-const RECKONED_DISTRUSTED: f64 = 0.003;
-/// Seconds in which a node that comes up gets its full part, and the part with which it begins.
-const SLOW_START: f64 = 90.0;
-const SLOW_START_FROM: f64 = 0.1;
-/// What a node is trusted with while its load is not known.
-pub(super) const CONFIDENCE_UNKNOWN: f64 = 0.7;
 /// Loads in a row that are compared to find a node that sends no more although viewers come.
-const SATURATION_LOADS: usize = 6;
+const FLAT_LOADS: u32 = 3;
 /// Viewers below which a node's bit rate per viewer says nothing.
 const FEW_CLIENTS: f64 = 200.0;
 /// A fall of load that no departures explain.
 const FALLEN: f64 = 0.85;
-/// Load per viewer, as part of the usual, below which a node seems to send less than viewers want.
-const STARVED: f64 = 0.85;
+/// How far load per viewer must fall below the usual before a node seems to send less than viewers want.
+const STARVED: f64 = 0.08;
 /// How far loads in a row may differ to count as flat, and how far viewers must grow meanwhile.
 const FLAT: f64 = 0.03;
-const GROWN: f64 = 1.05;
+const GROWN: f64 = 1.06;
+/// How fast the usual load per viewer follows, with each load.
+const USUAL: f64 = 0.02;
 /// How fast a clipped capacity is tried again, with each load.
 const RECOVERED: f64 = 1.0005;
 /// Seconds over which prediction errors are averaged.
 const ERROR_SPAN: f64 = 300.0;
 /// Predictions that are kept to be compared with loads that describe an earlier moment.
 const MAX_PREDICTIONS: usize = 64;
-/// Part of the error that goes to load that no answer explains, with each load.
-const UNEXPLAINED: f64 = 0.05;
-/// The most that comes unexplained in a second, as part of the capacity.
-const MAX_UNEXPLAINED: f64 = 1.0 / 60.0;
 
 /// What is known and learned of a node. Load is in its currency: Mbit/s, or viewers.
 #[derive(Debug)]
@@ -73,20 +60,34 @@ pub(super) struct Model {
     reckoned: Option<f64>,
     /// Load per viewer, as it usually is.
     usual_rate: Option<f64>,
-    recent: VecDeque<(f64, f64)>,
+    plateau: Option<Plateau>,
     /// Load per second that comes without any answer of ours.
     unexplained: f64,
     /// Part of what came that answers explain, smoothed.
     explained: f64,
     health: State,
     first_seen: f64,
-    is_blind: bool,
+    /// What was measured before was in another life: before a restart, or before it was down.
+    is_reborn: bool,
     is_distrusted: bool,
+    /// How much more than dead reckoning has, the fleet's median node has.
+    median: f64,
     saturated: Option<f64>,
     predictions: VecDeque<(f64, f64)>,
     error: f64,
     restarts: u32,
     life: u32,
+}
+
+/// Readings in a row that are about the same.
+#[derive(Debug, Clone, Copy)]
+struct Plateau {
+    /// The first of them.
+    load: f64,
+    /// Viewers then.
+    clients: f64,
+    /// How many.
+    loads: u32,
 }
 
 /// What a load says.
@@ -151,13 +152,14 @@ impl Model {
             sample: None,
             reckoned: None,
             usual_rate: None,
-            recent: VecDeque::new(),
+            plateau: None,
             unexplained: 0.0,
             explained: 1.0,
             health: State::Unknown,
             first_seen,
-            is_blind: true,
+            is_reborn: true,
             is_distrusted: false,
+            median: 1.0,
             saturated: None,
             predictions: VecDeque::new(),
             error: 0.0,
@@ -193,6 +195,7 @@ impl Model {
     /// `stays` are the seconds that a viewer stays on average.
     pub(super) fn observe(
         &mut self,
+        constants: &Constants,
         reading: &Reading,
         currency: Currency,
         saturation: Saturation,
@@ -202,14 +205,13 @@ impl Model {
             self.note_restarts(load.restarts);
         }
         let Reading::Fresh(load) = reading else {
-            if let Reading::Stale { last, .. } = reading {
-                self.is_blind = true;
-                if self.sample.is_none() {
-                    // It was read before this controller began.
-                    let sample = self.sample_of(last, currency);
-                    self.reckoned = Some(self.reckoned.unwrap_or(0.0).max(sample.load));
-                    self.sample = Some(sample);
-                }
+            if let Reading::Stale { last, .. } = reading
+                && self.sample.is_none()
+            {
+                // It was read before this controller began.
+                let sample = self.sample_of(last, currency);
+                self.reckoned = Some(self.reckoned.unwrap_or(0.0).max(sample.load));
+                self.sample = Some(sample);
             }
             return None;
         };
@@ -220,20 +222,22 @@ impl Model {
             return None;
         }
         self.judge_prediction(&sample, previous.as_ref());
-        self.learn_capacity(&sample);
-        if currency == Currency::Egress {
+        self.learn_capacity(&sample, constants.capacity_learned);
+        let is_doubtful =
+            self.is_distrusted || (previous.is_some() && self.is_low(&sample) && !self.is_confirmed(&sample));
+        if currency == Currency::Egress && !is_doubtful {
             self.find_saturation(&sample, saturation);
         }
-        let was_blind = std::mem::take(&mut self.is_blind);
-        let previous = previous.filter(|_| !was_blind);
-        let gain = if self.is_distrusted { RECKONED_DISTRUSTED } else { RECKONED };
+        let is_reborn = std::mem::take(&mut self.is_reborn);
+        let previous = previous.filter(|_| !is_reborn);
+        let gain = if is_doubtful { constants.reckoned_distrusted } else { constants.reckoned };
         match &mut self.reckoned {
             Some(reckoned) if previous.is_some() => *reckoned += gain * (sample.load - *reckoned),
             reckoned => *reckoned = Some(sample.load),
         }
         let previous = previous?;
         let elapsed = sample.at - previous.at;
-        if self.is_distrusted || elapsed <= 0.0 || elapsed > MAX_GAP {
+        if is_doubtful || elapsed <= 0.0 || elapsed > MAX_GAP {
             return None;
         }
         let departed = (previous.load + sample.load) / 2.0 * elapsed / stays;
@@ -248,14 +252,15 @@ impl Model {
     }
 
     /// Takes what was left of a lesson when all viewers of answers were reckoned with.
-    pub(super) fn learn(&mut self, lesson: &Lesson, error: f64) {
+    pub(super) fn learn(&mut self, constants: &Constants, lesson: &Lesson, error: f64) {
+        let Constants { unexplained, most_unexplained, .. } = *constants;
         let elapsed = lesson.until - lesson.from;
-        let most = self.configured * MAX_UNEXPLAINED;
-        self.unexplained = (self.unexplained + UNEXPLAINED * error / elapsed).clamp(0.0, most);
+        let most = self.configured * most_unexplained;
+        self.unexplained = (self.unexplained + unexplained * error / elapsed).clamp(0.0, most);
         let explained = lesson.inflow - self.unexplained * elapsed;
         if lesson.inflow > 0.0 {
             let part = (explained / lesson.inflow).clamp(0.0, 1.0);
-            self.explained += (part - self.explained) * UNEXPLAINED;
+            self.explained += (part - self.explained) * unexplained;
         }
     }
 
@@ -263,7 +268,7 @@ impl Model {
     fn note_restarts(&mut self, restarts: u32) {
         if restarts != self.restarts {
             self.restarts = restarts;
-            self.is_blind = true;
+            self.is_reborn = true;
         }
     }
 
@@ -272,7 +277,7 @@ impl Model {
         if !health.is_up() && self.health.is_up() {
             self.flows.stop();
             self.life = self.life.wrapping_add(1);
-            self.is_blind = true;
+            self.is_reborn = true;
         }
         self.health = health;
     }
@@ -284,38 +289,66 @@ impl Model {
     }
 
     /// The load now: `added` and `committed` are what answers brought since the last load, and will bring.
-    pub(super) fn predict(&self, now: f64, reading: &Reading, added: f64, committed: f64, stays: f64) -> Prediction {
+    pub(super) fn predict(
+        &self,
+        constants: &Constants,
+        now: f64,
+        reading: &Reading,
+        added: f64,
+        committed: f64,
+        stays: f64,
+    ) -> Prediction {
         let reckoned = self.reckoned.unwrap_or(0.0);
         let prediction = Prediction { added, committed, reckoned, ..Prediction::default() };
         let (Some(sample), Reading::Fresh(_), false) = (&self.sample, reading, self.is_distrusted) else {
             // Dead reckoning goes on; load that was measured once does not vanish at once.
-            let measured = reckoned.max(self.sample.map_or(0.0, |sample| FLOOR * sample.load));
+            let measured = reckoned.max(self.sample.map_or(0.0, |sample| constants.floor * sample.load));
             return Prediction { load: measured + committed, measured, added: 0.0, ..prediction };
         };
         let age = (now - sample.at).max(0.0);
-        let measured = sample.load * (1.0 - (age / stays).min(MAX_DEPARTED));
+        let measured = sample.load * (1.0 - (age / stays).min(constants.departed));
         let unexplained = self.unexplained * age;
         Prediction { load: measured + added + unexplained + committed, measured, unexplained, ..prediction }
     }
 
-    /// Whether the load is implausible: far below what dead reckoning, corrected by the fleet's median error, has.
+    /// Judges whether the load is implausible: far below what dead reckoning, corrected by the fleet's median error, has.
     ///
-    /// A node whose viewers fell as its load did is believed: channels end.
+    /// A node whose viewers fell as its load did is believed: channels end. Where viewers are counted, by the media server's
+    /// own exporter mostly, a load that is not believed follows from them.
     pub(super) fn doubt(&mut self, median: f64, is_fresh: bool) {
-        let (Some(sample), Some(reckoned), true) = (&self.sample, self.reckoned, is_fresh) else {
-            self.is_distrusted = false;
+        self.median = median;
+        self.is_distrusted = false;
+        let Some(sample) = self.sample.filter(|_| is_fresh) else { return };
+        if !self.is_low(&sample) {
             return;
-        };
-        let is_low = sample.load < 0.5 * median * reckoned && reckoned > 0.05 * self.capacity();
-        let is_confirmed = self.health.is_up()
-            && sample.clients.zip(self.usual_rate).is_some_and(|(clients, rate)| {
-                let expected = clients * rate;
-                (sample.load - expected).abs() <= 0.3 * sample.load.max(expected) + 0.02 * self.capacity()
-            });
-        if is_low && is_confirmed {
-            self.reckoned = Some(sample.load);
         }
-        self.is_distrusted = is_low && !is_confirmed;
+        if self.is_confirmed(&sample) {
+            self.reckoned = Some(sample.load);
+            return;
+        }
+        self.is_distrusted = true;
+        if let Some(expected) = self.expected(&sample) {
+            self.reckoned = Some(expected);
+        }
+    }
+
+    /// Whether a load is far below what dead reckoning has.
+    fn is_low(&self, sample: &Sample) -> bool {
+        let reckoned = self.reckoned.unwrap_or(0.0);
+        sample.load < 0.5 * self.median * reckoned && reckoned > 0.05 * self.capacity()
+    }
+
+    /// Whether the node's viewers, of whom each brings what is usual, explain a load.
+    fn is_confirmed(&self, sample: &Sample) -> bool {
+        self.health.is_up()
+            && self.expected(sample).is_some_and(|expected| {
+                (sample.load - expected).abs() <= 0.3 * sample.load.max(expected) + 0.02 * self.capacity()
+            })
+    }
+
+    /// The load that as many viewers usually bring.
+    fn expected(&self, sample: &Sample) -> Option<f64> {
+        sample.clients.zip(self.usual_rate).map(|(clients, rate)| clients * rate)
     }
 
     /// The load at which its pressure is 1.
@@ -324,12 +357,13 @@ impl Model {
     }
 
     /// What a new viewer of the node is trusted to find: 0.1 to 1 in the first 90 s.
-    pub(super) fn warmth(&self, now: f64) -> f64 {
+    pub(super) fn warmth(&self, constants: &Constants, now: f64) -> f64 {
+        let Constants { slow_start, slow_start_from, .. } = *constants;
         let since = match self.health {
             State::Up { since } => since.max(self.first_seen),
             State::Unknown | State::Down { .. } => self.first_seen,
         };
-        (SLOW_START_FROM + (1.0 - SLOW_START_FROM) * (now - since) / SLOW_START).clamp(SLOW_START_FROM, 1.0)
+        (slow_start_from + (1.0 - slow_start_from) * (now - since) / slow_start).clamp(slow_start_from.min(1.0), 1.0)
     }
 
     /// Remembers the pressure that was predicted for now.
@@ -406,36 +440,42 @@ impl Model {
     }
 
     /// Another resource than what load is counted in may bind: pressure says how much load that allows.
-    fn learn_capacity(&mut self, sample: &Sample) {
+    fn learn_capacity(&mut self, sample: &Sample, part: f64) {
         if sample.pressure < TELLING {
             return;
         }
         let most = if self.is_configured { self.configured } else { f64::INFINITY };
         let allowed = (sample.load / sample.pressure).clamp(LEAST_CAPACITY * self.configured, most);
-        self.learned += LEARNED * (allowed - self.learned);
+        // A node that is full by what is measured is full at once, whatever else binds it than was thought.
+        let part = if sample.pressure >= FULL && allowed < self.learned { 1.0 } else { part };
+        self.learned += part * (allowed - self.learned);
     }
 
-    /// Finds a node that sends no more although viewers come: load flat over six readings while viewers grow, and less
-    /// for each viewer than the node usually sends. A low rate alone means nothing: there are audio and small pictures.
+    /// Finds a node that sends no more although viewers come: load stays flat for some readings while viewers grow, and
+    /// each gets less than the node usually sends. A low rate alone means nothing: there are audio and small pictures.
     fn find_saturation(&mut self, sample: &Sample, saturation: Saturation) {
         let Some(clients) = sample.clients.filter(|clients| *clients > FEW_CLIENTS) else { return };
         let rate = sample.load / clients;
         let usual = *self.usual_rate.get_or_insert(rate);
-        if self.recent.len() == SATURATION_LOADS {
-            self.recent.pop_front();
-        }
-        self.recent.push_back((sample.load, clients));
-        let loads = self.recent.iter().map(|(load, _)| *load);
-        let (least, most) =
-            loads.fold((f64::INFINITY, 0.0_f64), |(least, most), load| (least.min(load), most.max(load)));
-        let has_grown = self.recent.front().is_some_and(|(_, first)| clients >= GROWN * first);
-        let is_flat = self.recent.len() == SATURATION_LOADS && most - least <= FLAT * most;
-        let is_starved = rate < STARVED * usual && sample.pressure > 0.25;
-        if is_starved && is_flat && (has_grown || self.saturated.is_some()) {
+        let plateau = match self.plateau {
+            Some(plateau) if (sample.load / plateau.load - 1.0).abs() <= FLAT => {
+                Plateau { loads: plateau.loads + 1, ..plateau }
+            }
+            _ => Plateau { load: sample.load, clients, loads: 1 },
+        };
+        self.plateau = Some(plateau);
+        // Bit rates differ by half their mean; the mean of n viewers by so much less.
+        let least_fall = STARVED.max(3.0 * 0.5 / clients.sqrt());
+        let is_low = rate < (1.0 - least_fall) * usual;
+        let is_starved = is_low && sample.pressure > 0.25;
+        let has_grown = clients >= GROWN * plateau.clients;
+        if is_starved && plateau.loads >= FLAT_LOADS && (has_grown || self.saturated.is_some()) {
             self.saturated = Some(sample.load);
         } else if !is_starved {
             self.saturated = None;
-            self.usual_rate = Some(usual + 0.02 * (rate - usual));
+            // What falls far may be wrong, and is believed slowly.
+            let news = if is_low { USUAL / 10.0 } else { USUAL };
+            self.usual_rate = Some(usual + news * (rate - usual));
         }
         match (self.saturated, saturation) {
             (Some(load), Saturation::Clip) if is_starved => self.clipped = self.clipped.min(self.limit * load),

@@ -1,8 +1,15 @@
 //! Overrides: what operators want for the time being, whatever is configured or learned.
 
+mod order;
+
+use std::fmt;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::geo::RegionId;
+
+pub use order::{Order, clock};
 
 /// What operators want for the time being.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -10,6 +17,8 @@ pub struct Overrides {
     standing: Vec<Override>,
     /// Regions that are pinned, by number, with the place.
     pins: Vec<(RegionId, String)>,
+    /// The same with who wants it and why, if anybody is known to.
+    orders: Arc<[Order]>,
 }
 
 /// One thing that an operator wants.
@@ -36,8 +45,9 @@ pub enum Override {
     Limit {
         /// The node's name.
         node: String,
-        /// Mbit/s, or viewers where these are counted.
-        capacity: f64,
+        /// What it can do, all of it.
+        #[serde(flatten)]
+        capacity: Limited,
     },
     /// A node gets nobody new.
     Drain {
@@ -53,16 +63,103 @@ pub enum Override {
     },
 }
 
+/// A capacity in what the node's load is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limited {
+    /// Mbit/s that it can send.
+    Egress(f64),
+    /// Viewers that it can have at a time.
+    Clients(f64),
+}
+
+impl Limited {
+    /// Mbit/s, or viewers.
+    pub fn load(self) -> f64 {
+        match self {
+            Self::Egress(load) | Self::Clients(load) => load,
+        }
+    }
+}
+
+impl fmt::Display for Limited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Egress(megabits) => write!(f, "egress={megabits}Mbit/s"),
+            Self::Clients(viewers) => write!(f, "clients={viewers}"),
+        }
+    }
+}
+
+impl Override {
+    /// The words for its kind in metrics, commands and lists, one for each.
+    pub const WORDS: [&str; 6] = ["freeze", "pin", "weight", "limit", "drain", "policy"];
+
+    /// The word for its kind.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Freeze => "freeze",
+            Self::Pin { .. } => "pin",
+            Self::Weight { .. } => "weight",
+            Self::Limit { .. } => "limit",
+            Self::Drain { .. } => "drain",
+            Self::Policy { .. } => "policy",
+        }
+    }
+
+    /// What it is about: the name of a region, a node or a service; empty = everything.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Freeze => "",
+            Self::Pin { region, .. } => region,
+            Self::Weight { node, .. } | Self::Limit { node, .. } | Self::Drain { node } => node,
+            Self::Policy { service, .. } => service,
+        }
+    }
+
+    /// Whether it takes the other's place: both are of one kind, and about the same thing.
+    pub fn replaces(&self, other: &Self) -> bool {
+        (self.word(), self.subject()) == (other.word(), other.subject())
+    }
+}
+
+/// As it is written on the command line.
+impl fmt::Display for Override {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Freeze => f.write_str("freeze"),
+            Self::Pin { region, place } => write!(f, "pin {region} {place}"),
+            Self::Weight { node, weight } => write!(f, "weight {node} {weight}"),
+            Self::Limit { node, capacity } => write!(f, "limit {node} {capacity}"),
+            Self::Drain { node } => write!(f, "drain {node}"),
+            Self::Policy { service, policy } => write!(f, "policy {service} {policy}"),
+        }
+    }
+}
+
 impl Overrides {
     /// These; `regions` are the names of regions by number.
-    pub fn new<'r>(standing: Vec<Override>, regions: impl Iterator<Item = &'r str> + Clone) -> Self {
-        let number = |name: &str| regions.clone().position(|region| region == name).map(|index| RegionId(index as u16));
+    pub fn new<'r>(standing: Vec<Override>, regions: impl Iterator<Item = &'r str>) -> Self {
+        let numbered: Vec<&str> = regions.collect();
+        let number =
+            |name: &str| numbered.iter().position(|region| *region == name).map(|index| RegionId(index as u16));
         let pin = |each: &Override| match each {
             Override::Pin { region, place } => Some((number(region)?, place.clone())),
             _ => None,
         };
         let pins = standing.iter().filter_map(pin).collect();
-        Self { standing, pins }
+        Self { standing, pins, orders: Arc::default() }
+    }
+
+    /// These, with who ordered them and why.
+    pub fn of_orders<'r>(orders: Arc<[Order]>, regions: impl Iterator<Item = &'r str>) -> Self {
+        let standing = orders.iter().map(|order| order.what.clone()).collect();
+        Self { orders, ..Self::new(standing, regions) }
+    }
+
+    /// Who ordered what, and why.
+    pub fn orders(&self) -> &Arc<[Order]> {
+        &self.orders
     }
 
     /// Each of them.
@@ -93,7 +190,7 @@ impl Overrides {
     pub fn limit(&self, name: &str) -> Option<f64> {
         self.standing.iter().find_map(|each| match each {
             // Without any capacity nothing could be said of its pressure; that is what draining is for.
-            Override::Limit { node, capacity } if node == name => (*capacity > 0.0).then_some(*capacity),
+            Override::Limit { node, capacity } if node == name => Some(capacity.load()).filter(|load| *load > 0.0),
             _ => None,
         })
     }
@@ -101,5 +198,39 @@ impl Overrides {
     /// Whether a node gets nobody new.
     pub fn is_drained(&self, name: &str) -> bool {
         self.standing.iter().any(|each| matches!(each, Override::Drain { node } if node == name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overrides_are_written_as_they_are_ordered_and_survive_json() {
+        let name = || "fra1".to_owned();
+        for (each, written) in [
+            (Override::Freeze, "freeze"),
+            (Override::Pin { region: "dach".to_owned(), place: "fra".to_owned() }, "pin dach fra"),
+            (Override::Weight { node: name(), weight: 0.3 }, "weight fra1 0.3"),
+            (Override::Limit { node: name(), capacity: Limited::Egress(2_000.0) }, "limit fra1 egress=2000Mbit/s"),
+            (Override::Limit { node: name(), capacity: Limited::Clients(800.0) }, "limit fra1 clients=800"),
+            (Override::Drain { node: name() }, "drain fra1"),
+            (
+                Override::Policy { service: "play.live.example.".to_owned(), policy: "nearest".to_owned() },
+                "policy play.live.example. nearest",
+            ),
+        ] {
+            assert_eq!(each.to_string(), written);
+            let json = serde_json::to_string(&each).unwrap();
+            assert_eq!(serde_json::from_str::<Override>(&json).unwrap(), each, "{json}");
+            assert!(Override::WORDS.contains(&each.word()));
+        }
+    }
+
+    #[test]
+    fn a_new_wish_replaces_an_older_one_about_the_same_thing() {
+        let weight = |node: &str, weight| Override::Weight { node: node.to_owned(), weight };
+        assert!(weight("a", 0.1).replaces(&weight("a", 0.9)) && !weight("a", 0.1).replaces(&weight("b", 0.1)));
+        assert!(!weight("a", 0.1).replaces(&Override::Drain { node: "a".to_owned() }));
     }
 }

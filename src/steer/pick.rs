@@ -4,8 +4,7 @@ use super::fleet::FleetService;
 use super::hash::mix;
 use super::keys::Estimate;
 use super::menu::draw;
-use super::tables::{DemandState, Manner, SiteState, Tables};
-use super::weigh::FULL;
+use super::tables::{DemandState, Manner, SiteState, Tables, Thresholds};
 use crate::geo::RegionId;
 use crate::pool::{Family, NodeId};
 
@@ -13,14 +12,11 @@ use crate::pool::{Family, NodeId};
 const SLOT: u64 = 250;
 /// Part of the longest TTL that is given while load moves or is not known.
 const RESTLESS_PART: u32 = 3;
-/// Site pressure above which answers live shorter.
-const BUSY: f64 = 0.75;
-/// Part of a region's viewers above which a key is heavy, and part of the smallest node of the nearest site.
-const HEAVY: f64 = 0.01;
 /// Nodes that a light key is told: what a heavy key is measured by.
 const LIGHT_ANSWERS: f64 = 2.0;
-/// Part of a node's headroom that one answer may use while caches hold it.
-const BETA: f64 = 0.04;
+
+/// Part of the smallest node that an answer must bring before it may count as heavy: answers that move nothing may stay.
+const NOTICED: f64 = 0.001;
 
 /// The nodes chosen for a client and a service.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,6 +73,11 @@ pub fn slot(unix_milliseconds: u64) -> u64 {
     unix_milliseconds / SLOT
 }
 
+/// The milliseconds since 1970 at which a slot begins.
+pub(super) fn time_of(slot: u64) -> u64 {
+    slot.saturating_mul(SLOT)
+}
+
 /// Chooses nodes: the site by the key's position on the region's plan, the nodes by its bucket or its draw.
 ///
 /// A light key keeps its nodes while plan and weights stay the same. Behind a heavy one are so many viewers that each
@@ -103,7 +104,10 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
     let is_heavy = match pool.manner {
         Manner::Planned => {
             let least = f64::from(of_family.least_capacities[usize::from(region.0)]);
-            viewers > HEAVY * demand.believed || load / LIGHT_ANSWERS > HEAVY * least
+            let heavy = tables.thresholds.heavy;
+            let share = load / LIGHT_ANSWERS;
+            // A large part of a quiet region is next to nothing to any node.
+            (viewers > heavy * demand.believed && share > NOTICED * least) || share > heavy * least
         }
         Manner::Rotating => true,
         Manner::Hashed => false,
@@ -118,27 +122,38 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
         return Decision { site: Some(site), ..nobody };
     };
     let chosen = if is_heavy { menu.heavy(load, draw(drawn), drawn >> 16) } else { menu.light(drawn as usize) };
-    let nodes = menu.nodes(chosen);
-    let (ttl, clamp) = ttl(service, demand, state, viewers, f64::from(state.rooms[chosen.set()]) * nodes.len() as f64);
-    let is_overfull = pool.manner == Manner::Planned && state.limit > FULL;
+    let (chosen, nodes) = match tables.dead.as_slice() {
+        [] => (chosen, menu.nodes(chosen)),
+        dead => menu.without(chosen, dead, drawn),
+    };
+    let room = f64::from(state.rooms[chosen.set()]) * nodes.len() as f64;
+    let (ttl, clamp) = ttl(&tables.thresholds, service, demand, state, viewers, room);
+    let is_overfull = pool.manner == Manner::Planned && of_family.is_full(region);
     Decision { nodes, ttl, clamp, site: Some(site), set: chosen.set(), is_heavy, is_overfull }
 }
 
 /// The TTL: short while load moves or is not known, and so that one answer uses a small part of its nodes' `room` only.
 #[inline]
-fn ttl(service: &FleetService, demand: &DemandState, state: &SiteState, viewers: f64, room: f64) -> (u32, Clamp) {
+fn ttl(
+    thresholds: &Thresholds,
+    service: &FleetService,
+    demand: &DemandState,
+    state: &SiteState,
+    viewers: f64,
+    room: f64,
+) -> (u32, Clamp) {
     let bounds = &service.service.ttl;
     let restless = (bounds.max / RESTLESS_PART).max(bounds.min);
     let (longest, clamp) = if state.is_unknown {
         (restless, Clamp::Unknown)
     } else if demand.is_hot {
         (restless, Clamp::Hot)
-    } else if state.pressure > BUSY {
+    } else if state.pressure > thresholds.busy {
         (restless, Clamp::Busy)
     } else {
         (bounds.max, Clamp::Longest)
     };
-    let allowed = (BETA * room / demand.cost - 1.0) / viewers;
+    let allowed = (thresholds.beta * room / demand.cost - 1.0) / viewers;
     if allowed >= f64::from(longest) {
         (longest, clamp)
     } else if allowed > f64::from(bounds.min) {

@@ -2,28 +2,23 @@
 //! regions in turn, each slice where distance and the price of filling are least: regions that spill into the same
 //! neighbour see each other's slices.
 
+use super::constants::Constants;
 use super::fleet::FleetPool;
 use super::tables::{FamilyTables, SiteState};
 use crate::geo::RegionId;
 
-/// Seconds of demand that are placed.
-const AHEAD: f64 = 15.0;
 /// Slices of it.
 const SLICES: usize = 16;
-/// Milliseconds by which a site must be worse to get e times less.
-const SOFTNESS: f64 = 4.0;
 /// Shares below this are left out.
 const CRUMB: f64 = 0.004;
-/// Parts of the way that a plan goes in a second: fast away from a site that fills, slowly back.
-const AWAY: f64 = 0.5;
-const BACK: f64 = 0.05;
 /// Capacity that a place of overflow is taken to have, in units of load: no end of it.
 const ENDLESS: f64 = 1e12;
 
 /// The price of filling a site, in milliseconds of distance: nothing up to a pressure of 0.80, steep from 0.98 on. To
 /// spill to a neighbour 20 ms farther away begins at 0.89, 70 ms farther at 0.96.
-pub(super) fn price(pressure: f64) -> f64 {
-    60.0 * ((pressure - 0.80) / 0.15).max(0.0).powi(2) + 4_000.0 * (pressure - 0.98).max(0.0)
+pub(super) fn price(constants: &Constants, pressure: f64) -> f64 {
+    let Constants { filling, overfilling, .. } = *constants;
+    filling * ((pressure - 0.80) / 0.15).max(0.0).powi(2) + overfilling * (pressure - 0.98).max(0.0)
 }
 
 /// The shares of one use of a pool, by family, region and site (the overflow last).
@@ -47,14 +42,21 @@ pub(super) struct Wanted {
 
 impl Plan {
     /// Plans for all regions; `elapsed` seconds since the last time.
-    pub(super) fn make(&mut self, pool: &FleetPool, sites: [&[SiteState]; 2], wanted: &[Wanted], elapsed: f64) {
+    pub(super) fn make(
+        &mut self,
+        constants: &Constants,
+        pool: &FleetPool,
+        sites: [&[SiteState]; 2],
+        wanted: &[Wanted],
+        elapsed: f64,
+    ) {
         let columns = sites[0].len();
         if (self.sites, self.regions) != (columns, wanted.len()) {
             *self = Self { sites: columns, regions: wanted.len(), ..Self::default() };
         }
-        self.place(pool, sites, wanted);
+        self.place(constants, pool, sites, wanted);
         for (family, sites) in sites.into_iter().enumerate() {
-            self.approach(pool, family, sites, elapsed);
+            self.approach(constants, pool, family, sites, elapsed);
         }
     }
 
@@ -68,7 +70,7 @@ impl Plan {
         (self.sites, self.regions) == (sites, regions) && !self.shares[0].is_empty()
     }
 
-    fn place(&mut self, pool: &FleetPool, sites: [&[SiteState]; 2], wanted: &[Wanted]) {
+    fn place(&mut self, constants: &Constants, pool: &FleetPool, sites: [&[SiteState]; 2], wanted: &[Wanted]) {
         let columns = self.sites;
         let mut added = vec![0.0; columns];
         self.targets = [vec![0.0; columns * wanted.len()], vec![0.0; columns * wanted.len()]];
@@ -77,15 +79,15 @@ impl Plan {
             for (index, wanted) in wanted.iter().enumerate() {
                 let region = RegionId(index as u16);
                 for (family, sites) in sites.into_iter().enumerate() {
-                    let load = wanted.load[family] * AHEAD / SLICES as f64;
+                    let load = wanted.load[family] * constants.ahead / SLICES as f64;
                     open(pool, sites, region, wanted.pinned, &mut costs);
                     for (site, cost) in &mut costs {
                         let SiteState { pressure, capacity, .. } = sites[*site];
-                        *cost += price(pressure + (added[*site] + load) / capacity);
+                        *cost += price(constants, pressure + (added[*site] + load) / capacity);
                     }
                     let least = costs.iter().map(|(_, cost)| *cost).fold(f64::INFINITY, f64::min);
                     for (_, cost) in &mut costs {
-                        let worse = (*cost - least) / SOFTNESS;
+                        let worse = (*cost - least) / constants.softness;
                         // Below the crumb anyhow, and exponentials are dear.
                         *cost = if worse > 6.0 { 0.0 } else { (-worse).exp() };
                     }
@@ -101,7 +103,7 @@ impl Plan {
     }
 
     /// Goes part of the way from the shares as they are to the targets.
-    fn approach(&mut self, pool: &FleetPool, family: usize, sites: &[SiteState], elapsed: f64) {
+    fn approach(&mut self, constants: &Constants, pool: &FleetPool, family: usize, sites: &[SiteState], elapsed: f64) {
         let (targets, shares) = (&self.targets[family], &mut self.shares[family]);
         if shares.is_empty() {
             shares.clone_from(targets);
@@ -111,7 +113,7 @@ impl Plan {
             let nearest =
                 pool.candidates(RegionId(index as u16)).iter().find(|&&site| is_open(&sites[usize::from(site)]));
             let is_filling = nearest.is_some_and(|&site| targets[usize::from(site)] < shares[usize::from(site)]);
-            let part = 1.0 - (1.0 - if is_filling { AWAY } else { BACK }).powf(elapsed);
+            let part = 1.0 - (1.0 - if is_filling { constants.away } else { constants.back }).powf(elapsed);
             let own = pool.candidates(RegionId(index as u16));
             for (site, (share, target)) in shares.iter_mut().zip(targets).enumerate() {
                 // After a reload a barrier may stand where viewers went before.
@@ -186,8 +188,13 @@ pub(super) fn tables(
     sites: Vec<SiteState>,
     regions: usize,
 ) -> FamilyTables {
-    let mut tables =
-        FamilyTables { sites, shares: Vec::new(), ends: Vec::with_capacity(regions), least_capacities: Vec::new() };
+    let mut tables = FamilyTables {
+        sites,
+        shares: Vec::new(),
+        ends: Vec::with_capacity(regions),
+        least_capacities: Vec::new(),
+        full: Vec::new(),
+    };
     for index in 0..regions {
         let row = plan.row(family, index);
         // Nearest first: a site that fills moves the same keys away as came to it last.

@@ -31,14 +31,14 @@ impl Standing {
 }
 
 /// Weights of a site's nodes by the policy, and the pressure up to which they are filled.
-pub(super) fn weights(policy: Policy, sites: &[Standing], site: usize) -> (f64, Vec<f64>) {
+pub(super) fn weights(policy: Policy, exponent: f64, sites: &[Standing], site: usize) -> (f64, Vec<f64>) {
     let weighed = |weigh: &dyn Fn(&(NodeId, Weighed)) -> f64| {
         (f64::INFINITY, sites[site].nodes.iter().map(weigh).collect::<Vec<f64>>())
     };
     match policy {
         Policy::Planner => {
             let nodes: Vec<Weighed> = sites[site].nodes.iter().map(|(_, node)| *node).collect();
-            by_headroom(&nodes)
+            by_headroom(&nodes, exponent)
         }
         Policy::RoundRobin => weighed(&|(_, node)| round_robin::weight(node)),
         Policy::Weighted => weighed(&|(_, node)| weighted::weight(node)),
@@ -55,10 +55,10 @@ pub(super) fn weights(policy: Policy, sites: &[Standing], site: usize) -> (f64, 
 }
 
 /// The weight that a node would have if it served.
-pub(super) fn ghost(policy: Policy, sites: &[Standing], node: &Weighed) -> f64 {
+pub(super) fn ghost(policy: Policy, exponent: f64, sites: &[Standing], node: &Weighed) -> f64 {
     let node = &Weighed { factor: node.ghost, ..*node };
     match policy {
-        Policy::Planner => usual(node),
+        Policy::Planner => usual(node, exponent),
         Policy::RoundRobin => round_robin::weight(node),
         Policy::Weighted => weighted::weight(node),
         Policy::Nearest => nearest::weight(node),

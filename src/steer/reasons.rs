@@ -1,13 +1,15 @@
 //! Reasons: the numbers behind a decision, for those who ask why.
 
+mod words;
+
 use serde::{Deserialize, Serialize};
 
 use super::fleet::{Fleet, FleetPool, FleetService};
-use super::pick::{Asker, Clamp, Decision};
-use super::tables::{FamilyTables, Manner, NodeState, SiteState, Standing, Tables};
-use super::weigh::FULL;
-use crate::load::history::Reading;
-use crate::pool::{Currency, Family, NodeId, Policy};
+use super::overrides::{Order, Override};
+use super::pick::{Asker, Decision, time_of};
+use super::tables::{FamilyTables, Manner, Tables};
+use crate::pool::{Currency, Family, NodeId};
+use words::{demand_reason, node_reason, passed_over, site_reason, ttl_reason};
 
 /// Why a decision names what it names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,12 +24,29 @@ pub struct SteeringReasons {
     pub demand: DemandReason,
     /// The key, and how it is treated.
     pub key: KeyReason,
-    /// The sites that may serve the client, nearest first; the overflow last.
+    /// The site that the client falls to; none if nobody may serve it.
+    pub chosen: Option<usize>,
+    /// No node had room below its limit.
+    pub is_overfull: bool,
+    /// The sites that may serve the client, nearest first; then the overflow; then those that a barrier keeps from it.
     pub sites: Vec<SiteReason>,
     /// Their nodes, by site; then those that may not serve it.
     pub nodes: Vec<NodeReason>,
     /// What set the TTL.
     pub ttl: String,
+    /// What operators want for the time being that matters here.
+    pub overrides: Vec<OverrideReason>,
+}
+
+/// An override that bears on the decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OverrideReason {
+    /// The word for its kind.
+    pub kind: String,
+    /// What is wanted: `pin dach fra`.
+    pub what: String,
+    /// Who wants it, until when, and why.
+    pub told: String,
 }
 
 /// The viewers of the client's region.
@@ -61,8 +80,14 @@ pub struct KeyReason {
 /// A site's part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SiteReason {
-    /// The place.
+    /// The place; the name that viewers are sent to if it is the overflow.
     pub place: String,
+    /// Whether it is one of ours: the overflow is not.
+    pub is_ours: bool,
+    /// A barrier keeps its nodes from the client.
+    pub is_barred: bool,
+    /// Any of its nodes serves.
+    pub serves: bool,
     /// Milliseconds from the client's region, with what its nodes cost.
     pub distance: f64,
     /// Mean predicted pressure of its nodes.
@@ -71,6 +96,8 @@ pub struct SiteReason {
     pub price: f64,
     /// The share of the region's clients that it takes.
     pub share: f64,
+    /// The pressure up to which it is being filled; none = as far as it goes.
+    pub limit: Option<f64>,
     /// In words.
     pub because: String,
 }
@@ -84,6 +111,8 @@ pub struct NodeReason {
     pub place: String,
     /// Its address of the family, if it has one.
     pub address: Option<String>,
+    /// The word for how it stands: known, new, blind, distrusted, held, full, drained, exhausted, down.
+    pub standing: String,
     /// Measured pressure: worst resource ÷ its limit; 1 is overloaded. None while it is not known.
     pub pressure: Option<f64>,
     /// Predicted pressure now.
@@ -130,6 +159,8 @@ struct View<'a> {
     pool: &'a FleetPool,
     states: &'a FamilyTables,
     family: Family,
+    /// The name of the client's region.
+    region: &'a str,
     asker: &'a Asker,
     decision: &'a Decision<'a>,
 }
@@ -141,24 +172,28 @@ impl SteeringReasons {
         tables: &Tables,
         service: &FleetService,
         family: Family,
+        region: &str,
         asker: &Asker,
         decision: &Decision<'_>,
     ) -> Self {
         let pool = fleet.pool(service.pool);
         let pool_tables = &tables.pools[usize::from(service.pool.0)];
-        let view = View { fleet, tables, pool, states: pool_tables.of(family), family, asker, decision };
+        let view = View { fleet, tables, pool, states: pool_tables.of(family), family, region, asker, decision };
         let unit = match pool.pool.currency {
             Currency::Egress => "Mbit/s",
             Currency::Clients => "viewers",
         };
-        let region = asker.region;
-        let candidates = pool.candidates(region);
-        let barred = (0..pool.sites.len() as u16).filter(|site| !candidates.contains(site));
-        let nodes = candidates.iter().copied().chain(barred).flat_map(|site| view.nodes_of(site));
+        let candidates = pool.candidates(asker.region);
+        let barred = || (0..pool.sites.len() as u16).filter(|site| !candidates.contains(site));
+        let nodes = candidates.iter().copied().chain(barred()).flat_map(|site| view.nodes_of(site));
         let overflow = pool.overflow().map(|overflow| {
-            let share = view.states.share(region, pool.sites.len() as u16);
+            let share = view.states.share(asker.region, pool.sites.len() as u16);
             SiteReason {
                 place: overflow.cname.to_string(),
+                is_ours: false,
+                is_barred: false,
+                serves: true,
+                limit: None,
                 distance: overflow.cost,
                 pressure: 0.0,
                 price: 0.0,
@@ -166,21 +201,35 @@ impl SteeringReasons {
                 because: format!("elsewhere: used when all sites are above {:.2}", overflow.above),
             }
         });
-        let forecast = pool_tables.demand(region).map_or(0.0, |demand| demand.forecast);
+        let forecast = pool_tables.demand(asker.region).map_or(0.0, |demand| demand.forecast);
         Self {
             pool: pool.pool.name.clone(),
-            policy: policy_name(pool.policy).to_owned(),
+            policy: pool.policy.word().to_owned(),
             unit: unit.to_owned(),
-            demand: pool_tables.demand(region).map_or_else(DemandReason::nothing, |demand| DemandReason {
+            demand: pool_tables.demand(asker.region).map_or_else(DemandReason::nothing, |demand| DemandReason {
                 forecast,
                 cost: demand.cost,
                 belief: demand.belief,
                 because: demand_reason(demand.is_hot, demand.belief),
             }),
             key: view.key(pool_tables.manner),
-            sites: candidates.iter().map(|&site| view.site(site)).chain(overflow).collect(),
+            chosen: decision.site.and_then(|chosen| {
+                match candidates.iter().position(|&site| usize::from(site) == chosen) {
+                    Some(place) => Some(place),
+                    None => (chosen == pool.sites.len()).then_some(candidates.len()),
+                }
+            }),
+            is_overfull: decision.is_overfull,
+            sites: candidates
+                .iter()
+                .copied()
+                .map(|site| view.site(site))
+                .chain(overflow)
+                .chain(barred().map(|site| view.site(site)))
+                .collect(),
             nodes: nodes.collect(),
             ttl: ttl_reason(decision, service),
+            overrides: view.overrides(service),
         }
     }
 }
@@ -222,15 +271,62 @@ impl View<'_> {
 
     fn site(&self, index: u16) -> SiteReason {
         let state = &self.states.sites[usize::from(index)];
-        let share = self.states.share(self.asker.region, index);
+        let is_barred = !self.pool.candidates(self.asker.region).contains(&index);
+        let share = if is_barred { 0.0 } else { self.states.share(self.asker.region, index) };
+        let pin = self.order(|what| matches!(what, Override::Pin { region, .. } if region == self.region));
+        let pinned = pin.and_then(|order| match &order.what {
+            Override::Pin { place, .. } => Some(place).filter(|place| **place != self.place_of(index)),
+            _ => None,
+        });
+        let because = if is_barred {
+            "a barrier: it does not serve these clients".to_owned()
+        } else if let Some(place) = pinned.filter(|_| share <= 0.0) {
+            format!("the region is pinned to {place}")
+        } else {
+            site_reason(self.pool.policy, state, share)
+        };
         SiteReason {
             place: self.place_of(index),
+            is_ours: true,
+            is_barred,
+            serves: state.capacity > 0.0,
             distance: self.pool.distance(self.asker.region, usize::from(index)),
             pressure: state.pressure,
             price: state.price,
             share,
-            because: site_reason(self.pool.policy, state, share),
+            limit: Some(state.limit).filter(|limit| limit.is_finite()),
+            because,
         }
+    }
+
+    /// Seconds since 1970, as far as the slot tells.
+    fn now(&self) -> u64 {
+        time_of(self.asker.slot) / 1_000
+    }
+
+    /// The override of a node that is about so.
+    fn order(&self, is_meant: impl Fn(&Override) -> bool) -> Option<&Order> {
+        self.tables.orders.iter().find(|order| is_meant(&order.what))
+    }
+
+    /// Overrides that bear on the decision: of everything, the region, the service, and nodes of the pool.
+    fn overrides(&self, service: &FleetService) -> Vec<OverrideReason> {
+        let service = service.service.name.to_string();
+        let nodes = || self.pool.sites.iter().flat_map(|site| &site.nodes).map(|&id| &self.fleet.node(id).node.name);
+        let bears = |order: &&Order| match &order.what {
+            Override::Freeze => true,
+            Override::Pin { region, .. } => *region == self.region,
+            Override::Policy { service: of, .. } => *of == service,
+            Override::Weight { node, .. } | Override::Limit { node, .. } | Override::Drain { node } => {
+                nodes().any(|known| known == node)
+            }
+        };
+        let reason = |order: &Order| OverrideReason {
+            kind: order.what.word().to_owned(),
+            what: order.what.to_string(),
+            told: order.told(self.now()),
+        };
+        self.tables.orders.iter().filter(bears).map(reason).collect()
     }
 
     fn place_of(&self, site: u16) -> String {
@@ -257,12 +353,22 @@ impl View<'_> {
             } else if address.is_none() {
                 Some("no address of this family".to_owned())
             } else {
-                passed_over(node, state, weight, share, is_named)
+                let drain = self.order(|what| matches!(what, Override::Drain { node } if *node == known.node.name));
+                let drain = drain.map(|order| order.told(self.now()));
+                passed_over(node, state, weight, share, is_named, drain)
             };
+            let weighed = self.order(|what| matches!(what, Override::Weight { node, .. } if *node == known.node.name));
+            let limited = self.order(|what| matches!(what, Override::Limit { node, .. } if *node == known.node.name));
+            let ordered: Vec<String> = [weighed, limited]
+                .into_iter()
+                .flatten()
+                .map(|order| format!("{} {}", order.what, order.told(self.now())))
+                .collect();
             NodeReason {
                 node: known.node.name.clone(),
                 place: self.place_of(index),
                 address: address.map(|address| address.to_string()),
+                standing: node.standing.word().to_owned(),
                 pressure: loaded.map(|load| load.pressure),
                 predicted: node.pressure,
                 uses: uses
@@ -278,118 +384,9 @@ impl View<'_> {
                 weight,
                 chance: if may_serve { find(&firsts) * share } else { 0.0 },
                 is_named,
-                because: node_reason(node, passed_over),
+                because: node_reason(node, passed_over, &ordered),
             }
         };
         site.nodes.iter().map(of).collect()
     }
-}
-
-/// The policy's word in the configuration.
-pub(super) fn policy_name(policy: Policy) -> &'static str {
-    match policy {
-        Policy::Planner => "planner",
-        Policy::RoundRobin => "round_robin",
-        Policy::Weighted => "weighted",
-        Policy::Nearest => "nearest",
-        Policy::Failover => "failover",
-        Policy::Hash { .. } => "hash",
-    }
-}
-
-fn demand_reason(is_hot: bool, belief: f64) -> String {
-    match (is_hot, belief < 1.0) {
-        (_, true) => format!("nodes see only a part of what is asked for: {:.0} % of it is believed", belief * 100.0),
-        (true, false) => "growing fast".to_owned(),
-        (false, false) => "steady".to_owned(),
-    }
-}
-
-fn ttl_reason(decision: &Decision<'_>, service: &FleetService) -> String {
-    let (bounds, ttl) = (&service.service.ttl, decision.ttl);
-    let third =
-        format!("{ttl} s, a third of the longest ({} s) but not below the shortest ({} s)", bounds.max, bounds.min);
-    match decision.clamp {
-        Clamp::Longest => format!("{ttl} s, the longest: the site has room"),
-        Clamp::Hot => format!("{third}: the region's demand grows fast"),
-        Clamp::Busy => format!("{third}: the site is busy"),
-        Clamp::Unknown => format!("{third}: the site's load is not known"),
-        Clamp::Room => format!("{ttl} s: until then caches send as many viewers as one answer may bring"),
-        Clamp::Shortest => format!("{ttl} s, the shortest"),
-    }
-}
-
-fn site_reason(policy: Policy, state: &SiteState, share: f64) -> String {
-    if state.menu.is_none() {
-        return "no node here has an address of this family".to_owned();
-    }
-    if state.capacity <= 0.0 {
-        return "no node here serves".to_owned();
-    }
-    if policy != Policy::Planner {
-        return format!("the policy gives it {:.0} %", share * 100.0);
-    }
-    let filled = match state.limit {
-        limit if limit.is_infinite() => "far beyond what it can do".to_owned(),
-        limit if limit > FULL => format!("full: being filled up to {limit}"),
-        _ if state.price >= 1.0 => format!("{:.2} full: price {:.0} ms", state.pressure, state.price),
-        _ => "has room".to_owned(),
-    };
-    match share {
-        share if share <= 0.0 => format!("{filled}; others are nearer or cheaper"),
-        share if share < 0.999 => format!("{filled}; shares with others"),
-        _ => filled,
-    }
-}
-
-/// Why a node of a site that may serve the client is not named.
-fn passed_over(node: &NodeState, state: &SiteState, weight: f64, share: f64, is_named: bool) -> Option<String> {
-    match node.standing {
-        Standing::Down => return Some("down: it fails its probes".to_owned()),
-        Standing::Drained => return Some("drained".to_owned()),
-        Standing::Exhausted => return Some("out of memory or disk".to_owned()),
-        _ => {}
-    }
-    if is_named {
-        None
-    } else if weight <= 0.0 && node.pressure >= state.limit {
-        Some(format!("full: predicted pressure {:.2} is above {}", node.pressure, state.limit))
-    } else if weight <= 0.0 {
-        Some("the policy passes it over".to_owned())
-    } else if share <= 0.0 {
-        Some("its site takes nobody from this region".to_owned())
-    } else {
-        Some("has room; other clients get it".to_owned())
-    }
-}
-
-fn node_reason(node: &NodeState, passed_over: Option<String>) -> String {
-    let mut reason = passed_over.unwrap_or_else(|| "named".to_owned());
-    match node.standing {
-        Standing::Distrusted => reason.push_str("; its load is not believed: dead reckoning"),
-        Standing::Held => {
-            reason.push_str("; fails its probes, as so many others do that our network is the likelier fault")
-        }
-        Standing::Full => reason.push_str("; fails its probes, but was near its limit: full rather than dead"),
-        _ => {}
-    }
-    if let Some(load) = node.saturated {
-        reason.push_str(&format!("; sends no more than {load:.0}: smaller than configured?"));
-    }
-    match &node.reading {
-        Reading::Fresh(_) => {}
-        Reading::Stale { because, age, .. } => {
-            reason.push_str(&format!("; stale: last load is {age:.0} s old, dead reckoning"));
-            if let Some(error) = because {
-                reason.push_str(&format!(" ({error})"));
-            }
-        }
-        Reading::Never { because } => {
-            reason.push_str("; its load was never read");
-            if let Some(error) = because {
-                reason.push_str(&format!(" ({error})"));
-            }
-        }
-    }
-    reason
 }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use super::alarm::Alarm;
+use super::constants::Constants;
 use super::menu::Menu;
 use super::model::Prediction;
+use super::overrides::Order;
 use crate::geo::RegionId;
 use crate::load::health::State;
 use crate::load::history::Reading;
 use crate::pool::{Family, NodeId};
 
 /// Everything that a pick needs.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Tables {
     /// When they were made, in seconds of the readings' clock.
     pub at: f64,
@@ -20,6 +23,37 @@ pub struct Tables {
     pub pools: Vec<PoolTables>,
     /// Nodes that died since the tables were made, by `NodeId`; empty = none.
     pub dead: Vec<NodeId>,
+    /// What an operator should know.
+    pub alarms: Vec<Alarm>,
+    /// What operators want for the time being.
+    pub orders: Arc<[Order]>,
+    /// What a pick measures by.
+    pub(super) thresholds: Thresholds,
+}
+
+/// What a pick measures by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Thresholds {
+    /// Part of a region's viewers above which a key is heavy, and part of the smallest node of the nearest site.
+    pub(super) heavy: f64,
+    /// Part of a node's headroom that one answer may use while caches hold it.
+    pub(super) beta: f64,
+    /// Site pressure above which answers live shorter.
+    pub(super) busy: f64,
+}
+
+impl Thresholds {
+    /// Those of the model's constants.
+    pub(super) fn of(constants: &Constants) -> Self {
+        let Constants { heavy, beta, busy, .. } = *constants;
+        Self { heavy, beta, busy }
+    }
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self::of(&Constants::USUAL)
+    }
 }
 
 /// What is known of a node, and what follows from it; load in its currency.
@@ -118,7 +152,7 @@ impl Factors {
 }
 
 /// The tables of one use of a pool.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PoolTables {
     /// By `Family`: candidates differ between A and AAAA.
     pub(super) families: [FamilyTables; 2],
@@ -157,7 +191,7 @@ pub struct DemandState {
 }
 
 /// The tables of a pool for one address family.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FamilyTables {
     /// By the site's place in `FleetPool::sites`; after them the overflow, if the pool has one.
     pub sites: Vec<SiteState>,
@@ -166,6 +200,8 @@ pub struct FamilyTables {
     pub(super) ends: Vec<u32>,
     /// By region, the least capacity of a node at its nearest site that serves.
     pub(super) least_capacities: Vec<f32>,
+    /// By region, whether every site that may serve it is being filled beyond what is usual.
+    pub(super) full: Vec<bool>,
 }
 
 /// A site's part of a region's clients.
@@ -178,7 +214,7 @@ pub struct Share {
 }
 
 /// What is known of a site's nodes of one family, and what follows from it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SiteState {
     /// Mean pressure of the nodes that serve, weighted by capacity.
     pub pressure: f64,
@@ -220,6 +256,12 @@ impl FamilyTables {
         let Some(&end) = self.ends.get(region) else { return &[] };
         let start = region.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.shares[start as usize..end as usize]
+    }
+
+    /// Whether no site that may serve a region has room.
+    #[inline]
+    pub fn is_full(&self, region: RegionId) -> bool {
+        self.full.get(usize::from(region.0)).copied().unwrap_or(false)
     }
 
     /// The share of a region's clients that a site takes, 0 to 1.

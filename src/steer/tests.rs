@@ -245,12 +245,13 @@ fn reloads_keep_what_was_learned_of_costs() {
 #[test]
 fn a_limit_for_the_time_being_is_a_capacity_and_a_weight_is_a_part() {
     let mut world = World::new(&FIVE);
-    let limit = Override::Limit { node: "a".to_owned(), capacity: 500.0 };
+    let limit = Override::Limit { node: "a".to_owned(), capacity: crate::steer::Limited::Egress(500.0) };
     let weight = |weight| Override::Weight { node: "b".to_owned(), weight };
     let tables = world.tick(&[limit, weight(0.25)]);
     assert_eq!(tables.nodes[usize::from(world.id("a").0)].configured, 400.0);
     assert!((world.weight(&tables, "b") / world.weight(&tables, "c") - 0.25).abs() < 1e-9);
-    let tables = world.tick(&[weight(7.0), Override::Limit { node: "a".to_owned(), capacity: 0.0 }]);
+    let tables = world
+        .tick(&[weight(7.0), Override::Limit { node: "a".to_owned(), capacity: crate::steer::Limited::Egress(0.0) }]);
     assert_eq!(tables.nodes[usize::from(world.id("a").0)].configured, CAPACITY, "no limit is none");
     assert_eq!(world.weight(&tables, "b"), world.weight(&tables, "c"), "nobody gets more than all");
 }

@@ -6,7 +6,6 @@
 
 /// The pressure up to which nodes are filled while there is room anywhere.
 pub(super) const FULL: f64 = 0.92;
-const EXPONENT: f64 = 1.5;
 /// Pressures up to which nodes are filled when the site is full: to the operator's limit, to what the machine can do
 /// (1 ÷ 0.8), and beyond.
 const LIMITS: [f64; 3] = [1.0, 1.25, 1.6];
@@ -29,18 +28,18 @@ pub(super) struct Weighed {
 }
 
 /// The weight of a node at a site that has room.
-pub(super) fn usual(node: &Weighed) -> f64 {
-    node.capacity * node.factor * (FULL - node.pressure).max(0.0).powf(EXPONENT)
+pub(super) fn usual(node: &Weighed, exponent: f64) -> f64 {
+    node.capacity * node.factor * (FULL - node.pressure).max(0.0).powf(exponent)
 }
 
 /// Weights of a site's nodes, in units of load, and the pressure up to which they are being filled.
 ///
 /// When every node is far beyond what it can do, harm is shared by size; if none may serve, all weights are 0.
-pub(super) fn by_headroom(nodes: &[Weighed]) -> (f64, Vec<f64>) {
+pub(super) fn by_headroom(nodes: &[Weighed], exponent: f64) -> (f64, Vec<f64>) {
     let capacity: f64 = nodes.iter().filter(|node| node.factor > 0.0).map(|node| node.capacity).sum();
-    let usual: Vec<f64> = nodes.iter().map(usual).collect();
+    let usual: Vec<f64> = nodes.iter().map(|node| usual(node, exponent)).collect();
     // Half of the headroom, raised to the exponent, weighs less than half: so does what counts as nothing.
-    if usual.iter().sum::<f64>() >= NEGLIGIBLE * capacity * (FULL / 2.0).powf(EXPONENT - 1.0) {
+    if usual.iter().sum::<f64>() >= NEGLIGIBLE * capacity * (FULL / 2.0).powf(exponent - 1.0) {
         return (FULL, usual);
     }
     for limit in LIMITS {
@@ -56,6 +55,11 @@ pub(super) fn by_headroom(nodes: &[Weighed]) -> (f64, Vec<f64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steer::Constants;
+
+    fn by_headroom(nodes: &[Weighed]) -> (f64, Vec<f64>) {
+        super::by_headroom(nodes, Constants::USUAL.exponent)
+    }
 
     fn node(pressure: f64) -> Weighed {
         Weighed { capacity: 100.0, pressure, factor: 1.0, ghost: 1.0, rank: 0 }

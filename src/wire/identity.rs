@@ -1,5 +1,6 @@
 //! Who this server says it is: NSID, and the names of class CHAOS (RFC 5001, RFC 4892).
 
+use super::reply::RECORD_FIXED;
 use super::{RecordType, Records, ready_record};
 
 /// The class CHAOS.
@@ -32,6 +33,12 @@ impl Identity {
     /// The name for EDNS.
     pub fn nsid(&self) -> Option<&[u8]> {
         self.nsid.as_deref()
+    }
+
+    /// The name that class CHAOS gets.
+    pub fn name(&self) -> Option<&[u8]> {
+        // Behind the head of its record and the length of its text.
+        self.server.as_deref().and_then(|record| record.get(RECORD_FIXED + 1..))
     }
 
     /// The answer to a question of class CHAOS; none if it is to be refused. The name is in lower case.

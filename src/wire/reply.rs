@@ -19,7 +19,7 @@ const POINTER_TO_QUESTION: [u8; 2] = [0xc0, HEADER as u8];
 /// Places up to here can be pointed at (RFC 1035 §4.1.4: 14 bits).
 const MAX_POINTER: usize = 0x4000;
 /// Octets of a record before its data, with a pointer as owner: owner, type, class, TTL, length.
-const RECORD_FIXED: usize = 12;
+pub(super) const RECORD_FIXED: usize = 12;
 
 /// What is answered, before it is bytes.
 #[derive(Default)]
@@ -38,6 +38,8 @@ pub struct Reply<'s> {
     pub lacks_required: bool,
     /// What the OPT record says, if the query has one.
     pub options: Options<'s>,
+    /// Records that were made for this reply alone, as `Records::Ready` has them; hardly any reply has some.
+    pub own: Vec<u8>,
 }
 
 /// An RRset to be written.
@@ -62,6 +64,8 @@ pub enum Records<'s> {
         /// One behind the other.
         bytes: &'s [u8],
     },
+    /// A record that was made for this reply: `Reply::own`.
+    Own,
     /// A DNAME record, and the CNAME record of the item's owner that follows from it (RFC 6672 §3.1).
     Renamed {
         /// The DNAME record, ready-made, unless it is in the reply already.
@@ -131,8 +135,14 @@ impl Reply<'_> {
         let opt_length = opt.as_ref().map_or(0, Opt::len);
         let has_opt = u16::from(opt.is_some());
         let limit = limit.min(out.len());
-        let mut writer =
-            Writer { at: HEADER + question.len(), limit: limit - opt_length, out, target: 0, names: ArrayVec::new() };
+        let mut writer = Writer {
+            at: HEADER + question.len(),
+            limit: limit - opt_length,
+            out,
+            target: 0,
+            names: ArrayVec::new(),
+            own: &self.own,
+        };
         writer.out[HEADER..writer.at].copy_from_slice(question);
 
         let mut is_truncated = self.lacks_required;
@@ -201,6 +211,8 @@ struct Writer<'o, 'n> {
     target: usize,
     /// Names that have been written.
     names: ArrayVec<WrittenName<'n>, MAX_NAMES>,
+    /// The reply's own record.
+    own: &'n [u8],
 }
 
 /// A name that stands in the reply.
@@ -217,6 +229,14 @@ impl<'n> Writer<'_, 'n> {
     #[inline]
     fn put(&mut self, item: &Item<'n>, question: &[u8]) -> Option<u16> {
         match item.records {
+            Records::Own => {
+                let start = self.at;
+                let put = self.put_each(item, self.own, question);
+                if put.is_none() {
+                    self.at = start;
+                }
+                put.map(|()| 1)
+            }
             Records::Ready { count, bytes } => {
                 if item.owner == Owner::Question && item.ttl.is_none() && !has_compressed_name(bytes) {
                     let end = self.at + bytes.len();

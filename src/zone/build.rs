@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use arrayvec::ArrayVec;
 
 use super::Steered;
-use super::check::{self, Findings, Owner, SteeredOwner};
+use super::check::{self, Findings, Owner, SteeredOwner, WhoamiOwner};
 use super::hidden;
 use super::layout;
 use super::records::Records;
 use super::store::{self, NONE, Node, RrsetAt, Slot, Steering, Zone};
 use super::targets::check_targets;
 use crate::diagnostic::{Diagnostic, has_errors};
-use crate::name::{self, MAX_LABELS};
+use crate::name::{self, MAX_LABELS, Name};
 use crate::wire::RecordType;
 
 impl Zone {
@@ -20,13 +20,22 @@ impl Zone {
     ///
     /// There is no zone if any diagnostic is an error, or if reading the records gave one.
     pub fn build(records: &Records, steered: &[Steered]) -> (Option<Self>, Vec<Diagnostic>) {
+        Self::build_with_whoami(records, steered, None)
+    }
+
+    /// The same, with a name at which whoever asks is told what the server sees of it.
+    pub fn build_with_whoami(
+        records: &Records,
+        steered: &[Steered],
+        whoami: Option<&Name>,
+    ) -> (Option<Self>, Vec<Diagnostic>) {
         let mut findings = Findings::new(records);
         let octets: usize = (0..records.len()).map(|entry| store::record_length(records.rdata(entry).len())).sum();
         if u32::try_from(octets).is_err() {
             findings.of_zone(Diagnostic::error("the zone is too large: more than 4 GiB of records"));
             return (None, findings.into_diagnostics());
         }
-        let claimants = Claimants { records, steered };
+        let claimants = Claimants { records, steered, whoami };
         let mut builder = Builder {
             claimants,
             zone: empty_zone(records, octets),
@@ -57,16 +66,17 @@ struct Builder<'r> {
     findings: Findings<'r>,
 }
 
-/// Who says that names exist: runs of records, and behind them steered names.
+/// Who says that names exist: runs of records, behind them steered names, then `server.whoami`.
 #[derive(Clone, Copy)]
 struct Claimants<'r> {
     records: &'r Records,
     steered: &'r [Steered],
+    whoami: Option<&'r Name>,
 }
 
 impl<'r> Claimants<'r> {
     fn count(self) -> usize {
-        self.records.runs.len() + self.steered.len()
+        self.records.runs.len() + self.steered.len() + usize::from(self.whoami.is_some())
     }
 
     /// The records that the claim stands for.
@@ -76,13 +86,18 @@ impl<'r> Claimants<'r> {
 
     /// The steered name that the claim stands for.
     fn steered(self, claim: Claim) -> Option<&'r Steered> {
-        (claim.by as usize).checked_sub(self.records.runs.len()).map(|index| &self.steered[index])
+        (claim.by as usize).checked_sub(self.records.runs.len()).and_then(|index| self.steered.get(index))
+    }
+
+    /// `server.whoami`, if the claim stands for it.
+    fn whoami(self, claim: Claim) -> Option<&'r Name> {
+        self.whoami.filter(|_| claim.by as usize == self.records.runs.len() + self.steered.len())
     }
 
     /// The name in lower-case wire form.
     fn name(self, claim: Claim) -> Cow<'r, [u8]> {
-        match self.steered(claim) {
-            Some(steered) => steered.owner.lower_wire().into_vec().into(),
+        match self.steered(claim).map(|steered| &steered.owner).or(self.whoami(claim)) {
+            Some(owner) => owner.lower_wire().into_vec().into(),
             None => self.records.name(self.records.runs[claim.by as usize].name).into(),
         }
     }
@@ -148,6 +163,12 @@ impl<'r> Builder<'r> {
         }
         for steered in claims.iter().filter_map(|claim| claimants.steered(*claim)) {
             self.bind(node, steered, &entries);
+        }
+        for whoami in claims.iter().filter_map(|claim| claimants.whoami(*claim)) {
+            let cut = self.zone.nodes[node as usize].cut;
+            let cut = (cut != NONE).then(|| self.zone.owner(cut));
+            WhoamiOwner { whoami, cut, is_taken: claims.len() > 1 }.check(&mut self.findings);
+            self.zone.whoami = node;
         }
         self.entries = entries;
     }
@@ -302,6 +323,7 @@ fn empty_zone(records: &Records, octets: usize) -> Zone {
         rrsets: Vec::with_capacity(records.len() + 1),
         slots: Vec::new(),
         negative_soa: Box::new([]),
+        whoami: NONE,
     }
 }
 

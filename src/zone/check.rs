@@ -5,7 +5,7 @@ use super::read::MAX_PROBLEMS;
 use super::records::Records;
 use super::store::Zone;
 use crate::diagnostic::Diagnostic;
-use crate::name::{self, Printed};
+use crate::name::{self, Name, Printed};
 use crate::wire::RecordType;
 
 /// What the rules found, by the record it is about.
@@ -195,6 +195,29 @@ impl SteeredOwner<'_> {
                  add `{name} A` with the address of a node"
             );
             findings.of_zone(warning.help(help));
+        }
+    }
+}
+
+/// The name that tells whoever asks what the server sees of it.
+pub(super) struct WhoamiOwner<'a> {
+    pub(super) whoami: &'a Name,
+    /// The cut or the DNAME's owner that it is at or below.
+    pub(super) cut: Option<&'a [u8]>,
+    /// Something else has the name.
+    pub(super) is_taken: bool,
+}
+
+impl WhoamiOwner<'_> {
+    pub(super) fn check(&self, findings: &mut Findings<'_>) {
+        let name = self.whoami;
+        if let Some(cut) = self.cut {
+            let message = format!("`server.whoami` is `{name}`, for which `{}` answers", Printed(cut));
+            let help = "queries for it are led elsewhere, by NS or DNAME records; take a name that is not below these";
+            findings.of_zone(Diagnostic::error(message).help(help));
+        } else if self.is_taken {
+            let message = format!("`server.whoami` is `{name}`, which has records in the zone file");
+            findings.of_zone(Diagnostic::error(message).help("take a name that nothing else has"));
         }
     }
 }

@@ -42,6 +42,8 @@ pub enum Found<'z> {
         /// What addresses to give.
         family: Family,
     },
+    /// Whoever asks is told what the server sees of it.
+    Whoami,
     /// Records of the type asked for.
     Records(Rrset<'z>),
     /// The name is an alias.
@@ -117,6 +119,9 @@ impl Zone {
         // RFC 4035 §3.1.4.1: DS at the cut belongs to the parent.
         if node.cut != NONE && !(node.cut == index && qtype == RecordType::DS) {
             return self.occluded(node.cut);
+        }
+        if self.whoami == index && matches!(qtype, RecordType::TXT | RecordType::ANY) {
+            return Found::Whoami;
         }
         let steering = node.steering;
         if let (Some(service), Some(family)) = (steering.service, steering.family(qtype)) {

@@ -35,6 +35,8 @@ pub struct Zone {
     pub(super) slots: Vec<Slot>,
     /// The SOA record with the TTL of negative answers, ready.
     pub(super) negative_soa: Box<[u8]>,
+    /// The name that tells whoever asks what the server sees of it.
+    pub(super) whoami: u32,
 }
 
 /// A name that exists in the zone.

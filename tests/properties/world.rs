@@ -313,7 +313,9 @@ impl World {
                 place: PLACES[place % PLACES.len()].0.to_owned(),
             },
             AnyWish::Weight(which, weight) => Override::Weight { node: node(which), weight },
-            AnyWish::Limit(which, capacity) => Override::Limit { node: node(which), capacity },
+            AnyWish::Limit(which, capacity) => {
+                Override::Limit { node: node(which), capacity: thalweg::steer::Limited::Egress(capacity) }
+            }
             AnyWish::Drain(which) => Override::Drain { node: node(which) },
         };
         let names: Vec<String> = (0..self.regions.len()).map(|index| format!("region{index}")).collect();

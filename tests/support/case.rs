@@ -7,7 +7,7 @@
 //! == config                     thalweg.toml
 //! == file networks.csv          any other file of the installation
 //! == load                       a line for each node of which any load is known:
-//! fra1 pressure 0.5             or `cpu 40%`, `egress 300Mbit/s`; `fra1 stale pressure 0.5`; `fra1 silent`
+//! fra1 pressure 0.5             or `cpu 40%`, `egress 300Mbit/s`; `fra1 stale pressure 0.5`; `fra1 silent`; `fra1 down`
 //! == query
 //! from: 127.0.3.1               the resolver; 127.0.0.1 if left out
 //! subnet: 84.128.0.0/24         a client subnet; with it, EDNS
@@ -155,6 +155,7 @@ impl Case {
             let wrong = || Wrong::at(line, format!("`{}` is no load; write `{node} pressure 0.5`", load.join(" ")));
             let load = match load {
                 ["silent"] => Load::Silent,
+                ["down"] => Load::Down,
                 ["stale", used @ ..] => Load::Stale(read_use(used).ok_or_else(wrong)?),
                 used => Load::Fresh(read_use(used).ok_or_else(wrong)?),
             };

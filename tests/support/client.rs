@@ -19,7 +19,12 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(server: SocketAddr) -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::of(Ipv4Addr::LOCALHOST, server)
+    }
+
+    /// One with this address of its own.
+    pub(crate) fn of(address: Ipv4Addr, server: SocketAddr) -> Self {
+        let socket = UdpSocket::bind((address, 0)).unwrap();
         socket.connect(server).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { socket }

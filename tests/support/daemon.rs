@@ -1,10 +1,12 @@
 //! A daemon in this process, as `thalweg run` starts it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use thalweg::answer::Explanation;
 use thalweg::command::daemon::Daemon;
 use thalweg::feed::Options;
+use thalweg::snapshot::Snapshot;
 use thalweg::steer::NodeReason;
 use tokio::runtime::Runtime;
 
@@ -34,9 +36,19 @@ impl Served {
         self.daemon.listening.dns[0]
     }
 
+    /// Where it answers administrators.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.daemon.listening.admin
+    }
+
     /// What SIGHUP does.
     pub(crate) fn reload(&self) -> Result<String, String> {
         self.runtime.block_on(self.daemon.reload())
+    }
+
+    /// What is served now.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.daemon.published().snapshot()
     }
 
     /// The page of metrics.

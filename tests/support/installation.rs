@@ -80,6 +80,8 @@ pub(crate) enum Load {
     Fresh(Use),
     /// It was read long ago.
     Stale(Use),
+    /// Nothing was ever read, and its probes fail.
+    Down,
 }
 
 /// What a node uses.
@@ -97,11 +99,19 @@ impl Load {
     /// As a feed would have read it from the node's exporter.
     pub(crate) fn reading(self, node: &Node) -> Reading {
         match self {
-            Self::Silent => Reading::Never { because: None },
+            Self::Silent | Self::Down => Reading::Never { because: None },
             Self::Fresh(used) => Reading::Fresh(used.load(node, NOW)),
             Self::Stale(used) => {
                 Reading::Stale { last: used.load(node, NOW - STALE_AGE), age: STALE_AGE, because: None }
             }
+        }
+    }
+
+    /// As its probes would have found it.
+    fn health(self) -> State {
+        match self {
+            Self::Down => State::Down { since: NOW },
+            Self::Silent | Self::Fresh(_) | Self::Stale(_) => State::Unknown,
         }
     }
 }
@@ -122,8 +132,10 @@ impl Use {
 
 /// A snapshot of inputs in which each node has the load that `load` tells for its name.
 pub(crate) fn snapshot(inputs: &Inputs, load: impl Fn(&str) -> Load) -> Snapshot {
-    let input =
-        |known: &FleetNode| NodeInput { reading: load(&known.node.name).reading(&known.node), health: State::Unknown };
+    let input = |known: &FleetNode| {
+        let load = load(&known.node.name);
+        NodeInput { reading: load.reading(&known.node), health: load.health() }
+    };
     let nodes: Vec<NodeInput> = inputs.fleet.nodes.iter().map(input).collect();
     let seed = mix(0);
     let (regions, overrides) = (inputs.geo.regions(), &Overrides::default());

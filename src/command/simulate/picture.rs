@@ -14,7 +14,7 @@ use super::{PICTURE_EVERY, Play, Run};
 use crate::simulate::Fleet;
 
 /// Pixels.
-const PANEL: (u32, u32) = (460, 380);
+const PANEL: (u32, u32) = (360, 330);
 const TITLE: u32 = 18;
 const TEXT: u32 = 14;
 
@@ -62,12 +62,16 @@ fn draw_panel(
     let mut chart = ChartBuilder::on(panel)
         .caption(title, ("sans-serif", TITLE))
         .margin(10)
+        // Half of the last label is beyond the axis.
+        .margin_right(18)
         .x_label_area_size(40)
         .y_label_area_size(48)
         .build_cartesian_2d(0.0..minutes, 0.0..f64::from(highest))?;
     chart
         .configure_mesh()
-        .light_line_style(WHITE)
+        .max_light_lines(0)
+        .x_labels(7)
+        .x_label_formatter(&|minute| format!("{minute:.0}"))
         .x_desc("minutes")
         .y_desc("pressure of each node")
         .label_style(("sans-serif", TEXT))

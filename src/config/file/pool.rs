@@ -11,14 +11,12 @@ use crate::config::value;
 use crate::config::written::{Place, Problems, Written};
 use crate::diagnostic::Diagnostic;
 use crate::name::Name;
-use crate::pool::{Bitrate, MAX_ANSWERS};
+use crate::pool::{Bitrate, MAX_ANSWERS, Policy};
 
 use super::{HOUR, read_name, values};
 
 /// One word of a few.
 pub(in crate::config) type Word = Option<Written<&'static str>>;
-
-const POLICIES: [&str; 6] = ["planner", "round_robin", "weighted", "nearest", "failover", "hash"];
 
 /// `[pool.NAME]`.
 pub(in crate::config) struct PoolTable {
@@ -107,7 +105,7 @@ pub(super) fn read_pool(name: Written<String>, mut table: Table<'_>) -> PoolTabl
 fn read_policy(table: &mut Table<'_>) -> PolicyTable {
     PolicyTable {
         has_word: table.has("policy"),
-        word: table.word("policy", &POLICIES),
+        word: table.word("policy", &Policy::WORDS),
         key: table.word("key", &["label", "name", "client"]),
         bound: table.value("bound", value::bound),
     }

@@ -140,20 +140,15 @@ impl Loader {
     ) -> Zones {
         // A directory of zones that cannot be read has been reported; services need not be, one by one.
         let are_zones_missing = self.is_blocked;
+        let known: Vec<String> = texts.iter().map(|text| text.origin.to_string()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let mut steered: BTreeMap<&Name, Vec<Steered>> = BTreeMap::new();
         for (index, service) in fleet.services.iter().enumerate() {
             let name = &service.service.name;
-            let holder = texts
-                .iter()
-                .map(|text| &text.origin)
-                .filter(|origin| name.is_at_or_below(origin))
-                .max_by_key(|origin| origin.label_count());
-            let Some(holder) = holder else {
+            let Some(holder) = holder(texts, name) else {
                 if are_zones_missing {
                     continue;
                 }
-                let known: Vec<String> = texts.iter().map(|text| text.origin.to_string()).collect();
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 if let Some(written) = config.services.iter().find(|written| written.value.name == *name) {
                     self.block(
                         written
@@ -173,11 +168,19 @@ impl Loader {
                 has_v6: fleet.has_family(service.pool, Family::V6),
             });
         }
+        let whoami = config.server.whoami.as_ref();
+        let whoami_holder = whoami.and_then(|whoami| holder(texts, &whoami.value));
+        if let (Some(whoami), None, false) = (whoami, whoami_holder, are_zones_missing) {
+            let message = format!("the name {} is in no zone that is served here", whoami.value);
+            let help = format!("take one inside a zone; zones there are: {known}");
+            self.block(whoami.error(message).help(help));
+        }
         let mut zones = Vec::new();
         for text in texts {
+            let whoami = whoami.map(|whoami| &whoami.value).filter(|_| whoami_holder == Some(&text.origin));
             let steered = steered.get(&text.origin).map_or(&[][..], Vec::as_slice);
             let built = text.records.as_ref().and_then(|records| {
-                let (zone, diagnostics) = Zone::build(records, steered);
+                let (zone, diagnostics) = Zone::build_with_whoami(records, steered, whoami);
                 self.diagnostics.extend(diagnostics);
                 let before = old_form(previous, &text.origin);
                 let warning = before.zip(zone.as_ref()).and_then(|(before, zone)| zone.check_serial(before, records));
@@ -223,6 +226,12 @@ impl Loader {
             self.block(service.error(message).help(help));
         }
     }
+}
+
+/// The zone that holds a name.
+fn holder<'t>(texts: &'t [ZoneText], name: &Name) -> Option<&'t Name> {
+    let origins = texts.iter().map(|text| &text.origin).filter(|origin| name.is_at_or_below(origin));
+    origins.max_by_key(|origin| origin.label_count())
 }
 
 /// The zone of this name as it is served.

@@ -170,7 +170,7 @@ impl<R: Rule> Policy for Peer<R> {
             let network = (sample.tx_bytes - last.tx_bytes) * 8.0 / 1e6 / window / configured.nic_mbit;
             let process = (sample.process_seconds - last.process_seconds) / window;
             let system = 1.0 - (sample.idle_seconds - last.idle_seconds) / window / sample.cpus;
-            seen.pressure = network.max(process).max(system) / self.fleet.overload;
+            seen.pressure = network.max(process).max(system) / configured.overload;
         }
     }
 

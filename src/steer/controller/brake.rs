@@ -9,7 +9,7 @@ use crate::steer::tables::Standing;
 const WITHDRAWN: f64 = 0.30;
 
 /// Puts nodes back that nobody else saw fail, and says whether there were any. Nodes of one place count together.
-pub(super) fn hold(
+pub(in crate::steer) fn hold(
     fleet: &Fleet,
     capacities: &[f64],
     standings: &mut [Standing],

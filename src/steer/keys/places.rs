@@ -96,6 +96,14 @@ impl Places {
         Place::New(index * WAYS + way)
     }
 
+    /// Whether the key has a place.
+    pub(super) fn has(&self, key: u64, now: u32) -> bool {
+        let set = &self.sets[scaled(key, self.sets.len())];
+        let tag = (key >> 32) as u32 | 1;
+        let way = set.tags.iter().position(|&there| there == tag);
+        way.is_some_and(|way| free_for(set.until[way], now).is_none_or(|free| free < FORGOTTEN))
+    }
+
     /// Keeps a place for so many seconds from now.
     #[inline]
     pub(super) fn keep(&mut self, at: usize, now: u32, patience: u32) {

@@ -26,6 +26,7 @@ fn found(zone: &Zone, question: &str) -> String {
             format!("dname {} to {} ttl {}", Printed(owner), Printed(target), record.ttl)
         }
         Found::Steered { service, family } => format!("steered {} {family:?}", service.0),
+        Found::Whoami => "whoami".to_owned(),
         Found::NoData { service: None } => "nodata".to_owned(),
         Found::NoData { service: Some(service) } => format!("nodata of {}", service.0),
         Found::NxDomain => "nxdomain".to_owned(),

@@ -1,0 +1,190 @@
+//! Orders: the overrides that operators gave, checked when they are given and forgotten when their time is over. They
+//! survive reloads, not restarts.
+
+mod check;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::inputs::Inputs;
+use super::run::Feed;
+use crate::config::policy_of_word;
+use crate::intake::{Lift, Wish};
+use crate::name::Name;
+use crate::pool::{Bitrate, Capacity, Node, Policy};
+use crate::steer::{Limited, Order, Override, Overrides, clock};
+
+/// The most orders at a time.
+const MAX_ORDERS: usize = 1_000;
+
+/// What operators want for the time being, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    standing: Vec<Standing>,
+    /// The number of the last one.
+    last: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Standing {
+    order: Order,
+    /// On the clock that nobody sets; the order has what people read.
+    expires: Option<Instant>,
+}
+
+impl Orders {
+    /// As ticks take them.
+    pub(super) fn overrides<'r>(&self, regions: impl Iterator<Item = &'r str>) -> Overrides {
+        let orders: Arc<[Order]> = self.standing.iter().map(|standing| standing.order.clone()).collect();
+        Overrides::of_orders(orders, regions)
+    }
+
+    /// Services with the policies that were ordered for them.
+    pub(super) fn policies(&self) -> Vec<(Name, Policy)> {
+        let policy = |standing: &Standing| match &standing.order.what {
+            Override::Policy { service, policy } => Some((Name::parse(service, None).ok()?, policy_of_word(policy)?)),
+            _ => None,
+        };
+        self.standing.iter().filter_map(policy).collect()
+    }
+
+    /// What a node can do, for the time being.
+    pub(super) fn capacity_of(&self, node: &Node) -> Capacity {
+        let limit = self.standing.iter().find_map(|standing| match &standing.order.what {
+            Override::Limit { node: name, capacity } if *name == node.name => Some(*capacity),
+            _ => None,
+        });
+        match limit {
+            Some(Limited::Egress(megabits)) => Capacity { egress: Some(Bitrate(megabits * 1e6)), ..node.capacity },
+            Some(Limited::Clients(clients)) => Capacity { clients: Some(clients), ..node.capacity },
+            None => node.capacity,
+        }
+    }
+
+    /// Says which orders are about what is no longer there.
+    pub(super) fn report_idle(&self, inputs: &Inputs) {
+        for Standing { order, .. } in &self.standing {
+            if let Err(because) = check::check(order.what.clone(), inputs) {
+                tracing::warn!(override_id = order.id, "`{}` does nothing now: {because}", order.what);
+            }
+        }
+    }
+
+    fn add(&mut self, what: Override, wish: &Wish, now: Instant, unix: u64) -> Result<Order, String> {
+        self.standing.retain(|standing| !what.replaces(&standing.order.what));
+        if self.standing.len() >= MAX_ORDERS {
+            return Err(format!("there are {MAX_ORDERS} overrides already: lift some"));
+        }
+        let too_long = || "it would hold for longer than clocks count; leave the time out for no end".to_owned();
+        let expires = match wish.seconds {
+            Some(0) => return Err("it would hold for no time at all".to_owned()),
+            Some(seconds) => Some(now.checked_add(Duration::from_secs(seconds)).ok_or_else(too_long)?),
+            None => None,
+        };
+        let until = match wish.seconds {
+            Some(seconds) => Some(unix.checked_add(seconds).ok_or_else(too_long)?),
+            None => None,
+        };
+        self.last += 1;
+        let Wish { who, reason, .. } = wish;
+        let order = Order { id: self.last, what, who: who.clone(), reason: reason.clone(), since: unix, until };
+        self.standing.push(Standing { order: order.clone(), expires });
+        Ok(order)
+    }
+
+    /// Makes the time of all that have one be over.
+    #[cfg(test)]
+    pub(super) fn let_expire(&mut self) {
+        self.standing.iter_mut().for_each(|standing| standing.expires = standing.expires.map(|_| Instant::now()));
+    }
+
+    fn take(&mut self, is_over: impl Fn(&Standing) -> bool) -> Vec<Order> {
+        let (over, standing) = std::mem::take(&mut self.standing).into_iter().partition(is_over);
+        self.standing = standing;
+        over.into_iter().map(|standing: Standing| standing.order).collect()
+    }
+}
+
+impl Feed {
+    /// Takes a wish, if it can be done, and steers by it at once.
+    pub(super) fn order(&mut self, wish: &Wish) -> Result<Order, String> {
+        check::told(wish)?;
+        let what = check::check(wish.what.clone(), &self.inputs)?;
+        let before = self.orders.standing.clone();
+        let unix = unix_seconds();
+        let order = self.orders.add(what, wish, Instant::now(), unix).and_then(|order| {
+            self.follow(std::slice::from_ref(&order))?;
+            Ok(order)
+        });
+        match &order {
+            Ok(order) => {
+                let until = order.until.map_or_else(|| "it is lifted".to_owned(), |at| clock(at, unix));
+                let (id, who, reason) = (order.id, &order.who, &order.reason);
+                tracing::warn!(id, who, reason, "override: {} until {until}", order.what);
+            }
+            Err(_) => self.orders.standing = before,
+        }
+        order
+    }
+
+    /// Steers as before the orders.
+    pub(super) fn lift(&mut self, which: &Lift) -> Result<Vec<Order>, String> {
+        let before = self.orders.standing.clone();
+        let lifted = self.orders.take(|standing| match which {
+            Lift::One(id) => standing.order.id == *id,
+            Lift::Drain(node) => matches!(&standing.order.what, Override::Drain { node: drained } if drained == node),
+            Lift::All => true,
+        });
+        if lifted.is_empty() {
+            return match which {
+                Lift::One(id) => Err(format!("there is no override {id}; `thalweg overrides` lists them")),
+                Lift::Drain(node) => {
+                    check::check(Override::Drain { node: node.clone() }, &self.inputs)?;
+                    Err(format!("{node} is not drained"))
+                }
+                Lift::All => Ok(lifted),
+            };
+        }
+        if let Err(because) = self.follow(&lifted) {
+            self.orders.standing = before;
+            return Err(because);
+        }
+        for Order { id, what, who, .. } in &lifted {
+            tracing::warn!(id, who, "override lifted: {what}");
+        }
+        Ok(lifted)
+    }
+
+    /// Forgets orders whose time is over.
+    pub(super) fn expire_orders(&mut self) {
+        let now = Instant::now();
+        let expired = self.orders.take(|standing| standing.expires.is_some_and(|expires| expires <= now));
+        if expired.is_empty() {
+            return;
+        }
+        for Order { id, what, who, .. } in &expired {
+            tracing::warn!(id, who, "override expired: {what}");
+        }
+        if let Err(because) = self.follow(&expired) {
+            tracing::error!("{because}");
+        }
+    }
+
+    /// Steers by the orders as they are now, of which these came or went.
+    fn follow(&mut self, changed: &[Order]) -> Result<(), String> {
+        let has = |is: fn(&Override) -> bool| changed.iter().any(|order| is(&order.what));
+        if has(|what| matches!(what, Override::Limit { .. })) {
+            self.set_targets();
+        }
+        if has(|what| matches!(what, Override::Policy { .. })) {
+            // Pools are numbered anew, so answers that are booked in the old numbers must be told apart.
+            return self.take_inputs(self.inputs.steered_by(&self.orders.policies()));
+        }
+        self.tick();
+        Ok(())
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

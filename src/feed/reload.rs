@@ -1,0 +1,155 @@
+//! Reloads: new inputs beside the ticks, taken whole or not at all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::changes::{describe, needs_restart};
+use super::inputs::{self, Inputs, Loaded};
+use super::probe::Probe;
+use super::run::{Feed, log};
+use super::scrape::Target;
+use crate::diagnostic::{Diagnostic, has_errors};
+use crate::load::history::History;
+use crate::pool::NodeId;
+
+/// Those who want to hear what came of a reload.
+pub(super) type Waiting = Vec<oneshot::Sender<Result<String, String>>>;
+
+/// A reload that runs beside the ticks, and who waits for what comes of it.
+pub(super) struct Reload {
+    pub(super) loading: tokio::task::JoinHandle<Loaded>,
+    pub(super) waiting: Waiting,
+    /// Whoever has asked since it began: it may have read what was there before.
+    pub(super) later: Option<Waiting>,
+}
+
+impl Feed {
+    pub(super) fn begin_reload(
+        &self,
+        reload: &mut Option<Reload>,
+        waiting: Option<oneshot::Sender<Result<String, String>>>,
+    ) {
+        match reload {
+            Some(running) => running.later.get_or_insert_default().extend(waiting),
+            None => *reload = Some(self.start_reload(waiting.into_iter().collect())),
+        }
+    }
+
+    pub(super) fn start_reload(&self, waiting: Waiting) -> Reload {
+        let (options, previous) = (self.options.clone(), Arc::clone(&self.inputs));
+        // Large zones take a while; ticks go on meanwhile.
+        let loading =
+            tokio::task::spawn_blocking(move || inputs::load(&options.file, &options.environment, Some(&previous)));
+        Reload { loading, waiting, later: None }
+    }
+
+    /// Takes new inputs if they can be served, and says what changed, or why nothing did.
+    pub(super) fn finish_reload(&mut self, loaded: Option<Loaded>) -> Result<String, String> {
+        let Some(Loaded { inputs, diagnostics, watched }) = loaded else {
+            return Err("reading the inputs ended in a panic; nothing has changed".to_owned());
+        };
+        self.watched = watched;
+        let has_errors = has_errors(&diagnostics);
+        let had_errors = std::mem::replace(&mut self.status.has_errors, has_errors);
+        let Some(inputs) = inputs else {
+            log(&diagnostics);
+            self.status.failures += 1;
+            tracing::error!(generation = self.generation, "the inputs are broken; all goes on as before");
+            return Err(refusal(&diagnostics));
+        };
+        if inputs.fingerprint == self.inputs.fingerprint {
+            if has_errors {
+                return Err(format!(
+                    "generation {}: nothing has changed; but {}",
+                    self.generation,
+                    refusal(&diagnostics)
+                ));
+            }
+            if had_errors {
+                tracing::info!(generation = self.generation, "the inputs are sound again, and as they are served");
+            }
+            return Ok(format!("generation {}: nothing has changed", self.generation));
+        }
+        log(&diagnostics);
+        let mut changes = describe(&self.inputs, &inputs);
+        if needs_restart(&self.inputs, &inputs) {
+            tracing::warn!("listeners, certificates, workers or limits of TCP have changed: that takes a restart");
+            changes.push_str("; listeners, certificates, workers and limits of TCP change at a restart");
+        }
+        let old = self.generation;
+        self.status.reloads += 1;
+        if let Err(because) = self.take_inputs(inputs.steered_by(&self.orders.policies())) {
+            self.status.reloads -= 1;
+            self.status.failures += 1;
+            tracing::error!(generation = old, "{because}");
+            return Err(because);
+        }
+        self.orders.report_idle(&self.inputs);
+        let outcome = format!("generation {old} → {}: {changes}", self.generation);
+        if has_errors {
+            self.status.failures += 1;
+            tracing::error!("{outcome}; what is broken stays as it was");
+            return Err(format!("{outcome}; but {}", refusal(&diagnostics)));
+        }
+        tracing::info!("{outcome}");
+        Ok(outcome)
+    }
+
+    /// Replaces the inputs and publishes a new generation; if no tables can be made for them, the old ones stay.
+    pub(super) fn take_inputs(&mut self, inputs: Inputs) -> Result<(), String> {
+        let before = std::mem::replace(&mut self.inputs, Arc::new(inputs));
+        self.generation += 1;
+        // The second time with a controller that has learned nothing.
+        let Some(tables) = self.tables().or_else(|| self.tables()) else {
+            self.inputs = before;
+            self.generation -= 1;
+            return Err("steering by the new inputs ends in a panic; all goes on as before".to_owned());
+        };
+        self.publish(tables);
+        self.set_targets();
+        Ok(())
+    }
+
+    /// Scrapes and probes the nodes of the configuration; keeps what is known of those that stay.
+    pub(super) fn set_targets(&mut self) {
+        let (mut targets, mut probes) = (Vec::new(), Vec::new());
+        let (mut histories, mut health) = (HashMap::new(), HashMap::new());
+        for (index, known) in self.inputs.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
+            let (id, node) = (NodeId(index as u16), &known.node);
+            if let Some(probe) = Probe::of(id, node) {
+                health.insert(id, self.health.remove(&id).unwrap_or_default());
+                probes.push(probe);
+            }
+            for exporter in &node.exporters {
+                let key = (id, exporter.url.clone());
+                let capacity = self.orders.capacity_of(node);
+                let mut history =
+                    self.histories.remove(&key).unwrap_or_else(|| History::new(capacity, node.limits, node.interval));
+                history.reconfigure(capacity, node.limits, node.interval);
+                histories.insert(key, history);
+                targets.push(Target { node: id, exporter: exporter.clone(), interval: node.interval });
+            }
+        }
+        self.histories = histories;
+        self.health = health;
+        if let Some(scraper) = &self.scraper {
+            scraper.set_targets(targets);
+            scraper.set_probes(probes);
+        }
+    }
+}
+
+/// What came of the reload that runs, if one does; none if its thread panicked.
+pub(super) async fn finished(reload: &mut Option<Reload>) -> Option<Loaded> {
+    match reload {
+        Some(reload) => (&mut reload.loading).await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+fn refusal(diagnostics: &[Diagnostic]) -> String {
+    let errors: Vec<String> = diagnostics.iter().filter(|each| each.is_error()).map(ToString::to_string).collect();
+    errors.join("\n")
+}

@@ -1,0 +1,94 @@
+//! The planner in the model world keeps to the numbers that it promises, in the scenarios that find most faults.
+//!
+//! One seed of each: more are run by `thalweg simulate --all --seeds 7`.
+
+use thalweg::simulate::scenario::{Scenario, read};
+use thalweg::simulate::world::World;
+use thalweg::simulate::{Figures, Fleet, Outcome, policy, run, scenario_source, world_source};
+
+/// Not one of those that were used to tune.
+const SEED: u64 = 101;
+
+/// Seconds that are measured: what happens in these scenarios, happens in them.
+const LENGTH: u32 = 2400;
+
+fn play(name: &str) -> (World, Scenario) {
+    let (world, mut scenario) =
+        read(&world_source(), &scenario_source(name).expect("a scenario")).expect("sound files");
+    scenario.length = LENGTH;
+    (world, scenario)
+}
+
+fn outcome((world, scenario): &(World, Scenario), name: &str) -> Outcome {
+    run(world, scenario, SEED, policy(name, &Fleet::new(world)).expect("a policy").as_mut(), 0)
+}
+
+/// What holds in all of them.
+fn nothing_is_throttled_and_predictions_hold(figures: &Figures) {
+    assert_eq!(figures.throttled_percent, 0.0);
+    assert!(figures.prediction_error.expect("the planner predicts") < 0.01, "{figures:?}");
+}
+
+#[test]
+fn a_flash_crowd_overloads_nothing_and_goes_hardly_farther_than_it_must() {
+    let play = play("S2");
+    let ours = outcome(&play, "planner").figures;
+    nothing_is_throttled_and_predictions_hold(&ours);
+    assert!(ours.overload_percent <= 0.3 && ours.peak_p99 <= 1.05, "{ours:?}");
+    let best = outcome(&play, "oracle").figures;
+    assert!(ours.rtt_ms <= 1.25 * best.rtt_ms, "{} ms, and {} if all is known", ours.rtt_ms, best.rtt_ms);
+    let peer = outcome(&play, "geo-weighted").figures;
+    assert!(ours.qps <= 1.5 * peer.qps, "{} queries/s, and {} of TTLs of 30 s", ours.qps, peer.qps);
+}
+
+#[test]
+fn dead_nodes_cost_little() {
+    let play = play("S4");
+    let ours = outcome(&play, "planner").figures;
+    assert_eq!(ours.throttled_percent, 0.0);
+    assert!(ours.overload_percent <= 1.6 && ours.peak_p99 <= 1.25, "{ours:?}");
+    assert!(ours.failed_percent <= 0.03, "{ours:?}");
+    let nearest = outcome(&play, "geo-rr").figures;
+    assert!(ours.rtt_ms <= 1.05 * nearest.rtt_ms, "{} ms, and {} to the nearest", ours.rtt_ms, nearest.rtt_ms);
+}
+
+#[test]
+fn exporters_that_lie_or_say_nothing_do_no_harm() {
+    let play = play("S6");
+    let ours = outcome(&play, "planner").figures;
+    assert_eq!(ours.throttled_percent, 0.0);
+    assert!(ours.overload_percent <= 0.1 && ours.peak_p99 <= 1.0, "{ours:?}");
+    let nearest = outcome(&play, "geo-rr").figures;
+    assert!(ours.rtt_ms <= 1.05 * nearest.rtt_ms, "{} ms, and {} to the nearest", ours.rtt_ms, nearest.rtt_ms);
+}
+
+#[test]
+fn many_caches_behind_one_address_are_not_taken_for_crowds() {
+    let play = play("X3");
+    let ours = outcome(&play, "planner").figures;
+    nothing_is_throttled_and_predictions_hold(&ours);
+    assert!(ours.overload_percent <= 0.2 && ours.peak_p99 <= 1.05, "{ours:?}");
+    let best = outcome(&play, "oracle").figures;
+    assert!(ours.rtt_ms <= 1.40 * best.rtt_ms, "{} ms, and {} if all is known", ours.rtt_ms, best.rtt_ms);
+}
+
+#[test]
+fn a_flood_of_queries_is_not_taken_for_a_crowd() {
+    let (mut world, mut scenario) = play("X5a");
+    // To the end of the attack, after a warm-up that is long enough to place all viewers.
+    (world.warm_up, scenario.length) = (600, 1510);
+    let mut play = |queries: f64| {
+        scenario.attacks.iter_mut().for_each(|attack| attack.queries = queries);
+        outcome(&(world.clone(), scenario.clone()), "planner")
+    };
+    let (calm, flooded) = (play(0.0), play(2000.0));
+    let (before, after) = (&calm.figures, &flooded.figures);
+    assert!(after.overload_percent <= 1.0, "{after:?}");
+    assert!((after.rtt_ms / before.rtt_ms - 1.0).abs() <= 0.1, "{} ms, {} flooded", before.rtt_ms, after.rtt_ms);
+    let (before, after) = (&calm.details, &flooded.details);
+    assert!(after.least_local.unwrap() >= before.least_local.unwrap() - 10.0, "{before:?} {after:?}");
+    assert!(after.least_node.unwrap() >= before.least_node.unwrap() - 0.3, "{before:?} {after:?}");
+    let known = |it: Option<(usize, usize)>| it.map(|(known, _)| known).unwrap();
+    // Those that ask once in several minutes may lose their place.
+    assert!(known(after.known) * 10 >= known(before.known) * 8, "{before:?} {after:?}");
+}
