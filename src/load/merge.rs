@@ -101,7 +101,7 @@ mod tests {
         let alone = merge(vec![Reading::Fresh(counted.clone())]);
         assert_eq!(alone, Reading::Never { because: Some(Trouble::NothingKnown) });
         let beside = merge(vec![Reading::Fresh(machine()), Reading::Fresh(counted)]);
-        assert_eq!(beside.last().map(|load| (load.pressure, load.clients)), Some((0.8, Some(300.0))));
+        assert_eq!(beside.last().map(|load| (load.worst, load.clients)), Some((Resource::Egress, Some(300.0))));
     }
 
     /// Half of the CPU, 640 Mbit/s.

@@ -27,10 +27,6 @@ const NO_LONGER_SHARED: f32 = 0.05;
 const TYPICAL_PART: f64 = 0.02;
 /// The shortest time beyond a TTL that is believed, in seconds: less is jitter of the network.
 const SHORTEST: f32 = 0.02;
-/// Parts of the way that an estimate goes with each gap, towards more viewers and towards fewer: a crowd is met sooner.
-/// With 0.4 for both, as studied, scrapes of 30 s gave 1.9 % overload in the model world's crowd, and give 1.5 % so.
-const BUSIER: f32 = 0.6;
-const QUIETER: f32 = 0.3;
 /// What takes the place of ln(seconds beyond the TTL) where they are known to be less than one: a viewer each 0.3 s.
 const WITHIN_A_SECOND: f32 = -1.2;
 /// Part of the TTL by which resolvers fetch early, and a little more: a tenth is usual.
@@ -210,12 +206,7 @@ impl Memory {
             self.excess = seen.clamp(start.min(self.excess), start.max(self.excess));
         }
         // Rises fast and falls slowly: longer times may come of a query that another nameserver answered.
-        let gain = match rule {
-            KeyRule::Exposure if seen < self.excess => BUSIER,
-            KeyRule::Exposure => QUIETER,
-            KeyRule::LastExpired => 0.4,
-        };
-        self.excess += gain * (seen - self.excess).clamp(-3.0, 1.5);
+        self.excess += 0.4 * (seen - self.excess).clamp(-3.0, 1.5);
     }
 
     /// Several caches: what is between the end of an answer and the next query of the same cache tells the rate.
