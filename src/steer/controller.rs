@@ -753,8 +753,9 @@ fn with_rooms(pool: &FleetPool, mut tables: FamilyTables, nodes: &[NodeState], r
     };
     tables.least_capacities = (0..regions).map(of).collect();
     let is_full = |region: usize| {
-        let mut sites = pool.candidates(RegionId(region as u16)).iter().map(|&site| &tables.sites[usize::from(site)]);
-        sites.all(|site| site.capacity <= 0.0 || site.limit > FULL)
+        let sites = pool.candidates(RegionId(region as u16)).iter().map(|&site| &tables.sites[usize::from(site)]);
+        let mut open = sites.filter(|site| site.capacity > 0.0).peekable();
+        open.peek().is_some() && open.all(|site| site.limit > FULL)
     };
     tables.full = (0..regions).map(is_full).collect();
     tables
