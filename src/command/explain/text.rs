@@ -166,7 +166,8 @@ fn node_row(node: &NodeReason, unit: &str) -> Vec<String> {
 }
 
 pub(super) fn percent(share: f64) -> String {
-    format!("{:.0}%", share * 100.0)
+    // Nothing may come out as minus nothing.
+    format!("{:.0}%", (share * 100.0).round().abs())
 }
 
 /// Two digits that mean something.
