@@ -73,10 +73,10 @@ fn the_dead_are_not_named_and_only_keys_that_named_them_move() {
         for (before, after) in before.iter().zip(&after) {
             assert!(!after.is_empty() && (before == after || before.contains(&1)), "{service}: {before:?} {after:?}");
         }
-        // What the dead one had is shared by all others.
+        // What the dead one had is shared by all others; not evenly where heavy keys have few sets.
         let firsts = |node: u16| after.iter().filter(|answer| answer[0] == node).count() as f64 / after.len() as f64;
         for node in [0, 2, 3] {
-            assert!((firsts(node) - 1.0 / 3.0).abs() < 0.08, "{service}: {node} is first for {}", firsts(node));
+            assert!((firsts(node) - 1.0 / 3.0).abs() < 0.12, "{service}: {node} is first for {}", firsts(node));
         }
     }
 }
