@@ -15,6 +15,9 @@ const RESTLESS_PART: u32 = 3;
 /// Nodes that a light key is told: what a heavy key is measured by.
 const LIGHT_ANSWERS: f64 = 2.0;
 
+/// Part of the smallest node that an answer must bring before it may count as heavy: answers that move nothing may stay.
+const NOTICED: f64 = 0.004;
+
 /// The nodes chosen for a client and a service.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Decision<'s> {
@@ -102,7 +105,9 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
         Manner::Planned => {
             let least = f64::from(of_family.least_capacities[usize::from(region.0)]);
             let heavy = tables.thresholds.heavy;
-            viewers > heavy * demand.believed || load / LIGHT_ANSWERS > heavy * least
+            let share = load / LIGHT_ANSWERS;
+            // A large part of a quiet region is next to nothing to any node.
+            (viewers > heavy * demand.believed && share > NOTICED * least) || share > heavy * least
         }
         Manner::Rotating => true,
         Manner::Hashed => false,
