@@ -49,6 +49,10 @@ pub struct Constants {
     pub beta: f64,
     /// Site pressure above which answers live shorter.
     pub busy: f64,
+    /// Part of a site's capacity above which answers live shorter if a region brings it while caches hold an answer.
+    pub rush: f64,
+    /// How many times as many viewers as are known may come to an answer that cannot be taken back for long.
+    pub crowd: f64,
     /// Weight of one load in what a node's capacity is learned to be.
     pub capacity_learned: f64,
     /// How fast dead reckoning follows measured load.
@@ -86,7 +90,7 @@ impl Constants {
         free_growth: 0.005,
         steady: 5.0,
         horizon: 45.0,
-        ahead: 15.0,
+        ahead: 22.0,
         softness: 4.0,
         away: 0.5,
         back: 0.05,
@@ -97,6 +101,8 @@ impl Constants {
         heavy: 0.01,
         beta: 0.04,
         busy: 0.75,
+        rush: 0.03,
+        crowd: 60.0,
         capacity_learned: 0.3,
         reckoned: 0.2,
         reckoned_distrusted: 0.003,
@@ -111,7 +117,7 @@ impl Constants {
     };
 
     /// Each of them by its name.
-    pub fn each(&mut self) -> [(&'static str, &mut f64); 32] {
+    pub fn each(&mut self) -> [(&'static str, &mut f64); 34] {
         let Self {
             fast,
             slow,
@@ -134,6 +140,8 @@ impl Constants {
             heavy,
             beta,
             busy,
+            rush,
+            crowd,
             capacity_learned,
             reckoned,
             reckoned_distrusted,
@@ -168,6 +176,8 @@ impl Constants {
             ("heavy", heavy),
             ("beta", beta),
             ("busy", busy),
+            ("rush", rush),
+            ("crowd", crowd),
             ("capacity_learned", capacity_learned),
             ("reckoned", reckoned),
             ("reckoned_distrusted", reckoned_distrusted),

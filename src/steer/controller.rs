@@ -77,8 +77,10 @@ pub struct Inputs<'a> {
 /// Viewers per second who come until a moment.
 #[derive(Debug, Clone, Copy)]
 struct Expiry {
-    node: NodeId,
+    /// None = elsewhere.
+    node: Option<NodeId>,
     demand: u32,
+    family: Family,
     rate: f64,
     /// The life of the node that they go to: when it dies, they are gone at once.
     life: u32,
@@ -124,24 +126,29 @@ impl Controller {
         for entry in ledger.entries() {
             let demand = u32::from(entry.pool.0) * regions + u32::from(entry.region.0);
             let Some(known) = self.demands.get_mut(demand as usize) else { continue };
-            let promised = entry.rate * f64::from(entry.lifetime);
             let counted = known.count();
-            counted.by_family[entry.family as usize] += entry.viewers + promised;
+            counted.by_family[entry.family as usize] += entry.viewers;
             counted.plain += entry.plain;
-            let Some(node) = entry.node else { continue };
-            let Some(model) = self.nodes.get_mut(usize::from(node.0)) else { continue };
-            if !model.health().is_up() {
-                continue;
+            let model = entry.node.and_then(|node| self.nodes.get_mut(usize::from(node.0)));
+            let mut life = 0;
+            if let Some(model) = model {
+                life = model.life();
+                if model.health().is_up() {
+                    let flow = model.flows.of(demand);
+                    flow.now += entry.viewers;
+                    flow.rate += entry.rate;
+                    flow.committed += entry.rate * f64::from(entry.lifetime);
+                } else {
+                    // Nobody comes there; what the answer's viewers do is counted with the demand alone.
+                    life = life.wrapping_sub(1);
+                }
             }
-            let flow = model.flows.of(demand);
-            flow.now += entry.viewers;
-            flow.rate += entry.rate;
-            flow.committed += promised;
             if entry.rate > 0.0 {
+                known.begin(entry.family, entry.rate);
                 let expires = self.expired + u64::from(entry.lifetime.clamp(1, MAX_PROMISE)) + 1;
                 let slot = expires as usize % self.calendar.len().max(1);
                 if let Some(slot) = self.calendar.get_mut(slot) {
-                    slot.push(Expiry { node, demand, rate: entry.rate, life: model.life() });
+                    slot.push(Expiry { node: entry.node, demand, family: entry.family, rate: entry.rate, life });
                 }
             }
         }
@@ -265,9 +272,13 @@ impl Controller {
         let now = now.max(0.0) as u64;
         let length = self.calendar.len() as u64;
         for second in (self.expired + 1..=now).take(length as usize) {
-            for Expiry { node, demand, rate, life } in self.calendar[(second % length) as usize].drain(..) {
-                if let Some(model) = self.nodes.get_mut(usize::from(node.0)).filter(|model| model.life() == life) {
+            for Expiry { node, demand, family, rate, life } in self.calendar[(second % length) as usize].drain(..) {
+                let model = node.and_then(|node| self.nodes.get_mut(usize::from(node.0)));
+                if let Some(model) = model.filter(|model| model.life() == life) {
                     model.flows.expire(demand, rate);
+                }
+                if let Some(demand) = self.demands.get_mut(demand as usize) {
+                    demand.end(family, rate);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Demand: the viewers of one region for one use of a pool; how many come, what each costs, and how far that is believed.
 
 use super::constants::Constants;
+use crate::pool::Family;
 
 /// Viewers per second below which a region counts as this busy.
 const QUIET: f64 = 0.05;
@@ -19,6 +20,8 @@ pub(super) struct Demand {
     /// The same without what is only estimated of addresses that many caches share.
     plain: f64,
     by_family: [f64; 2],
+    /// Viewers per second from answers that caches hold, by family.
+    caching: [f64; 2],
     counted: Counted,
     credit: f64,
     growth: f64,
@@ -59,6 +62,7 @@ impl Demand {
             slow: 0.0,
             plain: 0.0,
             by_family: [0.0; 2],
+            caching: [0.0; 2],
             counted: Counted::default(),
             credit: 1.0,
             growth: 1.0,
@@ -70,6 +74,17 @@ impl Demand {
     /// Counts expected viewers since the last tick.
     pub(super) fn count(&mut self) -> &mut Counted {
         &mut self.counted
+    }
+
+    /// Caches begin to send so many viewers per second.
+    pub(super) fn begin(&mut self, family: Family, rate: f64) {
+        self.caching[family as usize] += rate;
+    }
+
+    /// They end.
+    pub(super) fn end(&mut self, family: Family, rate: f64) {
+        let caching = &mut self.caching[family as usize];
+        *caching = (*caching - rate).max(0.0);
     }
 
     /// Bounds the demand by what nodes confirm (they are not asked for their opinion by a flood of queries): in credit
@@ -88,7 +103,8 @@ impl Demand {
     /// Time passes.
     pub(super) fn pass(&mut self, constants: &Constants, elapsed: f64) {
         let Counted { by_family, plain, theirs } = std::mem::take(&mut self.counted);
-        let by_family = by_family.map(|count| count / elapsed * self.growth);
+        let arriving = |count: f64, caching: f64| (count / elapsed + caching) * self.growth;
+        let by_family = [0, 1].map(|family| arriving(by_family[family], self.caching[family]));
         let count: f64 = by_family.iter().sum::<f64>() + theirs * self.growth;
         let (now, usual) = (weight(constants.fast, elapsed), weight(constants.slow, elapsed));
         self.fast += (count - self.fast) * now;

@@ -45,6 +45,8 @@ pub struct Menu {
     nodes: Box<[NodeId]>,
     sets: Vec<Set>,
     light: Box<[Pick]>,
+    /// Sets for light keys that come back seldom, each up to a share of the draws.
+    lingering: Vec<(f64, u16)>,
     classes: Vec<Class>,
     /// Nodes that share the load of a heavy key's answer.
     heavy_width: f64,
@@ -91,9 +93,10 @@ impl Menu {
         }
         let mut sets = Sets::default();
         let classes = classes(&served, width, grain, scores, &mut sets);
-        let most = sets.sets.len() + MAX_LIGHT_SETS;
         let ghosts = dishes.iter().filter(|dish| dish.weight <= 0.0 && dish.ghost > 0.0);
         let ghosts: Vec<(NodeId, f64)> = ghosts.map(|dish| (dish.node, dish.ghost)).collect();
+        let lingering = lingering(&served, &ghosts, width, scores, &mut sets);
+        let most = sets.sets.len() + MAX_LIGHT_SETS;
         let light = light(&served, &ghosts, width, scores, &mut sets, most.min(MAX_SETS));
         let first = classes.first().and_then(|class| class.draws.first());
         let heavy_width = first.map_or(1.0, |(_, set)| f64::from(sets.sets[usize::from(*set)].length));
@@ -102,6 +105,7 @@ impl Menu {
             nodes: sets.nodes.into(),
             sets: sets.sets,
             light: light.into(),
+            lingering,
             classes,
             dishes: dishes.into(),
             width,
@@ -138,8 +142,23 @@ impl Menu {
     pub fn heavy(&self, load: f64, draw: f64, turn: u64) -> Pick {
         let load = load / self.heavy_width;
         let class = self.classes.iter().find(|class| load <= class.load).or(self.classes.last());
-        let Some(class) = class else { return self.light[0] };
-        let drawn = class.draws.iter().find(|(until, _)| draw <= *until).or(class.draws.last());
+        class.map_or(self.light[0], |class| self.drawn(&class.draws, draw, turn))
+    }
+
+    /// What a light key gets that comes back seldom, so that as much as `load` might come to the answer: several nodes, or
+    /// those which have room for so much. `draw` and `turn` are those of the key, and stay.
+    #[inline]
+    pub fn lingering(&self, load: f64, draw: f64, turn: u64) -> Pick {
+        if self.classes.first().is_some_and(|class| load > class.load * self.heavy_width) {
+            return self.heavy(load, draw, turn);
+        }
+        self.drawn(&self.lingering, draw, turn)
+    }
+
+    /// The set that is drawn, and the node that it is turned to.
+    #[inline]
+    fn drawn(&self, draws: &[(f64, u16)], draw: f64, turn: u64) -> Pick {
+        let drawn = draws.iter().find(|(until, _)| draw <= *until).or(draws.last());
         let set = drawn.map_or(0, |(_, set)| *set);
         Pick { set, first: (turn % u64::from(self.sets[usize::from(set)].length.max(1))) as u8 }
     }
@@ -236,10 +255,13 @@ impl Sets {
         Some(index)
     }
 
-    fn pick(&self, set: u16, first: NodeId) -> Pick {
+    fn members(&self, set: u16) -> &[NodeId] {
         let Set { start, length } = self.sets[usize::from(set)];
-        let nodes = &self.nodes[usize::from(start)..][..usize::from(length)];
-        let first = nodes.iter().position(|node| *node == first).unwrap_or(0);
+        &self.nodes[usize::from(start)..][..usize::from(length)]
+    }
+
+    fn pick(&self, set: u16, first: NodeId) -> Pick {
+        let first = self.members(set).iter().position(|node| *node == first).unwrap_or(0);
         Pick { set, first: first as u8 }
     }
 }
@@ -283,6 +305,33 @@ fn light(
     owner.iter().enumerate().map(of_bucket).collect()
 }
 
+/// Draws for keys that linger, as for the smallest heavy keys, but as if `ghosts` served too: for each of them the best of the
+/// others takes its part, so that whoever dies moves nobody to whom it was not named.
+fn lingering(
+    served: &[Dish],
+    ghosts: &[(NodeId, f64)],
+    width: Width,
+    scores: &Scores,
+    sets: &mut Sets,
+) -> Vec<(f64, u16)> {
+    let mut all: Vec<(NodeId, f64)> = served.iter().map(|dish| (dish.node, dish.weight)).collect();
+    all.extend(ghosts);
+    all.sort_by_key(|(node, _)| scores.mark(*node));
+    let serves = |node: &NodeId| served.iter().any(|dish| dish.node == *node);
+    draws(&all, width, |members| {
+        let whole = members.iter().fold(0, |whole, node| mix(whole ^ scores.mark(*node)));
+        let mut named: Vec<NodeId> = members.iter().copied().filter(serves).collect();
+        for ghost in members.iter().filter(|node| !serves(node)) {
+            // Weighted rendezvous, as for buckets.
+            let others = served.iter().filter(|dish| !named.contains(&dish.node));
+            let score = |dish: &&Dish| -unit(mix(whole ^ scores.mark(*ghost) ^ scores.mark(dish.node))).ln() / dish.weight;
+            let best = others.min_by(|a, b| score(a).total_cmp(&score(b)));
+            named.extend(best.map(|dish| dish.node));
+        }
+        sets.find(&named, MAX_SETS)
+    })
+}
+
 /// Classes of heavy keys: a node whose room is small against an answer's load is named less.
 ///
 /// Sets are drawn by systematic sampling (Madow: On the theory of systematic sampling II, 1949): each node is in a drawn
@@ -302,12 +351,17 @@ fn classes(served: &[Dish], width: Width, grain: f64, scores: &Scores, sets: &mu
                 .map(|dish| (dish.node, dish.weight * (dish.room * grain / load).min(1.0).powi(2)))
                 .filter(|(_, weight)| *weight > 0.0)
                 .collect();
-            Class { load, draws: draws(&weighed, width, sets) }
+            Class { load, draws: draws(&weighed, width, |members| sets.find(members, MAX_SETS)) }
         })
         .collect()
 }
 
-fn draws(weighed: &[(NodeId, f64)], width: Width, sets: &mut Sets) -> Vec<(f64, u16)> {
+/// Sets of these nodes, each up to a share of the draws; `find` says where a set is, if there is room for it.
+fn draws(
+    weighed: &[(NodeId, f64)],
+    width: Width,
+    mut find: impl FnMut(&[NodeId]) -> Option<u16>,
+) -> Vec<(f64, u16)> {
     let count = match width {
         Width::Auto(most) => fair_width(weighed.iter().map(|(_, weight)| *weight)).min(most).min(weighed.len()),
         Width::Fixed(count) => count.min(weighed.len()),
@@ -339,7 +393,7 @@ fn draws(weighed: &[(NodeId, f64)], width: Width, sets: &mut Sets) -> Vec<(f64, 
             let others = (0..weighed.len()).map(|ahead| weighed[(at + ahead) % weighed.len()].0);
             members.extend(others.into_iter().find(|node| !members.contains(node)));
         }
-        if let Some(set) = sets.find(&members, MAX_SETS) {
+        if let Some(set) = find(&members) {
             drawn.push((until / step, set));
         }
     }

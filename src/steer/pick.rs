@@ -17,6 +17,11 @@ const LIGHT_ANSWERS: f64 = 2.0;
 
 /// Part of the smallest node that an answer must bring before it may count as heavy: answers that move nothing may stay.
 const NOTICED: f64 = 0.004;
+/// Times the longest TTL after which a key comes back on average from which it lingers: few viewers are behind it, or its
+/// resolver keeps answers for long. What it was told cannot be taken back when a crowd comes.
+const LINGERS: f64 = 2.0;
+/// Seconds for which resolvers keep answers at most.
+const LONGEST_KEPT: f64 = 300.0;
 
 /// The nodes chosen for a client and a service.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -121,7 +126,14 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
         // Elsewhere: back as soon as there is room.
         return Decision { site: Some(site), ..nobody };
     };
-    let chosen = if is_heavy { menu.heavy(load, draw(drawn), drawn >> 16) } else { menu.light(drawn as usize) };
+    let chosen = if is_heavy {
+        menu.heavy(load, draw(drawn), drawn >> 16)
+    } else if lingers(pool.manner, &estimate, service) {
+        let held = if estimate.rhythm.is_finite() { viewers * estimate.rhythm.min(LONGEST_KEPT) } else { 0.0 };
+        menu.lingering(demand.cost * (1.0 + tables.thresholds.crowd * held), draw(drawn), drawn >> 16)
+    } else {
+        menu.light(drawn as usize)
+    };
     let (chosen, nodes) = match tables.dead.as_slice() {
         [] => (chosen, menu.nodes(chosen)),
         dead => menu.without(chosen, dead, drawn),
@@ -130,6 +142,12 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
     let (ttl, clamp) = ttl(&tables.thresholds, service, demand, state, viewers, room);
     let is_overfull = pool.manner == Manner::Planned && of_family.is_full(region);
     Decision { nodes, ttl, clamp, site: Some(site), set: chosen.set(), is_heavy, is_overfull }
+}
+
+/// Whether a light key comes back so seldom that what it was told cannot be taken back when a crowd comes.
+#[inline]
+pub(super) fn lingers(manner: Manner, estimate: &Estimate, service: &FleetService) -> bool {
+    manner == Manner::Planned && estimate.rhythm > LINGERS * f64::from(service.service.ttl.max)
 }
 
 /// The TTL: short while load moves or is not known, and so that one answer uses a small part of its nodes' `room` only.
@@ -146,7 +164,7 @@ fn ttl(
     let restless = (bounds.max / RESTLESS_PART).max(bounds.min);
     let (longest, clamp) = if state.is_unknown {
         (restless, Clamp::Unknown)
-    } else if demand.is_hot {
+    } else if demand.is_hot || demand.cost * demand.forecast * f64::from(bounds.max) > thresholds.rush * state.capacity {
         (restless, Clamp::Hot)
     } else if state.pressure > thresholds.busy {
         (restless, Clamp::Busy)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fleet::{Fleet, FleetPool, FleetService};
 use super::overrides::{Order, Override};
-use super::pick::{Asker, Decision, time_of};
+use super::pick::{Asker, Decision, lingers, time_of};
 use super::tables::{FamilyTables, Manner, Tables};
 use crate::pool::{Currency, Family, NodeId};
 use words::{demand_reason, node_reason, passed_over, site_reason, ttl_reason};
@@ -212,7 +212,7 @@ impl SteeringReasons {
                 belief: demand.belief,
                 because: demand_reason(demand.is_hot, demand.belief),
             }),
-            key: view.key(pool_tables.manner),
+            key: view.key(pool_tables.manner, service),
             chosen: decision.site.and_then(|chosen| {
                 match candidates.iter().position(|&site| usize::from(site) == chosen) {
                     Some(place) => Some(place),
@@ -241,7 +241,7 @@ impl DemandReason {
 }
 
 impl View<'_> {
-    fn key(&self, manner: Manner) -> KeyReason {
+    fn key(&self, manner: Manner, service: &FleetService) -> KeyReason {
         let estimate = &self.asker.estimate;
         let mut because = match (manner, self.decision.is_heavy) {
             (Manner::Planned, false) => {
@@ -254,6 +254,9 @@ impl View<'_> {
             (Manner::Rotating, _) => "the policy lets all keys go round".to_owned(),
             (Manner::Hashed, _) => "the policy keeps each key where it is".to_owned(),
         };
+        if !self.decision.is_heavy && lingers(manner, estimate, service) {
+            because.push_str("; it comes back seldom, so it is told more nodes");
+        }
         if estimate.is_shared {
             because.push_str("; several caches are behind the address");
         }

@@ -40,13 +40,17 @@ pub(super) struct Thresholds {
     pub(super) beta: f64,
     /// Site pressure above which answers live shorter.
     pub(super) busy: f64,
+    /// The same for what a region brings while caches hold an answer, as part of the site's capacity.
+    pub(super) rush: f64,
+    /// How many times as many viewers as are known may come to an answer that cannot be taken back for long.
+    pub(super) crowd: f64,
 }
 
 impl Thresholds {
     /// Those of the model's constants.
     pub(super) fn of(constants: &Constants) -> Self {
-        let Constants { heavy, beta, busy, .. } = *constants;
-        Self { heavy, beta, busy }
+        let Constants { heavy, beta, busy, rush, crowd, .. } = *constants;
+        Self { heavy, beta, busy, rush, crowd }
     }
 }
 

@@ -27,6 +27,15 @@ const NO_LONGER_SHARED: f32 = 0.05;
 const TYPICAL_PART: f64 = 0.02;
 /// The shortest time beyond a TTL that is believed, in seconds: less is jitter of the network.
 const SHORTEST: f32 = 0.02;
+/// Part of what is new that is believed, of keys with one cache and with several.
+const FOLLOWED: f32 = 0.4;
+const FOLLOWED_SHARED: f32 = 0.2;
+/// What takes the place of the seconds beyond the TTL where a clock of whole seconds hides them.
+const SOON: f32 = 0.3;
+/// Times the usual seconds after which an answer that nobody renewed here was renewed by another nameserver.
+const STALE: f32 = 6.0;
+/// Seconds for which an answer is waited for at least.
+const LEAST_STALE: f32 = 2.0;
 /// What takes the place of ln(seconds beyond the TTL) where they are known to be less than one: a viewer each 0.3 s.
 const WITHIN_A_SECOND: f32 = -1.2;
 /// Part of the TTL by which resolvers fetch early, and a little more: a tenth is usual.
@@ -65,6 +74,10 @@ pub(super) struct Memory {
     rhythm: f32,
     /// Seconds in which its caches were without an answer, added up, since a query of one of them.
     exposed: f32,
+    /// The tide that is in `excess`.
+    tide: f32,
+    /// Mean of ln(seconds since the answer that expired last, of all caches).
+    newest: f32,
     /// Its list in the pool.
     caches: u16,
     /// Queries in this window.
@@ -109,6 +122,8 @@ impl Memory {
             longest: 0.0,
             rhythm: 0.0,
             exposed: 0.0,
+            tide: f32::NAN,
+            newest: start,
             caches: NO_CACHES,
             seen: 0,
             returns: 0,
@@ -122,6 +137,7 @@ impl Memory {
         Estimate {
             viewers: f64::from(self.viewers),
             stretched: f64::from(self.stretched),
+            rhythm: if self.returns == 0 { f64::INFINITY } else { f64::from(self.rhythm) },
             is_shared: self.is_shared(),
             counts,
         }
@@ -158,9 +174,19 @@ impl Memory {
         (gap >= 0).then(|| gap as f32 / 1000.0)
     }
 
-    /// Learns from the seconds since the last query, and says whether it came before the answer can have expired.
+    /// What all keys of its region have in common has changed to this.
     #[inline]
-    pub(super) fn learn(&mut self, gap: f32, now: u32, at: u32, prior: &Prior, caches: &mut CachePool) -> bool {
+    pub(super) fn rise(&mut self, tide: f32) {
+        if !self.tide.is_nan() {
+            self.excess += tide - self.tide;
+        }
+        self.tide = tide;
+    }
+
+    /// Learns from the seconds since the last query, and says whether it came before the answer can have expired, and what
+    /// was new, as ln(seconds).
+    #[inline]
+    pub(super) fn learn(&mut self, gap: f32, now: u32, at: u32, prior: &Prior, caches: &mut CachePool) -> (bool, f32) {
         self.returns = self.returns.saturating_add(1);
         self.rhythm += (gap - self.rhythm) / f32::from(self.returns.min(4));
         self.watch_stretching(gap, prior.rule);
@@ -170,31 +196,32 @@ impl Memory {
         if !caches.is_of(self.caches, at) {
             self.caches = NO_CACHES;
         }
-        if is_early || is_shared {
-            self.match_cache(now, at, prior, caches);
+        let news = if is_early || is_shared {
+            self.match_cache(now, at, prior, caches)
         } else {
-            self.follow_gap(gap, prior);
+            let news = self.follow_gap(gap, prior);
             if self.early < NO_LONGER_SHARED {
                 caches.release(self.caches, at);
             } else {
                 caches.take_expired(self.caches, now);
             }
             self.exposed = 0.0;
-        }
+            news
+        };
         self.excess = self.excess.clamp(EXCESSES[0], EXCESSES[1]);
         self.viewers = rate(self.excess);
-        is_early
+        (is_early, news)
     }
 
     /// One cache: what is beyond the TTL is the time to its next viewer.
     #[inline]
-    fn follow_gap(&mut self, gap: f32, &Prior { start, rule, .. }: &Prior) {
+    fn follow_gap(&mut self, gap: f32, &Prior { start, rule, .. }: &Prior) -> f32 {
         let beyond = gap - self.ttl.max(self.stretched);
         let seen = match rule {
             // It keeps answers for less than was thought, and nothing is known of its viewers.
             KeyRule::Exposure if beyond < 0.0 && self.stretched > 0.0 => {
                 self.stretched = gap;
-                return;
+                return 0.0;
             }
             // A clock of whole seconds: the next viewer came before the second was over, and no more is known. Among gaps that
             // are longer than the TTL, what is beyond it tells the rate rightly on such clocks too: arrivals at random have no memory.
@@ -206,7 +233,9 @@ impl Memory {
             self.excess = seen.clamp(start.min(self.excess), start.max(self.excess));
         }
         // Rises fast and falls slowly: longer times may come of a query that another nameserver answered.
-        self.excess += 0.4 * (seen - self.excess).clamp(-3.0, 1.5);
+        let news = seen - self.excess;
+        self.excess += FOLLOWED * news.clamp(-3.0, 1.5);
+        news
     }
 
     /// Several caches: what is between the end of an answer and the next query of the same cache tells the rate.
@@ -215,20 +244,30 @@ impl Memory {
     /// k times the rate of one: so the times of all of them, added up from one query of this sort to the next, are
     /// spread as those of a single cache are.
     #[inline]
-    fn match_cache(&mut self, now: u32, at: u32, &Prior { typical, rule, .. }: &Prior, caches: &mut CachePool) {
+    fn match_cache(&mut self, now: u32, at: u32, &Prior { typical, rule, .. }: &Prior, caches: &mut CachePool) -> f32 {
         if self.caches == NO_CACHES {
             self.caches = caches.claim(at, self.expiry(self.last), now);
         }
         self.exposed += caches.exposure(self.caches, self.last, now) as f32 / 1000.0;
         let known = caches.count(self.caches);
         let beyond = match caches.take_expired(self.caches, now) {
-            Some(_) if rule == KeyRule::Exposure => std::mem::take(&mut self.exposed),
+            Some(age) if rule == KeyRule::Exposure => {
+                let news = (age as f32 / 1000.0).max(SHORTEST).ln() - self.newest;
+                self.newest += FOLLOWED_SHARED * news;
+                std::mem::take(&mut self.exposed)
+            }
             Some(age) => age as f32 / 1000.0,
             None => {
-                if rule == KeyRule::Exposure {
-                    // One that fetched a little early; its former answer would else seem to be gone for long.
-                    let ahead = (1000.0 * CLOCK_SLACK.max(PREFETCHED * self.ttl)) as u32;
-                    caches.take_expired(self.caches, now.wrapping_add(ahead));
+                if rule == KeyRule::Exposure && known > 1 {
+                    // One with a clock of whole seconds: its next viewer came soon. Or one that fetched a little early; its
+                    // former answer would else seem to be gone for long.
+                    let slack = (1000.0 * CLOCK_SLACK) as u32;
+                    if caches.take_expired(self.caches, now.wrapping_add(slack)).is_some() {
+                        let news = std::mem::take(&mut self.exposed).max(SOON).ln() - self.excess;
+                        self.excess += FOLLOWED_SHARED * news.clamp(-3.0, 3.0);
+                        return news;
+                    }
+                    caches.take_expired(self.caches, now.wrapping_add((1000.0 * PREFETCHED * self.ttl) as u32));
                 }
                 if !self.is_shared() || known <= 1 {
                     // Nothing is known but that it is busy: towards what is typical of a busy cache of the region. Learned from
@@ -236,10 +275,12 @@ impl Memory {
                     let typical = TYPICAL_PART * typical.clamp(0.05, 1e6).max(0.05);
                     self.excess += 0.1 * (-(typical as f32).ln() - GAMMA - self.excess);
                 }
-                return;
+                return 0.0;
             }
         };
-        self.excess += 0.1 * (beyond.max(SHORTEST).ln() - self.excess).clamp(-3.0, 3.0);
+        let news = beyond.max(SHORTEST).ln() - self.excess;
+        self.excess += FOLLOWED_SHARED * news.clamp(-3.0, 3.0);
+        news
     }
 
     /// Notes a query that counts.
@@ -255,12 +296,12 @@ impl Memory {
     pub(super) fn answered(&mut self, ttl: u32, at: u32, now: u32, rule: KeyRule, caches: &mut CachePool) {
         self.ttl = ttl.min(LONGEST_TTL) as f32;
         if caches.is_of(self.caches, at) {
-            let renewed = match rule {
-                KeyRule::Exposure => (4.0 / self.viewers).min(LONGEST_IDLE),
-                KeyRule::LastExpired => 0.0,
+            // One that another nameserver renewed would seem to be gone for ever, and the caches to have few viewers.
+            let kept = match rule {
+                KeyRule::Exposure => (STALE * (self.newest + GAMMA).exp()).clamp(LEAST_STALE, LONGEST_IDLE),
+                KeyRule::LastExpired => 2.0 * self.ttl.max(5.0),
             };
-            let kept = (1000.0 * renewed.max(2.0 * self.ttl.max(5.0))) as i32;
-            caches.push(self.caches, self.expiry(now), kept, now);
+            caches.push(self.caches, self.expiry(now), (1000.0 * kept) as i32, now);
         }
     }
 

@@ -6,7 +6,7 @@ use self::world::{BEGIN, Dice, Resolver, World};
 use super::*;
 
 fn asking(key: u64, now: u64) -> Asking {
-    Asking { key, service: ServiceId(0), family: Family::V4, now, typical: 10.0 }
+    Asking { key, service: ServiceId(0), region: RegionId(0), family: Family::V4, now, typical: 10.0 }
 }
 
 /// Asks, and gives the answer a TTL of 15 s.
@@ -292,7 +292,7 @@ fn odd_numbers_and_clocks_do_no_harm() {
         let now = times[dice.next() as usize % times.len()].wrapping_add(dice.next() % 3);
         let family = if dice.next().is_multiple_of(2) { Family::V4 } else { Family::V6 };
         let service = ServiceId(dice.next() as u16);
-        let asking = Asking { key: dice.next() % 100, service, family, now, typical };
+        let asking = Asking { key: dice.next() % 100, service, region: RegionId(0), family, now, typical };
         let (estimate, slot) = table.observe(&asking);
         assert!((1e-4..=100.0).contains(&estimate.viewers), "{estimate:?} in round {round}");
         assert!(estimate.stretched.is_finite() && estimate.stretched >= 0.0);

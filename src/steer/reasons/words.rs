@@ -21,7 +21,7 @@ pub(super) fn ttl_reason(decision: &Decision<'_>, service: &FleetService) -> Str
         format!("{ttl} s, a third of the longest ({} s) but not below the shortest ({} s)", bounds.max, bounds.min);
     match decision.clamp {
         Clamp::Longest => format!("{ttl} s, the longest: the site has room"),
-        Clamp::Hot => format!("{third}: the region's demand grows fast"),
+        Clamp::Hot => format!("{third}: the region's demand grows fast, or would soon fill much of the site"),
         Clamp::Busy => format!("{third}: the site is busy"),
         Clamp::Unknown => format!("{third}: the site's load is not known"),
         Clamp::Room => format!("{ttl} s: until then caches send as many viewers as one answer may bring"),
