@@ -141,7 +141,7 @@ fn prepared(kind: &Kind) -> Run {
 
 #[inline]
 fn ask(table: &mut KeyTable, key: u64, now: u64) -> KeySlot {
-    let asking = Asking { key, service: ServiceId(0), region: RegionId(0), family: Family::V4, now, typical: 10.0 };
+    let asking = Asking { key, service: ServiceId(0), family: Family::V4, now, typical: 10.0 };
     let (estimate, slot) = table.observe(black_box(&asking));
     black_box(estimate);
     table.answered(slot, TTL, now);

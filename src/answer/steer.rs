@@ -72,7 +72,6 @@ impl<'s> Resolution<'s, '_> {
         let asking = Asking {
             key: keys.key(self.context.client.ip(), key, u64::from(hashes[name.label_count()])),
             service: id,
-            region: located.region,
             family,
             now: self.context.now,
             typical: demand.map_or(0.0, |demand| demand.plain),

@@ -650,6 +650,7 @@ impl Controller {
             forecast: demand.forecast(),
             believed: demand.believed(),
             plain: demand.plain(),
+            inflow: demand.credited() * demand.forecast(),
             is_hot: demand.is_hot(),
             belief: demand.belief(),
         }
@@ -697,7 +698,7 @@ fn confirm(
         model.flows.iter_mut().for_each(|flow| (flow.confirmed, flow.reckoned) = (0.0, 0.0));
         return;
     }
-    if lesson.pressure >= 1.15 || elapsed <= 1.0 {
+    if lesson.pressure >= 1.15 || elapsed < SHORTEST {
         return;
     }
     let news = (2.0 * elapsed / (elapsed + 10.0)).min(1.0);

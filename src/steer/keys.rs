@@ -9,16 +9,13 @@ mod memory;
 mod places;
 #[cfg(test)]
 mod tests;
-mod tides;
 
 use std::net::IpAddr;
 
 use self::caches::CachePool;
 use self::memory::{Memory, Prior, rate};
 use self::places::{Place, Places};
-use self::tides::Tides;
 use super::hash::{Key, mix};
-use crate::geo::RegionId;
 use crate::pool::{Family, ServiceId};
 
 pub use gaps::{GAP_BOUNDS, GapHistogram};
@@ -30,8 +27,6 @@ pub struct Asking {
     pub key: u64,
     /// The service that is asked for: new keys begin with the rate that is typical of it.
     pub service: ServiceId,
-    /// The client's region.
-    pub region: RegionId,
     /// The type asked for: the second one of a pair counts nothing.
     pub family: Family,
     /// Milliseconds since 1970.
@@ -83,7 +78,6 @@ pub struct KeyTable {
     caches: CachePool,
     /// By service: the median of ln(seconds beyond the TTL) of keys that came back a few times.
     starts: Box<[f32; SERVICES]>,
-    tides: Tides,
     gaps: GapHistogram,
 }
 
@@ -111,7 +105,6 @@ impl KeyTable {
             memories,
             caches,
             starts: Box::new([UNKNOWN; SERVICES]),
-            tides: Tides::new(),
             gaps: GapHistogram::default(),
         }
     }
@@ -146,14 +139,12 @@ impl KeyTable {
         // One that never comes back must not be counted as a busy key: whatever is typical, a first answer is not thought
         // to bring more than that to an unknown key.
         let first = start.max(UNKNOWN);
-        let place = Tides::place(asking.service, asking.region);
         let at = match self.places.find(key, seconds) {
             Place::Known(at) => at,
             Place::New(at) => {
                 let memory = &mut self.memories[at];
                 self.caches.release(memory.caches(), at as u32);
                 *memory = Memory::new(first, asking.family, now, seconds);
-                memory.rise(self.tides.at(place, now));
                 return (memory.estimate(true), KeySlot(at as u32));
             }
             Place::Full => return (Estimate { viewers: f64::from(rate(first)), ..Estimate::default() }, NOWHERE),
@@ -162,13 +153,9 @@ impl KeyTable {
         if !memory.counts(asking.family, now) {
             return (memory.estimate(false), NOWHERE);
         }
-        if self.rule == KeyRule::Exposure {
-            memory.rise(self.tides.at(place, now));
-        }
         if let Some(gap) = memory.gap(now) {
             let prior = Prior { rule: self.rule, typical: asking.typical, start: *start };
-            let (is_early, news) = memory.learn(gap, now, at as u32, &prior, &mut self.caches);
-            self.tides.learn(place, news, gap);
+            let is_early = memory.learn(gap, now, at as u32, &prior, &mut self.caches);
             if !is_early {
                 self.gaps.add(gap);
                 if memory.returns() <= SAYS && !memory.is_shared() {
@@ -202,6 +189,12 @@ impl KeyTable {
 impl Default for Estimate {
     /// Of a key of which nothing is known.
     fn default() -> Self {
-        Self { viewers: f64::from(rate(UNKNOWN)), stretched: 0.0, rhythm: f64::INFINITY, is_shared: false, counts: true }
+        Self {
+            viewers: f64::from(rate(UNKNOWN)),
+            stretched: 0.0,
+            rhythm: f64::INFINITY,
+            is_shared: false,
+            counts: true,
+        }
     }
 }

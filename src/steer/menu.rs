@@ -14,6 +14,8 @@ const MAX_SETS: usize = 256;
 const MAX_LIGHT_SETS: usize = 160;
 /// Classes of heavy keys, by the load that one answer brings.
 const MAX_CLASSES: usize = 4;
+/// Orders in which the sets for keys that linger are drawn.
+const ROUNDS: u64 = 4;
 /// Sets of a class.
 const MAX_DRAWS: usize = 24;
 /// How far a node may be named above its share before fewer nodes are named.
@@ -91,7 +93,7 @@ impl Menu {
         if served.is_empty() {
             return None;
         }
-        let mut sets = Sets::default();
+        let mut sets = Sets { scores, nodes: Vec::new(), sets: Vec::new(), known: HashMap::new() };
         let classes = classes(&served, width, grain, scores, &mut sets);
         let ghosts = dishes.iter().filter(|dish| dish.weight <= 0.0 && dish.ghost > 0.0);
         let ghosts: Vec<(NodeId, f64)> = ghosts.map(|dish| (dish.node, dish.ghost)).collect();
@@ -230,18 +232,19 @@ impl Pick {
 }
 
 /// Sets that were made so far, each once.
-#[derive(Default)]
-struct Sets {
+struct Sets<'s> {
+    scores: &'s Scores,
     nodes: Vec<NodeId>,
     sets: Vec<Set>,
     known: HashMap<Vec<NodeId>, u16>,
 }
 
-impl Sets {
+impl Sets<'_> {
     /// The set of these nodes, which is made unless there would then be too many; in any order.
     fn find(&mut self, members: &[NodeId], most: usize) -> Option<u16> {
         let mut sorted = members.to_vec();
-        sorted.sort_unstable();
+        // By what stands for them on all nameservers, and whoever asked for the set first.
+        sorted.sort_unstable_by_key(|node| self.scores.mark(*node));
         if let Some(known) = self.known.get(&sorted) {
             return Some(*known);
         }
@@ -250,7 +253,7 @@ impl Sets {
         }
         let index = self.sets.len() as u16;
         self.sets.push(Set { start: self.nodes.len() as u16, length: members.len() as u8 });
-        self.nodes.extend(members.iter().chain(&members[..members.len() - 1]));
+        self.nodes.extend(sorted.iter().chain(&sorted[..sorted.len() - 1]));
         self.known.insert(sorted, index);
         Some(index)
     }
@@ -279,7 +282,7 @@ fn light(
     ghosts: &[(NodeId, f64)],
     width: Width,
     scores: &Scores,
-    sets: &mut Sets,
+    sets: &mut Sets<'_>,
     most: usize,
 ) -> Vec<Pick> {
     let weights: Vec<(NodeId, f64)> = served.iter().map(|dish| (dish.node, dish.weight)).collect();
@@ -312,31 +315,39 @@ fn lingering(
     ghosts: &[(NodeId, f64)],
     width: Width,
     scores: &Scores,
-    sets: &mut Sets,
+    sets: &mut Sets<'_>,
 ) -> Vec<(f64, u16)> {
     let mut all: Vec<(NodeId, f64)> = served.iter().map(|dish| (dish.node, dish.weight)).collect();
     all.extend(ghosts);
-    all.sort_by_key(|(node, _)| scores.mark(*node));
     let serves = |node: &NodeId| served.iter().any(|dish| dish.node == *node);
-    draws(&all, width, |members| {
+    let mut find = |members: &[NodeId]| {
         let whole = members.iter().fold(0, |whole, node| mix(whole ^ scores.mark(*node)));
         let mut named: Vec<NodeId> = members.iter().copied().filter(serves).collect();
         for ghost in members.iter().filter(|node| !serves(node)) {
             // Weighted rendezvous, as for buckets.
             let others = served.iter().filter(|dish| !named.contains(&dish.node));
-            let score = |dish: &&Dish| -unit(mix(whole ^ scores.mark(*ghost) ^ scores.mark(dish.node))).ln() / dish.weight;
+            let score =
+                |dish: &&Dish| -unit(mix(whole ^ scores.mark(*ghost) ^ scores.mark(dish.node))).ln() / dish.weight;
             let best = others.min_by(|a, b| score(a).total_cmp(&score(b)));
             named.extend(best.map(|dish| dish.node));
         }
         sets.find(&named, MAX_SETS)
-    })
+    };
+    let mut drawn = Vec::new();
+    for round in 0..ROUNDS {
+        // In one order the same nodes always stand together, and the others of a set would share all that one loses.
+        all.sort_by_key(|(node, _)| mix(scores.mark(*node) ^ round));
+        let of_round = draws(&all, width, &mut find);
+        drawn.extend(of_round.into_iter().map(|(until, set)| ((round as f64 + until) / ROUNDS as f64, set)));
+    }
+    drawn
 }
 
 /// Classes of heavy keys: a node whose room is small against an answer's load is named less.
 ///
 /// Sets are drawn by systematic sampling (Madow: On the theory of systematic sampling II, 1949): each node is in a drawn
 /// set with a probability in proportion to its weight.
-fn classes(served: &[Dish], width: Width, grain: f64, scores: &Scores, sets: &mut Sets) -> Vec<Class> {
+fn classes(served: &[Dish], width: Width, grain: f64, scores: &Scores, sets: &mut Sets<'_>) -> Vec<Class> {
     let rooms = || served.iter().map(|dish| dish.room.max(f64::MIN_POSITIVE) * grain);
     let (least, largest) = (rooms().fold(f64::INFINITY, f64::min), rooms().fold(0.0, f64::max));
     let count = ((largest / least).log(4.0).ceil() as usize + 1).clamp(1, MAX_CLASSES);
@@ -357,11 +368,7 @@ fn classes(served: &[Dish], width: Width, grain: f64, scores: &Scores, sets: &mu
 }
 
 /// Sets of these nodes, each up to a share of the draws; `find` says where a set is, if there is room for it.
-fn draws(
-    weighed: &[(NodeId, f64)],
-    width: Width,
-    mut find: impl FnMut(&[NodeId]) -> Option<u16>,
-) -> Vec<(f64, u16)> {
+fn draws(weighed: &[(NodeId, f64)], width: Width, mut find: impl FnMut(&[NodeId]) -> Option<u16>) -> Vec<(f64, u16)> {
     let count = match width {
         Width::Auto(most) => fair_width(weighed.iter().map(|(_, weight)| *weight)).min(most).min(weighed.len()),
         Width::Fixed(count) => count.min(weighed.len()),

@@ -4,7 +4,7 @@ use super::fleet::FleetService;
 use super::hash::mix;
 use super::keys::Estimate;
 use super::menu::draw;
-use super::tables::{DemandState, Manner, SiteState, Tables, Thresholds};
+use super::tables::{Manner, SiteState, Tables, Thresholds};
 use crate::geo::RegionId;
 use crate::pool::{Family, NodeId};
 
@@ -47,7 +47,7 @@ pub struct Decision<'s> {
 pub enum Clamp {
     /// The service's longest: all is calm.
     Longest,
-    /// A third of it: the region's demand grows fast.
+    /// A third of it: the region's demand grows fast, or would soon fill much of the site.
     Hot,
     /// A third of it: the site is busy.
     Busy,
@@ -119,7 +119,9 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
     };
     let drawn = if is_heavy { mix(hash ^ slot) } else { hash };
     let position = (drawn >> 32) as u32;
-    let Some(share) = of_family.plan(region).iter().find(|share| position <= share.until) else { return nobody };
+    let plan = of_family.plan(region);
+    let Some(at) = plan.iter().position(|share| position <= share.until) else { return nobody };
+    let share = &plan[at];
     let site = usize::from(share.site);
     let state = &of_family.sites[site];
     let Some(menu) = &state.menu else {
@@ -139,7 +141,11 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
         dead => menu.without(chosen, dead, drawn),
     };
     let room = f64::from(state.rooms[chosen.set()]) * nodes.len() as f64;
-    let (ttl, clamp) = ttl(&tables.thresholds, service, demand, state, viewers, room);
+    let part = share.until - at.checked_sub(1).map_or(0, |before| plan[before].until);
+    let inflow = demand.inflow * f64::from(part) / f64::from(u32::MAX);
+    let is_rush = pool.manner == Manner::Planned && inflow > tables.thresholds.rush * state.capacity;
+    let is_moving = demand.is_hot || is_rush;
+    let (ttl, clamp) = ttl(&tables.thresholds, service, demand.cost, is_moving, state, viewers, room);
     let is_overfull = pool.manner == Manner::Planned && of_family.is_full(region);
     Decision { nodes, ttl, clamp, site: Some(site), set: chosen.set(), is_heavy, is_overfull }
 }
@@ -155,7 +161,8 @@ pub(super) fn lingers(manner: Manner, estimate: &Estimate, service: &FleetServic
 fn ttl(
     thresholds: &Thresholds,
     service: &FleetService,
-    demand: &DemandState,
+    cost: f64,
+    is_moving: bool,
     state: &SiteState,
     viewers: f64,
     room: f64,
@@ -164,14 +171,14 @@ fn ttl(
     let restless = (bounds.max / RESTLESS_PART).max(bounds.min);
     let (longest, clamp) = if state.is_unknown {
         (restless, Clamp::Unknown)
-    } else if demand.is_hot || demand.cost * demand.forecast * f64::from(bounds.max) > thresholds.rush * state.capacity {
+    } else if is_moving {
         (restless, Clamp::Hot)
     } else if state.pressure > thresholds.busy {
         (restless, Clamp::Busy)
     } else {
         (bounds.max, Clamp::Longest)
     };
-    let allowed = (thresholds.beta * room / demand.cost - 1.0) / viewers;
+    let allowed = (thresholds.beta * room / cost - 1.0) / viewers;
     if allowed >= f64::from(longest) {
         (longest, clamp)
     } else if allowed > f64::from(bounds.min) {

@@ -40,7 +40,7 @@ pub(super) struct Thresholds {
     pub(super) beta: f64,
     /// Site pressure above which answers live shorter.
     pub(super) busy: f64,
-    /// The same for what a region brings while caches hold an answer, as part of the site's capacity.
+    /// The same for what a region brings in a second, as part of the site's capacity.
     pub(super) rush: f64,
     /// How many times as many viewers as are known may come to an answer that cannot be taken back for long.
     pub(super) crowd: f64,
@@ -188,6 +188,8 @@ pub struct DemandState {
     pub believed: f64,
     /// Viewers per second, counted once an answer where many caches share an address.
     pub plain: f64,
+    /// What comes in a second, in units of load, as far as it is believed.
+    pub inflow: f64,
     /// It grows fast.
     pub is_hot: bool,
     /// How much of what answers promise is believed, 0 to 1.

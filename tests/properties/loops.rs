@@ -78,7 +78,7 @@ impl Plant {
         let viewers = (inflow / VIEWER).round() as u64;
         for _ in 0..viewers {
             self.asked += 1;
-            let key = AnyKey { hash: mix(self.asked), viewers: 1e-4, stretched: 0.0, slot: self.asked };
+            let key = AnyKey { hash: mix(self.asked), viewers: 1e-4, stretched: 0.0, rhythm: 15.0, slot: self.asked };
             let decision = ask(&self.fleet, &tables, RegionId(0), Family::V4, &key);
             let part = VIEWER / decision.nodes.len() as f64;
             for NodeId(node) in decision.nodes {

@@ -45,7 +45,7 @@ fn two_nameservers_with_the_same_loads_and_other_clients_agree_on_light_keys() {
                 // Each has half of the clients, of whom some 40 ask in a second.
                 for client in 0..40 {
                     let hash = mix(salt ^ (second as u64) << 32 ^ client << 1 ^ number as u64);
-                    let key = AnyKey { hash, viewers: 0.01, stretched: 0.0, slot: second as u64 * 4 };
+                    let key = AnyKey { hash, viewers: 0.01, stretched: 0.0, rhythm: 15.0, slot: second as u64 * 4 };
                     let decision = ask(&fleet, &tables, REGION, Family::V4, &key);
                     ledger.book(&observation(REGION, Family::V4, &key, &decision));
                 }

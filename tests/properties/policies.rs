@@ -42,7 +42,7 @@ fn tables(world: &World) -> (Fleet, Tables) {
 
 /// Keys of any weight: a policy that does not plan does not ask how many viewers are behind one.
 fn key(number: u64) -> AnyKey {
-    AnyKey { hash: mix(number), viewers: 0.01, stretched: 0.0, slot: number }
+    AnyKey { hash: mix(number), viewers: 0.01, stretched: 0.0, rhythm: 15.0, slot: number }
 }
 
 /// How often each node is named first, as a part of all.

@@ -89,7 +89,7 @@ fn heavy_keys_name_each_node_as_often_as_its_weight_says() {
             return;
         }
         for slot in 0..SLOTS {
-            let key = AnyKey { hash: mix(5), viewers: (load / cost - 1.0) / 15.0, stretched: 0.0, slot };
+            let key = AnyKey { hash: mix(5), viewers: (load / cost - 1.0) / 15.0, stretched: 0.0, rhythm: 15.0, slot };
             let decision = ask(&fleet, &tables, REGION, V4, &key);
             assert!(decision.is_heavy);
             named = decision.nodes.len();
@@ -117,7 +117,7 @@ fn a_tenth_less_weight_moves_little_more_than_that() {
         let after = tables(&world);
         let shares = [&before, &after].map(|(_, tables)| wanted(tables.pools[0].of(V4))[&NodeId(loser as u16)]);
         let firsts = |(fleet, tables): &(Fleet, Tables)| -> Vec<NodeId> {
-            let key = |bucket| AnyKey { hash: bucket, viewers: 1e-4, stretched: 0.0, slot: 0 };
+            let key = |bucket| AnyKey { hash: bucket, viewers: 1e-4, stretched: 0.0, rhythm: 15.0, slot: 0 };
             (0..BUCKETS as u64).map(|bucket| ask(fleet, tables, REGION, V4, &key(bucket)).nodes[0]).collect()
         };
         let moved = firsts(&before).iter().zip(&firsts(&after)).filter(|(was, is)| was != is).count();
@@ -138,8 +138,10 @@ fn a_node_that_dies_moves_only_the_keys_that_named_it() {
         world.nodes[dead].days[0].is_up = false;
         let (_, after) = tables(&world);
         let mut strangers: BTreeMap<NodeId, usize> = BTreeMap::new();
-        for bucket in 0..BUCKETS as u64 {
-            let key = AnyKey { hash: bucket, viewers: 1e-4, stretched: 0.0, slot: 0 };
+        let soon = (0..BUCKETS as u64).map(|bucket| (bucket, 15.0));
+        let seldom = (0..BUCKETS as u64).map(|number| (mix(number), f64::INFINITY));
+        for (hash, rhythm) in soon.chain(seldom) {
+            let key = AnyKey { hash, viewers: 1e-4, stretched: 0.0, rhythm, slot: 0 };
             let [was, is] = [&before, &after].map(|tables| ask(&fleet, tables, REGION, V4, &key).nodes.to_vec());
             assert!(!is.contains(&id));
             let is_same_set = was.iter().collect::<BTreeSet<_>>() == is.iter().collect();

@@ -95,7 +95,16 @@ pub(crate) struct AnyKey {
     pub(crate) hash: u64,
     pub(crate) viewers: f64,
     pub(crate) stretched: f64,
+    /// Mean seconds between its queries.
+    pub(crate) rhythm: f64,
     pub(crate) slot: u64,
+}
+
+impl AnyKey {
+    fn estimate(&self) -> Estimate {
+        let Self { viewers, stretched, rhythm, .. } = *self;
+        Estimate { viewers, stretched, rhythm, is_shared: false, counts: true }
+    }
 }
 
 pub(crate) fn any_pressure() -> impl Strategy<Value = f64> {
@@ -167,12 +176,9 @@ fn any_wish() -> impl Strategy<Value = AnyWish> {
 pub(crate) fn any_key() -> impl Strategy<Value = AnyKey> {
     let viewers = (-4.0..2.0_f64).prop_map(|power| 10_f64.powf(power));
     let stretched = prop_oneof![6 => Just(0.0), 1 => Just(30.0), 1 => Just(300.0), 1 => Just(1e5)];
-    (any::<u64>(), viewers, stretched, any::<u64>()).prop_map(|(hash, viewers, stretched, slot)| AnyKey {
-        hash,
-        viewers,
-        stretched,
-        slot,
-    })
+    let rhythm = prop_oneof![Just(15.0), Just(f64::INFINITY), 0.0..1e4_f64];
+    (any::<u64>(), viewers, stretched, rhythm, any::<u64>())
+        .prop_map(|(hash, viewers, stretched, rhythm, slot)| AnyKey { hash, viewers, stretched, rhythm, slot })
 }
 
 pub(crate) fn any_world() -> impl Strategy<Value = World> {
@@ -418,8 +424,8 @@ pub(crate) fn ask<'t>(
     family: Family,
     key: &AnyKey,
 ) -> Decision<'t> {
-    let AnyKey { hash, viewers, stretched, slot } = *key;
-    let estimate = Estimate { viewers, stretched, is_shared: false, counts: true };
+    let AnyKey { hash, slot, .. } = *key;
+    let estimate = key.estimate();
     pick(tables, fleet.service(ServiceId(0)), family, &Asker { region, hash, estimate, slot })
 }
 
@@ -429,13 +435,13 @@ pub(crate) fn observation<'t>(
     key: &AnyKey,
     decision: &Decision<'t>,
 ) -> Observation<'t> {
-    let estimate = Estimate { viewers: key.viewers, stretched: key.stretched, is_shared: false, counts: true };
+    let estimate = key.estimate();
     Observation { region, pool: PoolId(0), family, nodes: decision.nodes, ttl: decision.ttl, estimate }
 }
 
 /// So many keys of whom few viewers are known.
 pub(crate) fn light_keys(count: u64) -> impl Iterator<Item = AnyKey> {
-    (0..count).map(|number| AnyKey { hash: mix(number ^ 0x5eed), viewers: 1e-4, stretched: 0.0, slot: 0 })
+    (0..count).map(|number| AnyKey { hash: mix(number ^ 0x5eed), viewers: 1e-4, stretched: 0.0, rhythm: 15.0, slot: 0 })
 }
 
 pub(crate) fn index_of(fleet: &Fleet, id: NodeId) -> usize {

@@ -30,6 +30,8 @@ const SHORTEST: f32 = 0.02;
 /// Part of what is new that is believed, of keys with one cache and with several.
 const FOLLOWED: f32 = 0.4;
 const FOLLOWED_SHARED: f32 = 0.2;
+/// The same of what is taken to be typical, and of the studied rule.
+const FOLLOWED_TYPICAL: f32 = 0.1;
 /// What takes the place of the seconds beyond the TTL where a clock of whole seconds hides them.
 const SOON: f32 = 0.3;
 /// Times the usual seconds after which an answer that nobody renewed here was renewed by another nameserver.
@@ -74,8 +76,6 @@ pub(super) struct Memory {
     rhythm: f32,
     /// Seconds in which its caches were without an answer, added up, since a query of one of them.
     exposed: f32,
-    /// The tide that is in `excess`.
-    tide: f32,
     /// Mean of ln(seconds since the answer that expired last, of all caches).
     newest: f32,
     /// Its list in the pool.
@@ -122,7 +122,6 @@ impl Memory {
             longest: 0.0,
             rhythm: 0.0,
             exposed: 0.0,
-            tide: f32::NAN,
             newest: start,
             caches: NO_CACHES,
             seen: 0,
@@ -174,19 +173,9 @@ impl Memory {
         (gap >= 0).then(|| gap as f32 / 1000.0)
     }
 
-    /// What all keys of its region have in common has changed to this.
+    /// Learns from the seconds since the last query, and says whether it came before the answer can have expired.
     #[inline]
-    pub(super) fn rise(&mut self, tide: f32) {
-        if !self.tide.is_nan() {
-            self.excess += tide - self.tide;
-        }
-        self.tide = tide;
-    }
-
-    /// Learns from the seconds since the last query, and says whether it came before the answer can have expired, and what
-    /// was new, as ln(seconds).
-    #[inline]
-    pub(super) fn learn(&mut self, gap: f32, now: u32, at: u32, prior: &Prior, caches: &mut CachePool) -> (bool, f32) {
+    pub(super) fn learn(&mut self, gap: f32, now: u32, at: u32, prior: &Prior, caches: &mut CachePool) -> bool {
         self.returns = self.returns.saturating_add(1);
         self.rhythm += (gap - self.rhythm) / f32::from(self.returns.min(4));
         self.watch_stretching(gap, prior.rule);
@@ -196,32 +185,31 @@ impl Memory {
         if !caches.is_of(self.caches, at) {
             self.caches = NO_CACHES;
         }
-        let news = if is_early || is_shared {
-            self.match_cache(now, at, prior, caches)
+        if is_early || is_shared {
+            self.match_cache(now, at, prior, caches);
         } else {
-            let news = self.follow_gap(gap, prior);
+            self.follow_gap(gap, prior);
             if self.early < NO_LONGER_SHARED {
                 caches.release(self.caches, at);
             } else {
                 caches.take_expired(self.caches, now);
             }
             self.exposed = 0.0;
-            news
-        };
+        }
         self.excess = self.excess.clamp(EXCESSES[0], EXCESSES[1]);
         self.viewers = rate(self.excess);
-        (is_early, news)
+        is_early
     }
 
     /// One cache: what is beyond the TTL is the time to its next viewer.
     #[inline]
-    fn follow_gap(&mut self, gap: f32, &Prior { start, rule, .. }: &Prior) -> f32 {
+    fn follow_gap(&mut self, gap: f32, &Prior { start, rule, .. }: &Prior) {
         let beyond = gap - self.ttl.max(self.stretched);
         let seen = match rule {
             // It keeps answers for less than was thought, and nothing is known of its viewers.
             KeyRule::Exposure if beyond < 0.0 && self.stretched > 0.0 => {
                 self.stretched = gap;
-                return 0.0;
+                return;
             }
             // A clock of whole seconds: the next viewer came before the second was over, and no more is known. Among gaps that
             // are longer than the TTL, what is beyond it tells the rate rightly on such clocks too: arrivals at random have no memory.
@@ -233,9 +221,7 @@ impl Memory {
             self.excess = seen.clamp(start.min(self.excess), start.max(self.excess));
         }
         // Rises fast and falls slowly: longer times may come of a query that another nameserver answered.
-        let news = seen - self.excess;
-        self.excess += FOLLOWED * news.clamp(-3.0, 1.5);
-        news
+        self.excess += FOLLOWED * (seen - self.excess).clamp(-3.0, 1.5);
     }
 
     /// Several caches: what is between the end of an answer and the next query of the same cache tells the rate.
@@ -244,43 +230,46 @@ impl Memory {
     /// k times the rate of one: so the times of all of them, added up from one query of this sort to the next, are
     /// spread as those of a single cache are.
     #[inline]
-    fn match_cache(&mut self, now: u32, at: u32, &Prior { typical, rule, .. }: &Prior, caches: &mut CachePool) -> f32 {
+    fn match_cache(&mut self, now: u32, at: u32, &Prior { typical, rule, .. }: &Prior, caches: &mut CachePool) {
         if self.caches == NO_CACHES {
             self.caches = caches.claim(at, self.expiry(self.last), now);
         }
         self.exposed += caches.exposure(self.caches, self.last, now) as f32 / 1000.0;
         let known = caches.count(self.caches);
-        let beyond = match caches.take_expired(self.caches, now) {
-            Some(age) if rule == KeyRule::Exposure => {
-                let news = (age as f32 / 1000.0).max(SHORTEST).ln() - self.newest;
-                self.newest += FOLLOWED_SHARED * news;
-                std::mem::take(&mut self.exposed)
+        let (seen, part) = match (caches.take_expired(self.caches, now), rule) {
+            (Some(age), KeyRule::Exposure) => {
+                let age = (age as f32 / 1000.0).max(SHORTEST);
+                self.newest += FOLLOWED_SHARED * (age.ln() - self.newest);
+                (std::mem::take(&mut self.exposed).max(SHORTEST).ln(), FOLLOWED_SHARED)
             }
-            Some(age) => age as f32 / 1000.0,
-            None => {
-                if rule == KeyRule::Exposure && known > 1 {
-                    // One with a clock of whole seconds: its next viewer came soon. Or one that fetched a little early; its
-                    // former answer would else seem to be gone for long.
-                    let slack = (1000.0 * CLOCK_SLACK) as u32;
-                    if caches.take_expired(self.caches, now.wrapping_add(slack)).is_some() {
-                        let news = std::mem::take(&mut self.exposed).max(SOON).ln() - self.excess;
-                        self.excess += FOLLOWED_SHARED * news.clamp(-3.0, 3.0);
-                        return news;
-                    }
-                    caches.take_expired(self.caches, now.wrapping_add((1000.0 * PREFETCHED * self.ttl) as u32));
-                }
-                if !self.is_shared() || known <= 1 {
-                    // Nothing is known but that it is busy: towards what is typical of a busy cache of the region. Learned from
-                    // gaps, a farm of eight caches would be taken for a hundred times its viewers.
-                    let typical = TYPICAL_PART * typical.clamp(0.05, 1e6).max(0.05);
-                    self.excess += 0.1 * (-(typical as f32).ln() - GAMMA - self.excess);
-                }
-                return 0.0;
+            (Some(age), KeyRule::LastExpired) => ((age as f32 / 1000.0).max(SHORTEST).ln(), FOLLOWED_TYPICAL),
+            (None, KeyRule::Exposure) if self.take_ahead(now, caches) && known > 1 => {
+                let exposed = std::mem::take(&mut self.exposed);
+                // The next viewer came before the second was over, and no more is known.
+                (if exposed > SOON { exposed.ln() } else { self.excess.min(SOON.ln()) }, FOLLOWED_SHARED)
             }
+            // One that fetched early, of several caches.
+            _ if self.is_shared() && known > 1 => return,
+            // Nothing is known but that it is busy: towards what is typical of a busy cache of the region. Learned from
+            // gaps, a farm of eight caches would be taken for a hundred times its viewers.
+            _ => (-((TYPICAL_PART * typical.clamp(0.05, 1e6)) as f32).ln() - GAMMA, FOLLOWED_TYPICAL),
         };
-        let news = beyond.max(SHORTEST).ln() - self.excess;
-        self.excess += FOLLOWED_SHARED * news.clamp(-3.0, 3.0);
-        news
+        self.excess += part * (seen - self.excess).clamp(-3.0, 3.0);
+    }
+
+    /// Takes out the answer that a query came for before it expired, of a resolver that fetches early or has a clock of whole
+    /// seconds: it would else seem to be gone for long. Says whether such a clock explains it.
+    #[inline]
+    fn take_ahead(&self, now: u32, caches: &mut CachePool) -> bool {
+        let mut take = |seconds: f32| {
+            let until = now.wrapping_add((1000.0 * seconds) as u32);
+            caches.take_expired(self.caches, until).is_some()
+        };
+        let is_clock = take(CLOCK_SLACK);
+        if !is_clock {
+            take(PREFETCHED * self.ttl);
+        }
+        is_clock
     }
 
     /// Notes a query that counts.

@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::geo::RegionId;
 use crate::pool::{Family, ServiceId};
 use crate::steer::hash::{mix, unit};
 use crate::steer::keys::{Asking, Estimate, KeyRule, KeyTable};
@@ -142,7 +141,7 @@ impl World {
         let worker = index % self.workers.len();
         let typical = self.typical.unwrap_or(self.forecast[1]);
         let dice = &mut self.dice[index];
-        let asking = Asking { key: self.keys[index], service: ServiceId(0), region: RegionId(0), family: Family::V4, now: at, typical };
+        let asking = Asking { key: self.keys[index], service: ServiceId(0), family: Family::V4, now: at, typical };
         let first = if resolver.is_paired && dice.unit() < 0.5 { Family::V6 } else { Family::V4 };
         let (estimate, slot) = self.workers[worker].observe(&Asking { family: first, ..asking });
         self.workers[worker].answered(slot, TTL, at);
