@@ -14,8 +14,9 @@ const MAX_SETS: usize = 256;
 const MAX_LIGHT_SETS: usize = 160;
 /// Classes of heavy keys, by the load that one answer brings.
 const MAX_CLASSES: usize = 4;
-/// Orders in which the sets for keys that linger are drawn.
+/// Orders in which the sets for keys that linger are drawn, and the sets that are left to them at least.
 const ROUNDS: u64 = 4;
+const LINGERING_SETS: usize = 32;
 /// Sets of a class.
 const MAX_DRAWS: usize = 24;
 /// How far a node may be named above its share before fewer nodes are named.
@@ -47,8 +48,8 @@ pub struct Menu {
     nodes: Box<[NodeId]>,
     sets: Vec<Set>,
     light: Box<[Pick]>,
-    /// Sets for light keys that come back seldom, each up to a share of the draws.
-    lingering: Vec<(f64, u16)>,
+    /// By bucket, what light keys get that come back seldom: larger sets, with the same node in front.
+    lingering: Box<[Pick]>,
     classes: Vec<Class>,
     /// Nodes that share the load of a heavy key's answer.
     heavy_width: f64,
@@ -97,9 +98,9 @@ impl Menu {
         let classes = classes(&served, width, grain, scores, &mut sets);
         let ghosts = dishes.iter().filter(|dish| dish.weight <= 0.0 && dish.ghost > 0.0);
         let ghosts: Vec<(NodeId, f64)> = ghosts.map(|dish| (dish.node, dish.ghost)).collect();
-        let lingering = lingering(&served, &ghosts, width, scores, &mut sets);
         let most = sets.sets.len() + MAX_LIGHT_SETS;
-        let light = light(&served, &ghosts, width, scores, &mut sets, most.min(MAX_SETS));
+        let light = light(&served, &ghosts, width, scores, &mut sets, most.min(MAX_SETS - LINGERING_SETS));
+        let lingering = lingering(&light, &served, &ghosts, width, scores, &mut sets);
         let first = classes.first().and_then(|class| class.draws.first());
         let heavy_width = first.map_or(1.0, |(_, set)| f64::from(sets.sets[usize::from(*set)].length));
         Some(Self {
@@ -107,7 +108,7 @@ impl Menu {
             nodes: sets.nodes.into(),
             sets: sets.sets,
             light: light.into(),
-            lingering,
+            lingering: lingering.into(),
             classes,
             dishes: dishes.into(),
             width,
@@ -144,25 +145,20 @@ impl Menu {
     pub fn heavy(&self, load: f64, draw: f64, turn: u64) -> Pick {
         let load = load / self.heavy_width;
         let class = self.classes.iter().find(|class| load <= class.load).or(self.classes.last());
-        class.map_or(self.light[0], |class| self.drawn(&class.draws, draw, turn))
-    }
-
-    /// What a light key gets that comes back seldom, so that as much as `load` might come to the answer: several nodes, or
-    /// those which have room for so much. `draw` and `turn` are those of the key, and stay.
-    #[inline]
-    pub fn lingering(&self, load: f64, draw: f64, turn: u64) -> Pick {
-        if self.classes.first().is_some_and(|class| load > class.load * self.heavy_width) {
-            return self.heavy(load, draw, turn);
-        }
-        self.drawn(&self.lingering, draw, turn)
-    }
-
-    /// The set that is drawn, and the node that it is turned to.
-    #[inline]
-    fn drawn(&self, draws: &[(f64, u16)], draw: f64, turn: u64) -> Pick {
-        let drawn = draws.iter().find(|(until, _)| draw <= *until).or(draws.last());
+        let Some(class) = class else { return self.light[0] };
+        let drawn = class.draws.iter().find(|(until, _)| draw <= *until).or(class.draws.last());
         let set = drawn.map_or(0, |(_, set)| *set);
         Pick { set, first: (turn % u64::from(self.sets[usize::from(set)].length.max(1))) as u8 }
+    }
+
+    /// What a light key of a bucket gets that comes back seldom, so that as much as `load` might come to the answer: more
+    /// nodes, or those which have room for so much. `draw` and `turn` are those of the key, and stay.
+    #[inline]
+    pub fn lingering(&self, bucket: usize, load: f64, draw: f64, turn: u64) -> Pick {
+        match self.classes.first() {
+            Some(class) if load > class.load * self.heavy_width => self.heavy(load, draw, turn),
+            _ => self.lingering[bucket % BUCKETS],
+        }
     }
 
     /// The nodes, in the order in which they are named.
@@ -308,39 +304,59 @@ fn light(
     owner.iter().enumerate().map(of_bucket).collect()
 }
 
-/// Draws for keys that linger, as for the smallest heavy keys, but as if `ghosts` served too: for each of them the best of the
-/// others takes its part, so that whoever dies moves nobody to whom it was not named.
+/// For each bucket a set for keys that linger, with the bucket's node in front: drawn as for the smallest heavy keys, but as
+/// if `ghosts` served too. For each of them the best of the others takes its part, so that whoever dies moves nobody to whom
+/// it was not named.
 fn lingering(
+    light: &[Pick],
     served: &[Dish],
     ghosts: &[(NodeId, f64)],
     width: Width,
     scores: &Scores,
     sets: &mut Sets<'_>,
-) -> Vec<(f64, u16)> {
+) -> Vec<Pick> {
     let mut all: Vec<(NodeId, f64)> = served.iter().map(|dish| (dish.node, dish.weight)).collect();
     all.extend(ghosts);
     let serves = |node: &NodeId| served.iter().any(|dish| dish.node == *node);
-    let mut find = |members: &[NodeId]| {
-        let whole = members.iter().fold(0, |whole, node| mix(whole ^ scores.mark(*node)));
-        let mut named: Vec<NodeId> = members.iter().copied().filter(serves).collect();
-        for ghost in members.iter().filter(|node| !serves(node)) {
-            // Weighted rendezvous, as for buckets.
-            let others = served.iter().filter(|dish| !named.contains(&dish.node));
-            let score =
-                |dish: &&Dish| -unit(mix(whole ^ scores.mark(*ghost) ^ scores.mark(dish.node))).ln() / dish.weight;
-            let best = others.min_by(|a, b| score(a).total_cmp(&score(b)));
-            named.extend(best.map(|dish| dish.node));
-        }
-        sets.find(&named, MAX_SETS)
-    };
-    let mut drawn = Vec::new();
+    // Who would be named, what stands for them all, how often they are drawn, and their set.
+    let mut drawn: Vec<(Vec<NodeId>, u64, f64, u16)> = Vec::new();
     for round in 0..ROUNDS {
         // In one order the same nodes always stand together, and the others of a set would share all that one loses.
         all.sort_by_key(|(node, _)| mix(scores.mark(*node) ^ round));
-        let of_round = draws(&all, width, &mut find);
-        drawn.extend(of_round.into_iter().map(|(until, set)| ((round as f64 + until) / ROUNDS as f64, set)));
+        let mut from = 0.0;
+        let mut found: Vec<(Vec<NodeId>, u64)> = Vec::new();
+        let draws = draws(&all, width, |members| {
+            let whole = members.iter().fold(round, |whole, node| mix(whole ^ scores.mark(*node)));
+            let mut named: Vec<NodeId> = members.iter().copied().filter(serves).collect();
+            for ghost in members.iter().filter(|node| !serves(node)) {
+                // Weighted rendezvous, as for buckets.
+                let others = served.iter().filter(|dish| !named.contains(&dish.node));
+                let score =
+                    |dish: &&Dish| rendezvous(whole ^ scores.mark(*ghost) ^ scores.mark(dish.node), dish.weight);
+                let best = others.min_by(|a, b| score(a).total_cmp(&score(b)));
+                named.extend(best.map(|dish| dish.node));
+            }
+            let set = sets.find(&named, MAX_SETS)?;
+            found.push((members.to_vec(), whole));
+            Some(set)
+        });
+        for ((until, set), (members, whole)) in draws.into_iter().zip(found) {
+            drawn.push((members, whole, until - from, set));
+            from = until;
+        }
     }
-    drawn
+    let of_bucket = |(bucket, pick): (usize, &Pick)| {
+        let first = sets.members(pick.set)[usize::from(pick.first)];
+        let fitting = drawn.iter().filter(|(members, ..)| members.contains(&first));
+        let score = |(_, whole, part, _): &&(Vec<NodeId>, u64, f64, u16)| rendezvous(whole ^ mix(bucket as u64), *part);
+        fitting.min_by(|a, b| score(a).total_cmp(&score(b))).map_or(*pick, |(.., set)| sets.pick(*set, first))
+    };
+    light.iter().enumerate().map(of_bucket).collect()
+}
+
+/// The score of a candidate of this weight; the lowest wins (Schindelhauer and Schomaker, as for quotas).
+fn rendezvous(hash: u64, weight: f64) -> f64 {
+    -unit(mix(hash)).ln() / weight
 }
 
 /// Classes of heavy keys: a node whose room is small against an answer's load is named less.

@@ -132,7 +132,7 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
         menu.heavy(load, draw(drawn), drawn >> 16)
     } else if lingers(pool.manner, &estimate, service) {
         let held = if estimate.rhythm.is_finite() { viewers * estimate.rhythm.min(LONGEST_KEPT) } else { 0.0 };
-        menu.lingering(demand.cost * (1.0 + tables.thresholds.crowd * held), draw(drawn), drawn >> 16)
+        menu.lingering(drawn as usize, demand.cost * (1.0 + tables.thresholds.crowd * held), draw(drawn), drawn >> 16)
     } else {
         menu.light(drawn as usize)
     };

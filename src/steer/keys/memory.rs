@@ -252,7 +252,7 @@ impl Memory {
             _ if self.is_shared() && known > 1 => return,
             // Nothing is known but that it is busy: towards what is typical of a busy cache of the region. Learned from
             // gaps, a farm of eight caches would be taken for a hundred times its viewers.
-            _ => (-((TYPICAL_PART * typical.clamp(0.05, 1e6)) as f32).ln() - GAMMA, FOLLOWED_TYPICAL),
+            _ => (-((TYPICAL_PART * typical.clamp(0.05, 1e6).max(0.05)) as f32).ln() - GAMMA, FOLLOWED_TYPICAL),
         };
         self.excess += part * (seen - self.excess).clamp(-3.0, 3.0);
     }
