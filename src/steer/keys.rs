@@ -43,7 +43,7 @@ pub struct Estimate {
     pub viewers: f64,
     /// Seconds for which the resolver keeps answers beyond their TTL; 0 = it honours TTLs.
     pub stretched: f64,
-    /// Mean seconds between its queries of late; infinite if it never came back.
+    /// Mean seconds between its queries of late; infinite as long as it has hardly come back.
     pub rhythm: f64,
     /// Several caches answer behind the one address, or it fetches before the TTL is over.
     pub is_shared: bool,

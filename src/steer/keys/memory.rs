@@ -44,6 +44,8 @@ const WITHIN_A_SECOND: f32 = -1.2;
 const PREFETCHED: f32 = 0.15;
 /// Seconds for which a cache without viewers is remembered, at most.
 const LONGEST_IDLE: f32 = 600.0;
+/// Queries after the first from which the mean time between them is known.
+const KNOWN: u8 = 4;
 /// Queries in which a resolver must show that it stretches TTLs.
 const WINDOW: u8 = 4;
 /// No TTL counts for longer, in seconds.
@@ -136,7 +138,7 @@ impl Memory {
         Estimate {
             viewers: f64::from(self.viewers),
             stretched: f64::from(self.stretched),
-            rhythm: if self.returns == 0 { f64::INFINITY } else { f64::from(self.rhythm) },
+            rhythm: if self.returns < KNOWN { f64::INFINITY } else { f64::from(self.rhythm) },
             is_shared: self.is_shared(),
             counts,
         }
