@@ -27,7 +27,7 @@ use crate::snapshot::Published;
 const STREAMS_GRACE: Duration = Duration::from_secs(2);
 
 /// How many ports are tried if any will do.
-const PORT_ATTEMPTS: usize = 16;
+const PORT_ATTEMPTS: usize = 100;
 
 /// A server that answers until it is dropped.
 pub struct Daemon {
