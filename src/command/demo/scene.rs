@@ -146,6 +146,10 @@ interval = "{INTERVAL}s"
     }
     text.push_str(
         r#"
+# Viewers of the demonstration stay for twelve seconds; those of your service for longer.
+[pool.default]
+viewer = { stays = "12s" }
+
 [service."play.live.example"]
 ttl = { min = "1s", max = "5s" }
 
