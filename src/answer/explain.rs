@@ -90,9 +90,12 @@ pub fn explain(snapshot: &Snapshot, question: &Question, now: u64) -> Explanatio
         transport: Transport::Tcp,
         now,
         idle: None,
-        estimate: question
-            .viewers
-            .map_or_else(Estimate::default, |viewers| Estimate { viewers, ..Estimate::default() }),
+        // With so many viewers it comes back as soon as they follow one another, if not kept away by a TTL.
+        estimate: question.viewers.map_or_else(Estimate::default, |viewers| Estimate {
+            viewers,
+            rhythm: 1.0 / viewers,
+            ..Estimate::default()
+        }),
     };
     let mut out = vec![0; usize::from(u16::MAX)];
     let (outcome, _) = answer(snapshot, &query, &context, None, &mut out, Some(&mut explanation.reasons));

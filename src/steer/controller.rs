@@ -3,6 +3,7 @@
 mod brake;
 mod kin;
 mod peers;
+mod pools;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,34 +14,24 @@ use super::demand::{Demand, Evidence};
 use super::fleet::{Fleet, FleetPool};
 use super::flows::Theirs;
 use super::ledger::{Ledger, MAX_PROMISE};
-use super::menu::{Dish, Menu, Width};
+use super::menu::Menu;
 use super::model::Model;
 use super::overrides::Overrides;
-use super::plan::{self, Plan, Wanted, price};
-use super::policy::{self, Standing as SiteStanding};
+use super::plan::Plan;
 use super::quota::Scores;
-use super::tables::{
-    DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables, Thresholds,
-    cumulative,
-};
-use super::weigh::{FULL, Weighed};
+use super::tables::{Factors, NodeState, Standing, Tables, Thresholds};
 use crate::geo::{Region, RegionId};
 use crate::load::NodeLoad;
 use crate::load::health::State;
 use crate::load::history::Reading;
-use crate::pool::{Answers, Currency, Family, NodeId, Policy, PoolId};
+use crate::pool::{Currency, Family, NodeId, PoolId};
 use peers::Peers;
 
 pub(super) use brake::hold;
 pub use peers::{PeerFlow, Report};
 
-/// The pressure that counts, at most, in a site's mean: how far beyond its limit a node is says nothing of the room of
-/// the others.
-const MAX_PRESSURE: f64 = 1.0;
 /// Seconds between ticks below which nothing but health can have changed.
 const SHORTEST: f64 = 0.25;
-/// Room that a node is taken to have at least, as part of its capacity.
-const LEAST_ROOM: f64 = 0.01;
 /// The share of the pool's capacity that must be blind for our own monitoring to be the likelier fault.
 const MOSTLY_BLIND: f64 = 0.5;
 /// Mean prediction error that is told.
@@ -77,13 +68,11 @@ pub struct Inputs<'a> {
 /// Viewers per second who come until a moment.
 #[derive(Debug, Clone, Copy)]
 struct Expiry {
-    /// None = elsewhere.
-    node: Option<NodeId>,
+    /// Where they go, and that node's life: when it dies, they are gone at once. None if to no node of ours that is up.
+    node: Option<(NodeId, u32)>,
     demand: u32,
     family: Family,
     rate: f64,
-    /// The life of the node that they go to: when it dies, they are gone at once.
-    life: u32,
 }
 
 /// Learns, predicts and plans; keeps what it has learned of nodes, regions and pools while the inputs change.
@@ -130,25 +119,20 @@ impl Controller {
             counted.by_family[entry.family as usize] += entry.viewers;
             counted.plain += entry.plain;
             let model = entry.node.and_then(|node| self.nodes.get_mut(usize::from(node.0)));
-            let mut life = 0;
-            if let Some(model) = model {
-                life = model.life();
-                if model.health().is_up() {
-                    let flow = model.flows.of(demand);
-                    flow.now += entry.viewers;
-                    flow.rate += entry.rate;
-                    flow.committed += entry.rate * f64::from(entry.lifetime);
-                } else {
-                    // Nobody comes there; what the answer's viewers do is counted with the demand alone.
-                    life = life.wrapping_sub(1);
-                }
-            }
+            let alive = model.filter(|model| model.health().is_up()).map(|model| {
+                let flow = model.flows.of(demand);
+                flow.now += entry.viewers;
+                flow.rate += entry.rate;
+                flow.committed += entry.rate * f64::from(entry.lifetime);
+                model.life()
+            });
             if entry.rate > 0.0 {
                 known.begin(entry.family, entry.rate);
                 let expires = self.expired + u64::from(entry.lifetime.clamp(1, MAX_PROMISE)) + 1;
                 let slot = expires as usize % self.calendar.len().max(1);
                 if let Some(slot) = self.calendar.get_mut(slot) {
-                    slot.push(Expiry { node: entry.node, demand, family: entry.family, rate: entry.rate, life });
+                    let node = entry.node.zip(alive);
+                    slot.push(Expiry { node, demand, family: entry.family, rate: entry.rate });
                 }
             }
         }
@@ -272,9 +256,11 @@ impl Controller {
         let now = now.max(0.0) as u64;
         let length = self.calendar.len() as u64;
         for second in (self.expired + 1..=now).take(length as usize) {
-            for Expiry { node, demand, family, rate, life } in self.calendar[(second % length) as usize].drain(..) {
-                let model = node.and_then(|node| self.nodes.get_mut(usize::from(node.0)));
-                if let Some(model) = model.filter(|model| model.life() == life) {
+            for Expiry { node, demand, family, rate } in self.calendar[(second % length) as usize].drain(..) {
+                if let Some((node, life)) = node
+                    && let Some(model) = self.nodes.get_mut(usize::from(node.0))
+                    && model.life() == life
+                {
                     model.flows.expire(demand, rate);
                 }
                 if let Some(demand) = self.demands.get_mut(demand as usize) {
@@ -500,162 +486,6 @@ impl Controller {
         standings
     }
 
-    /// Weighs, plans and lists for each use of a pool.
-    fn plan_pools(&mut self, inputs: &Inputs<'_>, nodes: &[NodeState], elapsed: f64) -> Vec<PoolTables> {
-        let is_frozen = inputs.overrides.freezes();
-        let used = inputs.fleet.pools.iter().flat_map(|pool| pool.sites.iter().flat_map(|site| &site.nodes));
-        self.scores.learn(used.map(|id| (*id, inputs.fleet.node(*id).node.name.as_str())), inputs.seed);
-        let mut menus = HashMap::new();
-        let fleet = inputs.fleet;
-        let mut plans = std::mem::take(&mut self.plans);
-        let mut pools = Vec::with_capacity(fleet.pools.len());
-        for (index, (pool, plan)) in fleet.pools.iter().zip(&mut plans).enumerate() {
-            let standings = [Family::V4, Family::V6].map(|family| site_standings(fleet, pool, nodes, family));
-            let weighed = standings.each_ref().map(|sites| {
-                (0..sites.len())
-                    .map(|site| policy::weights(pool.policy, self.constants.exponent, sites, site))
-                    .collect::<Vec<_>>()
-            });
-            let mut sites = [Vec::new(), Vec::new()];
-            #[expect(clippy::needless_range_loop, reason = "the number names the site in four lists")]
-            for site in 0..pool.sites.len() {
-                let key = (self.pools[index].clone(), site);
-                let mut known: Vec<Arc<Menu>> = self.menus.get(&key).into_iter().flatten().flatten().cloned().collect();
-                let frozen = self.menus.get(&key).filter(|_| is_frozen && self.frozen).cloned().unwrap_or_default();
-                let made = [0, 1].map(|family| {
-                    let frozen = frozen[family].as_ref();
-                    let state =
-                        self.site(pool, &standings[family], site, &weighed[family][site], nodes, &known, frozen);
-                    known.extend(state.menu.clone());
-                    state
-                });
-                menus.insert(key, made.each_ref().map(|state| state.menu.clone()));
-                for (sites, state) in sites.iter_mut().zip(made) {
-                    sites.push(state);
-                }
-            }
-            if pool.overflow().is_some() {
-                sites.iter_mut().for_each(|sites| sites.push(plan::overflow_site()));
-            }
-            let wanted = self.wanted(inputs, index, pool);
-            let demands = (0..self.regions).map(|region| self.demand_state(index * self.regions + region)).collect();
-            let families = if pool.policy == Policy::Planner {
-                let all = sites[0].len();
-                // What is frozen goes no way towards its targets; but sites that fail are left out.
-                let elapsed = if is_frozen && plan.is_made_for(all, self.regions) { 0.0 } else { elapsed };
-                plan.make(&self.constants, pool, sites.each_ref().map(Vec::as_slice), &wanted, elapsed);
-                let [v4, v6] = sites;
-                [plan::tables(pool, plan, 0, v4, self.regions), plan::tables(pool, plan, 1, v6, self.regions)]
-            } else {
-                let mut families = sites.into_iter().zip(&standings).zip(&weighed);
-                let mut next = || {
-                    let ((sites, standings), weighed) = families.next().expect("there are two families");
-                    let weights: Vec<f64> = weighed.iter().map(|(_, weights)| weights.iter().sum()).collect();
-                    fixed_tables(pool, sites, standings, &weights, self.regions)
-                };
-                [next(), next()]
-            };
-            let families = families.map(|tables| with_rooms(pool, tables, nodes, self.regions));
-            pools.push(PoolTables { families, demands, manner: policy::manner(pool.policy) });
-        }
-        self.plans = plans;
-        self.menus = menus;
-        self.frozen = is_frozen;
-        pools
-    }
-
-    /// A site's state, with a menu: one of those that are known if it serves.
-    #[expect(clippy::too_many_arguments, reason = "all of it is what a site is made of")]
-    fn site(
-        &self,
-        pool: &FleetPool,
-        standings: &[SiteStanding],
-        site: usize,
-        (limit, weights): &(f64, Vec<f64>),
-        nodes: &[NodeState],
-        known: &[Arc<Menu>],
-        frozen: Option<&Arc<Menu>>,
-    ) -> SiteState {
-        let standing = &standings[site];
-        let serving = || standing.nodes.iter().filter(|(_, node)| node.factor > 0.0);
-        let capacity: f64 = serving().map(|(_, node)| node.capacity).sum();
-        let pressed: f64 = serving().map(|(_, node)| node.capacity * node.pressure.min(MAX_PRESSURE)).sum();
-        let room = |id: NodeId, above: f64, least: f64| {
-            let node = &nodes[usize::from(id.0)];
-            node.capacity * (FULL + above - node.pressure).max(least)
-        };
-        let has_weight = weights.iter().any(|weight| *weight > 0.0);
-        let dishes: Vec<Dish> = standing
-            .nodes
-            .iter()
-            .zip(weights)
-            .map(|((id, node), weight)| {
-                // If none serves, probes are presumably wrong, and all are named by size.
-                let weight = if has_weight { *weight } else { node.capacity };
-                // Only the planner spares nodes with little room the largest answers.
-                let room = if pool.policy == Policy::Planner { room(*id, 0.05, LEAST_ROOM) } else { 1.0 };
-                Dish {
-                    node: *id,
-                    weight,
-                    ghost: policy::ghost(pool.policy, self.constants.exponent, standings, node),
-                    room,
-                }
-            })
-            .collect();
-        let width = match (pool.answers, policy::manner(pool.policy)) {
-            (Answers::Auto, super::tables::Manner::Hashed) => Width::Fixed(1),
-            (Answers::Auto, _) => Width::Auto(pool.width()),
-            (Answers::Fixed(_), _) => Width::Fixed(pool.width()),
-        };
-        let may_serve = |id: NodeId| serving().any(|(serving, _)| *serving == id);
-        let kept = frozen.filter(|menu| menu.names_only(may_serve));
-        let kept = kept.or_else(|| known.iter().find(|menu| menu.serves(&dishes, width))).cloned();
-        let menu = kept.or_else(|| Menu::of(&dishes, width, self.constants.grain, &self.scores).map(Arc::new));
-        let rooms = menu.as_ref().map_or_else(Box::default, |menu| menu.rooms(|id| room(id, 0.0, 0.02)));
-        let pressure = if capacity > 0.0 { pressed / capacity } else { 0.0 };
-        let is_known = serving().any(|(id, _)| matches!(nodes[usize::from(id.0)].reading, Reading::Fresh(_)));
-        let weights = standing.nodes.iter().zip(weights).map(|((id, _), weight)| (*id, *weight)).collect();
-        SiteState {
-            pressure,
-            capacity,
-            limit: *limit,
-            price: price(&self.constants, pressure),
-            weights,
-            menu,
-            rooms,
-            is_unknown: !is_known,
-        }
-    }
-
-    fn wanted(&self, inputs: &Inputs<'_>, pool: usize, fleet_pool: &FleetPool) -> Vec<Wanted> {
-        (0..self.regions)
-            .map(|region| {
-                let demand = &self.demands[pool * self.regions + region];
-                let load = [0, 1].map(|family| demand.credited() * demand.forecast() * demand.part_of(family));
-                let place = inputs.overrides.pin(RegionId(region as u16));
-                let pinned = place.and_then(|name| {
-                    let has_name =
-                        |site: &&super::fleet::Site| inputs.fleet.places[usize::from(site.place.0)].name == name;
-                    fleet_pool.sites.iter().find(has_name).map(|site| site.place)
-                });
-                Wanted { load, pinned }
-            })
-            .collect()
-    }
-
-    fn demand_state(&self, index: usize) -> DemandState {
-        let demand = &self.demands[index];
-        DemandState {
-            cost: demand.cost(),
-            forecast: demand.forecast(),
-            believed: demand.believed(),
-            plain: demand.plain(),
-            inflow: demand.credited() * demand.forecast(),
-            is_hot: demand.is_hot(),
-            belief: demand.belief(),
-        }
-    }
-
     fn raise_alarms(&mut self, inputs: &Inputs<'_>, nodes: &[NodeState]) {
         for (index, state) in nodes.iter().enumerate().filter(|(index, _)| inputs.fleet.nodes[*index].is_configured) {
             let node = NodeId(index as u16);
@@ -710,67 +540,6 @@ fn confirm(
         flow.confirmed += news * (lesson.inflow / elapsed * part - flow.confirmed);
         flow.reckoned += news * (demand.cost() * viewers / elapsed - flow.reckoned);
     }
-}
-
-/// The nodes of each site that have the family, as they stand.
-fn site_standings(fleet: &Fleet, pool: &FleetPool, nodes: &[NodeState], family: Family) -> Vec<SiteStanding> {
-    let weighed = |id: &NodeId| {
-        let state = &nodes[usize::from(id.0)];
-        let known = fleet.node(*id);
-        known.node.address(family)?;
-        let ghost = state.factors.product();
-        let factor = if state.standing.is_eligible() { ghost } else { 0.0 };
-        Some((*id, Weighed { capacity: state.capacity, pressure: state.pressure, factor, ghost, rank: known.rank }))
-    };
-    pool.sites.iter().map(|site| SiteStanding { nodes: site.nodes.iter().filter_map(weighed).collect() }).collect()
-}
-
-/// Tables of a policy that does not plan.
-fn fixed_tables(
-    pool: &FleetPool,
-    sites: Vec<SiteState>,
-    standings: &[SiteStanding],
-    weights: &[f64],
-    regions: usize,
-) -> FamilyTables {
-    let mut tables = FamilyTables {
-        sites,
-        shares: Vec::new(),
-        ends: Vec::with_capacity(regions),
-        least_capacities: Vec::new(),
-        full: Vec::new(),
-    };
-    for region in 0..regions {
-        let parts = policy::shares(pool.policy, pool, standings, weights, RegionId(region as u16));
-        let shares: Vec<Share> = cumulative(parts.into_iter());
-        tables.shares.extend(shares);
-        tables.ends.push(tables.shares.len() as u32);
-    }
-    tables
-}
-
-/// Fills in the least capacity of a node at each region's nearest site that serves, and whether none has room.
-fn with_rooms(pool: &FleetPool, mut tables: FamilyTables, nodes: &[NodeState], regions: usize) -> FamilyTables {
-    let least: Vec<f32> = tables
-        .sites
-        .iter()
-        .map(|site| {
-            let serving = site.weights.iter().filter(|(id, _)| nodes[usize::from(id.0)].standing.is_eligible());
-            serving.map(|(id, _)| nodes[usize::from(id.0)].capacity as f32).fold(f32::INFINITY, f32::min)
-        })
-        .collect();
-    let of = |region: usize| {
-        let mut candidates = pool.candidates(RegionId(region as u16)).iter().map(|&site| least[usize::from(site)]);
-        candidates.find(|least| least.is_finite()).unwrap_or(f32::INFINITY)
-    };
-    tables.least_capacities = (0..regions).map(of).collect();
-    let is_full = |region: usize| {
-        let sites = pool.candidates(RegionId(region as u16)).iter().map(|&site| &tables.sites[usize::from(site)]);
-        let mut open = sites.filter(|site| site.capacity > 0.0).peekable();
-        open.peek().is_some() && open.all(|site| site.limit > FULL)
-    };
-    tables.full = (0..regions).map(is_full).collect();
-    tables
 }
 
 /// What memory and disk leave of a node's weight.

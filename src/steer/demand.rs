@@ -14,7 +14,7 @@ pub(super) struct Demand {
     /// Mbit/s that one expected viewer brings, as learned.
     cost: f64,
     first_cost: f64,
-    /// Viewers per second of late, as answers promise them.
+    /// Viewers per second of late, as answers and caches send them.
     fast: f64,
     slow: f64,
     /// The same without what is only estimated of addresses that many caches share.
@@ -96,7 +96,8 @@ impl Demand {
         let part = |allowed: f64, wanted: f64| if wanted > allowed { allowed / wanted } else { 1.0 };
         self.credit = part(constants.credit * confirmed + constants.free_credit * capacity, reckoned);
         let allowed = constants.growth * self.most_confirmed + constants.free_growth * capacity;
-        self.growth = part(allowed, self.cost * moving);
+        // Caches send also where no node of ours takes it: elsewhere, and to nodes that have died.
+        self.growth = part(allowed, self.cost * moving.max(self.caching.iter().sum()));
         self.steady_growth += (self.growth - self.steady_growth) * weight(constants.steady, elapsed);
     }
 

@@ -1,6 +1,7 @@
 //! Menus: for a site and an address family, at most 256 ready-made node sets, and who gets which.
 //!
-//! Light keys fall into buckets that are shared out by quota and stay where they are; heavy keys draw anew each time. Sets
+//! Light keys fall into buckets that are shared out by quota and stay where they are, with more nodes for those that come back
+//! seldom; heavy keys draw anew each time. Sets
 //! that are ready can be signed before anybody asks.
 
 use std::collections::HashMap;
@@ -14,15 +15,17 @@ const MAX_SETS: usize = 256;
 const MAX_LIGHT_SETS: usize = 160;
 /// Classes of heavy keys, by the load that one answer brings.
 const MAX_CLASSES: usize = 4;
-/// Orders in which the sets for keys that linger are drawn, and the sets that are left to them at least.
-const ROUNDS: u64 = 4;
+/// Sets that are left at least to keys that linger, the orders in which they are drawn, and how many of the sets with a node
+/// its buckets get, at most.
 const LINGERING_SETS: usize = 32;
+const ROUNDS: u64 = 4;
+const VARIANTS: u64 = 32;
 /// Sets of a class.
 const MAX_DRAWS: usize = 24;
 /// How far a node may be named above its share before fewer nodes are named.
 const TOLERANCE: f64 = 1.15;
 /// Nodes that light keys are told, when the planner may choose.
-const LIGHT_ANSWERS: usize = 2;
+pub(super) const LIGHT_ANSWERS: usize = 2;
 /// Other buckets that are tried for a set without dead nodes.
 const SPARE_DRAWS: u64 = 16;
 /// Weights that moved by less than this share need no new menu.
@@ -151,8 +154,8 @@ impl Menu {
         Pick { set, first: (turn % u64::from(self.sets[usize::from(set)].length.max(1))) as u8 }
     }
 
-    /// What a light key of a bucket gets that comes back seldom, so that as much as `load` might come to the answer: more
-    /// nodes, or those which have room for so much. `draw` and `turn` are those of the key, and stay.
+    /// What a light key of a bucket gets that comes back seldom: more nodes. If as much as `load` may come to the answer and
+    /// that is too much for some, those which have room for it; `draw` and `turn` are then those of the key, and stay.
     #[inline]
     pub fn lingering(&self, bucket: usize, load: f64, draw: f64, turn: u64) -> Pick {
         match self.classes.first() {
@@ -345,11 +348,21 @@ fn lingering(
             from = until;
         }
     }
+    let variants = |first: NodeId| -> Vec<u16> {
+        let fitting: Vec<_> = drawn.iter().filter(|(members, ..)| members.contains(&first)).collect();
+        let best = |variant| {
+            let scored = fitting.iter().map(|(_, whole, part, set)| (rendezvous(whole ^ mix(variant), *part), *set));
+            scored.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, set)| set)
+        };
+        (0..VARIANTS).filter_map(best).collect()
+    };
+    let mut known: HashMap<NodeId, Vec<u16>> = HashMap::new();
     let of_bucket = |(bucket, pick): (usize, &Pick)| {
         let first = sets.members(pick.set)[usize::from(pick.first)];
-        let fitting = drawn.iter().filter(|(members, ..)| members.contains(&first));
-        let score = |(_, whole, part, _): &&(Vec<NodeId>, u64, f64, u16)| rendezvous(whole ^ mix(bucket as u64), *part);
-        fitting.min_by(|a, b| score(a).total_cmp(&score(b))).map_or(*pick, |(.., set)| sets.pick(*set, first))
+        let sets_with = known.entry(first).or_insert_with(|| variants(first));
+        // Not the bucket's own number: its bits and whom it belongs to are not independent of each other.
+        let variant = mix(bucket as u64) % VARIANTS;
+        sets_with.get(variant as usize).map_or(*pick, |set| sets.pick(*set, first))
     };
     light.iter().enumerate().map(of_bucket).collect()
 }

@@ -3,7 +3,7 @@
 use super::fleet::FleetService;
 use super::hash::mix;
 use super::keys::Estimate;
-use super::menu::draw;
+use super::menu::{LIGHT_ANSWERS, draw};
 use super::tables::{Manner, SiteState, Tables, Thresholds};
 use crate::geo::RegionId;
 use crate::pool::{Family, NodeId};
@@ -12,9 +12,6 @@ use crate::pool::{Family, NodeId};
 const SLOT: u64 = 250;
 /// Part of the longest TTL that is given while load moves or is not known.
 const RESTLESS_PART: u32 = 3;
-/// Nodes that a light key is told: what a heavy key is measured by.
-const LIGHT_ANSWERS: f64 = 2.0;
-
 /// Part of the smallest node that an answer must bring before it may count as heavy: answers that move nothing may stay.
 const NOTICED: f64 = 0.004;
 /// Times the longest TTL after which a key comes back on average from which it lingers: few viewers are behind it, or its
@@ -110,7 +107,7 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
         Manner::Planned => {
             let least = f64::from(of_family.least_capacities[usize::from(region.0)]);
             let heavy = tables.thresholds.heavy;
-            let share = load / LIGHT_ANSWERS;
+            let share = load / LIGHT_ANSWERS as f64;
             // A large part of a quiet region is next to nothing to any node.
             (viewers > heavy * demand.believed && share > NOTICED * least) || share > heavy * least
         }

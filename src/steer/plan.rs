@@ -4,7 +4,7 @@
 
 use super::constants::Constants;
 use super::fleet::FleetPool;
-use super::tables::{FamilyTables, SiteState};
+use super::tables::{FamilyTables, SiteState, cumulative};
 use crate::geo::RegionId;
 
 /// Slices of it.
@@ -188,20 +188,12 @@ pub(super) fn tables(
     sites: Vec<SiteState>,
     regions: usize,
 ) -> FamilyTables {
-    let mut tables = FamilyTables {
-        sites,
-        shares: Vec::new(),
-        ends: Vec::with_capacity(regions),
-        least_capacities: Vec::new(),
-        full: Vec::new(),
-    };
-    for index in 0..regions {
+    let shares = (0..regions).map(|index| {
         let row = plan.row(family, index);
         // Nearest first: a site that fills moves the same keys away as came to it last.
         let candidates = pool.candidates(RegionId(index as u16)).iter().copied();
         let order = candidates.chain((row.len() > pool.sites.len()).then_some(pool.sites.len() as u16));
-        tables.shares.extend(super::tables::cumulative(order.map(|site| (site, row[usize::from(site)]))));
-        tables.ends.push(tables.shares.len() as u32);
-    }
-    tables
+        cumulative(order.map(|site| (site, row[usize::from(site)])))
+    });
+    FamilyTables::new(sites, shares)
 }

@@ -5,6 +5,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 use super::fleet::{Fleet, FleetPool, FleetService};
+use super::menu::LIGHT_ANSWERS;
 use super::overrides::{Order, Override};
 use super::pick::{Asker, Decision, lingers, time_of};
 use super::tables::{FamilyTables, Manner, Tables};
@@ -254,8 +255,9 @@ impl View<'_> {
             (Manner::Rotating, _) => "the policy lets all keys go round".to_owned(),
             (Manner::Hashed, _) => "the policy keeps each key where it is".to_owned(),
         };
-        if !self.decision.is_heavy && lingers(manner, estimate, service) {
-            because.push_str("; it comes back seldom, so it is told more nodes");
+        let is_told_more = self.decision.nodes.len() > LIGHT_ANSWERS && !self.decision.is_heavy;
+        if is_told_more && lingers(manner, estimate, service) {
+            because.push_str("; it is new or comes back seldom, so it is told more nodes");
         }
         if estimate.is_shared {
             because.push_str("; several caches are behind the address");

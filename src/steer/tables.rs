@@ -255,6 +255,17 @@ impl PoolTables {
 }
 
 impl FamilyTables {
+    /// Of sites, and each region's shares of them.
+    pub(super) fn new(sites: Vec<SiteState>, regions: impl Iterator<Item = Vec<Share>>) -> Self {
+        let mut tables =
+            Self { sites, shares: Vec::new(), ends: Vec::new(), least_capacities: Vec::new(), full: Vec::new() };
+        for shares in regions {
+            tables.shares.extend(shares);
+            tables.ends.push(tables.shares.len() as u32);
+        }
+        tables
+    }
+
     /// The shares of a region's clients, cumulative; empty only if no site may serve the region with this family.
     #[inline]
     pub fn plan(&self, region: RegionId) -> &[Share] {
