@@ -1,6 +1,6 @@
 //! The planner in the model world keeps to the numbers that it promises, in the scenarios that find most faults.
 //!
-//! One seed of each: more are run by `thalweg simulate --all --seeds 7`.
+//! One seed of most: more are run by `thalweg simulate --all --seeds 7`.
 
 use thalweg::simulate::scenario::{Scenario, read};
 use thalweg::simulate::world::World;
@@ -19,8 +19,12 @@ fn play(name: &str) -> (World, Scenario) {
     (world, scenario)
 }
 
-fn outcome((world, scenario): &(World, Scenario), name: &str) -> Outcome {
-    run(world, scenario, SEED, policy(name, &Fleet::new(world)).expect("a policy").as_mut(), 0)
+fn outcome(play: &(World, Scenario), name: &str) -> Outcome {
+    outcome_of(play, name, SEED)
+}
+
+fn outcome_of((world, scenario): &(World, Scenario), name: &str, seed: u64) -> Outcome {
+    run(world, scenario, seed, policy(name, &Fleet::new(world)).expect("a policy").as_mut(), 0)
 }
 
 /// What holds in all of them.
@@ -48,12 +52,20 @@ fn dead_nodes_cost_little() {
     let mut play = play("S4");
     // All of it: most of what there is happens late.
     play.1.length = 4500;
-    let ours = outcome(&play, "planner").figures;
-    assert_eq!(ours.throttled_percent, 0.0);
-    assert!(ours.overload_percent <= 1.6 && ours.peak_p99 <= 1.25, "{ours:?}");
-    assert!(ours.failed_percent <= 0.03, "{ours:?}");
+    // Three seeds: what the largest resolvers hold at the moment of death is luck.
+    let ours = [SEED, SEED + 1, SEED + 2].map(|seed| outcome_of(&play, "planner", seed).figures);
+    let all = format!("{ours:?}");
+    let median = |of: fn(&Figures) -> f64| {
+        let mut figures = ours.each_ref().map(of);
+        figures.sort_by(f64::total_cmp);
+        figures[1]
+    };
+    assert_eq!(median(|figures| figures.throttled_percent), 0.0, "{all}");
+    assert!(median(|figures| figures.overload_percent) <= 1.0, "{all}");
+    assert!(median(|figures| figures.peak_p99) <= 1.25, "{all}");
+    assert!(ours.iter().all(|figures| figures.overload_percent <= 1.6 && figures.failed_percent <= 0.03), "{all}");
     let nearest = outcome(&play, "geo-rr").figures;
-    assert!(ours.rtt_ms <= 1.05 * nearest.rtt_ms, "{} ms, and {} to the nearest", ours.rtt_ms, nearest.rtt_ms);
+    assert!(ours[0].rtt_ms <= 1.05 * nearest.rtt_ms, "{} ms, and {} to the nearest", ours[0].rtt_ms, nearest.rtt_ms);
 }
 
 #[test]

@@ -42,6 +42,14 @@ const LEAST_STALE: f32 = 2.0;
 const WITHIN_A_SECOND: f32 = -1.2;
 /// Part of the TTL by which resolvers fetch early, and a little more: a tenth is usual.
 const PREFETCHED: f32 = 0.15;
+/// How resolvers renew an answer that is asked for shortly before its TTL is over: in what part of it, and in how many
+/// seconds. Unbound, CoreDNS and PowerDNS Recursor in the last tenth (`prefetch`, `refresh-on-ttl-perc`); BIND in the last
+/// two seconds (`prefetch`); Knot Resolver in the last five and a hundredth (its module `prefetch`). All in whole seconds.
+const AHEAD: [(f32, f32); 3] = [(0.1, 0.0), (0.0, 2.0), (0.01, 5.0)];
+/// Part of the TTL by which one cache may be early, at most: of two, one asks in the first half of what the other holds.
+const MOST_AHEAD: f32 = 0.45;
+/// Queries of a window that must come early for that.
+const OFTEN_AHEAD: u8 = 2;
 /// Seconds for which a cache without viewers is remembered, at most.
 const LONGEST_IDLE: f32 = 600.0;
 /// Queries after the first from which the mean time between them is known.
@@ -82,6 +90,11 @@ pub(super) struct Memory {
     newest: f32,
     /// Its list in the pool.
     caches: u16,
+    /// The rules of `AHEAD` that explain its early queries, a bit for each; 0 = none, or it waits for the end.
+    ahead: u8,
+    /// Those that explain all of this window, and how many early queries it has.
+    may_be_ahead: u8,
+    early_seen: u8,
     /// Queries in this window.
     seen: u8,
     /// Queries after the first, as far as it matters.
@@ -126,6 +139,9 @@ impl Memory {
             exposed: 0.0,
             newest: start,
             caches: NO_CACHES,
+            ahead: 0,
+            may_be_ahead: u8::MAX,
+            early_seen: 0,
             seen: 0,
             returns: 0,
             family,
@@ -180,8 +196,9 @@ impl Memory {
     pub(super) fn learn(&mut self, gap: f32, now: u32, at: u32, prior: &Prior, caches: &mut CachePool) -> bool {
         self.returns = self.returns.saturating_add(1);
         self.rhythm += (gap - self.rhythm) / f32::from(self.returns.min(4));
+        self.watch_fetching_early(gap, prior.rule);
         self.watch_stretching(gap, prior.rule);
-        let is_early = gap < self.ttl - CLOCK_SLACK;
+        let is_early = gap < self.kept() - CLOCK_SLACK;
         self.early += 0.1 * (f32::from(u8::from(is_early)) - self.early);
         let is_shared = self.is_shared();
         if !caches.is_of(self.caches, at) {
@@ -206,7 +223,7 @@ impl Memory {
     /// One cache: what is beyond the TTL is the time to its next viewer.
     #[inline]
     fn follow_gap(&mut self, gap: f32, &Prior { start, rule, .. }: &Prior) {
-        let beyond = gap - self.ttl.max(self.stretched);
+        let beyond = gap - self.kept().max(self.stretched);
         let seen = match rule {
             // It keeps answers for less than was thought, and nothing is known of its viewers.
             KeyRule::Exposure if beyond < 0.0 && self.stretched > 0.0 => {
@@ -327,6 +344,42 @@ impl Memory {
     /// When an answer of `from` expires, by its TTL.
     fn expiry(&self, from: u32) -> u32 {
         from.wrapping_add((1000.0 * self.ttl) as u32)
+    }
+
+    /// Seconds for which a single cache waits with the next query, at least.
+    #[inline]
+    fn kept(&self) -> f32 {
+        let of = |(rule, lead): (usize, f32)| (self.ahead & 1 << rule != 0).then_some(lead);
+        let leads = self.leads().into_iter().enumerate().filter_map(of);
+        self.ttl - leads.reduce(f32::min).unwrap_or(0.0)
+    }
+
+    /// Seconds before the end of the TTL from which a query renews the answer, by the rules of `AHEAD`.
+    #[inline]
+    fn leads(&self) -> [f32; AHEAD.len()] {
+        AHEAD.map(|(part, seconds)| (part * self.ttl).floor() + seconds)
+    }
+
+    /// One cache that renews answers before they expire comes back a little early, and never soon: by which rule, its
+    /// earliest queries tell.
+    #[inline]
+    fn watch_fetching_early(&mut self, gap: f32, rule: KeyRule) {
+        let ahead = self.ttl - gap;
+        if ahead > CLOCK_SLACK {
+            let explains = |lead: f32| ahead <= (lead + CLOCK_SLACK).min(MOST_AHEAD * self.ttl);
+            let rules = (0..).zip(self.leads()).map(|(rule, lead)| u8::from(explains(lead)) << rule).sum::<u8>();
+            self.ahead &= rules;
+            self.may_be_ahead &= rules;
+            self.early_seen += 1;
+        }
+        if self.seen + 1 == WINDOW {
+            self.ahead = match (self.early_seen, rule) {
+                (0, _) | (_, KeyRule::LastExpired) => 0,
+                (OFTEN_AHEAD.., _) if self.ahead == 0 => self.may_be_ahead,
+                _ => self.ahead,
+            };
+            (self.may_be_ahead, self.early_seen) = (u8::MAX, 0);
+        }
     }
 
     /// A resolver that keeps answers longer than it should comes back at equal times, well above the TTL.

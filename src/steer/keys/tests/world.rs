@@ -42,15 +42,15 @@ pub(super) struct Resolver {
     pub(super) stretched: f64,
     /// Its clock knows whole seconds only: an answer expires up to one second early.
     pub(super) is_coarse: bool,
-    /// It fetches when a viewer comes in the last tenth of the TTL.
-    pub(super) is_prefetching: bool,
+    /// It fetches when a viewer comes in so many last seconds of the TTL.
+    pub(super) ahead: f64,
     /// It asks A and AAAA together, some milliseconds apart.
     pub(super) is_paired: bool,
 }
 
 impl Resolver {
     pub(super) fn honest(viewers: f64) -> Self {
-        Self { viewers, caches: 1, stretched: 0.0, is_coarse: false, is_prefetching: false, is_paired: false }
+        Self { viewers, caches: 1, stretched: 0.0, is_coarse: false, ahead: 0.0, is_paired: false }
     }
 
     pub(super) fn farm(viewers: f64, caches: usize) -> Self {
@@ -60,7 +60,7 @@ impl Resolver {
     /// Seconds from an answer to the next query of the same cache.
     fn comes_back(&self, dice: &mut Dice) -> f64 {
         let kept = f64::from(TTL).max(self.stretched);
-        let kept = if self.is_prefetching { 0.9 * kept } else { kept };
+        let kept = kept - self.ahead;
         let kept = if self.is_coarse { kept - dice.unit() } else { kept };
         kept.max(0.0) + dice.until_next(self.viewers / self.caches as f64)
     }
