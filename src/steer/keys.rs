@@ -45,7 +45,7 @@ pub struct Estimate {
     pub stretched: f64,
     /// Mean seconds between its queries of late; infinite as long as it has hardly come back.
     pub rhythm: f64,
-    /// Several caches answer behind the one address, or it fetches before the TTL is over.
+    /// Several caches answer behind the one address, or it fetches early in a way that no known resolver does.
     pub is_shared: bool,
     /// Whether the answer brings viewers: not if it is the other type of a pair, or beyond the key's own rate of queries.
     pub counts: bool,
@@ -64,7 +64,7 @@ pub enum KeyRule {
     #[default]
     Exposure,
     /// From the time since the answer that expired last, as in the study that came before. It takes 15 farms of eight
-    /// caches for 2.3 times their 5 viewers/s, and a whole-second clock for seven times its one viewer/s (now 1.5 and 1.6).
+    /// caches for 2.3 times their 5 viewers/s, and a whole-second clock for seven times its one viewer/s (now 1.9 and 1.6).
     LastExpired,
 }
 

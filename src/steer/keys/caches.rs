@@ -79,6 +79,13 @@ impl CachePool {
         self.lists.get(usize::from(number)).map_or(0, |list| usize::from(list.count))
     }
 
+    /// Milliseconds until the first answer expires, negative if one has; none of no answers.
+    #[inline]
+    pub(super) fn soonest(&self, number: u16, now: u32) -> Option<i32> {
+        let list = self.lists.get(usize::from(number))?;
+        list.times[..usize::from(list.count)].iter().map(|time| time.wrapping_sub(now) as i32).min()
+    }
+
     /// For how many milliseconds caches have been without an answer since `last`, all added up.
     #[inline]
     pub(super) fn exposure(&self, number: u16, last: u32, now: u32) -> u32 {

@@ -196,14 +196,15 @@ impl Memory {
     pub(super) fn learn(&mut self, gap: f32, now: u32, at: u32, prior: &Prior, caches: &mut CachePool) -> bool {
         self.returns = self.returns.saturating_add(1);
         self.rhythm += (gap - self.rhythm) / f32::from(self.returns.min(4));
-        self.watch_fetching_early(gap, prior.rule);
+        if !caches.is_of(self.caches, at) {
+            self.caches = NO_CACHES;
+        }
+        let left = caches.soonest(self.caches, now).map_or(self.ttl - gap, |left| left as f32 / 1000.0);
+        self.watch_fetching_early(left, prior.rule);
         self.watch_stretching(gap, prior.rule);
         let is_early = gap < self.kept() - CLOCK_SLACK;
         self.early += 0.1 * (f32::from(u8::from(is_early)) - self.early);
         let is_shared = self.is_shared();
-        if !caches.is_of(self.caches, at) {
-            self.caches = NO_CACHES;
-        }
         if is_early || is_shared {
             self.match_cache(now, at, prior, caches);
         } else {
@@ -211,7 +212,8 @@ impl Memory {
             if self.early < NO_LONGER_SHARED {
                 caches.release(self.caches, at);
             } else {
-                caches.take_expired(self.caches, now);
+                let slack = (1000.0 * CLOCK_SLACK) as u32;
+                caches.take_expired(self.caches, now.wrapping_add(self.lead() + slack));
             }
             self.exposed = 0.0;
         }
@@ -253,16 +255,17 @@ impl Memory {
         if self.caches == NO_CACHES {
             self.caches = caches.claim(at, self.expiry(self.last), now);
         }
-        self.exposed += caches.exposure(self.caches, self.last, now) as f32 / 1000.0;
+        let (last, then) = (self.last.wrapping_add(self.lead()), now.wrapping_add(self.lead()));
+        self.exposed += caches.exposure(self.caches, last, then) as f32 / 1000.0;
         let known = caches.count(self.caches);
-        let (seen, part) = match (caches.take_expired(self.caches, now), rule) {
+        let (seen, part) = match (caches.take_expired(self.caches, then), rule) {
             (Some(age), KeyRule::Exposure) => {
                 let age = (age as f32 / 1000.0).max(SHORTEST);
                 self.newest += FOLLOWED_SHARED * (age.ln() - self.newest);
                 (std::mem::take(&mut self.exposed).max(SHORTEST).ln(), FOLLOWED_SHARED)
             }
             (Some(age), KeyRule::LastExpired) => ((age as f32 / 1000.0).max(SHORTEST).ln(), FOLLOWED_TYPICAL),
-            (None, KeyRule::Exposure) if self.take_ahead(now, caches) && known > 1 => {
+            (None, KeyRule::Exposure) if self.take_ahead(then, caches) && known > 1 => {
                 let exposed = std::mem::take(&mut self.exposed);
                 // The next viewer came before the second was over, and no more is known.
                 (if exposed > SOON { exposed.ln() } else { self.excess.min(SOON.ln()) }, FOLLOWED_SHARED)
@@ -280,13 +283,12 @@ impl Memory {
     /// seconds: it would else seem to be gone for long. Says whether such a clock explains it.
     #[inline]
     fn take_ahead(&self, now: u32, caches: &mut CachePool) -> bool {
-        let mut take = |seconds: f32| {
-            let until = now.wrapping_add((1000.0 * seconds) as u32);
-            caches.take_expired(self.caches, until).is_some()
-        };
-        let is_clock = take(CLOCK_SLACK);
+        let until = |seconds: f32| now.wrapping_add((1000.0 * seconds) as u32);
+        let is_clock = caches.take_expired(self.caches, until(CLOCK_SLACK)).is_some();
         if !is_clock {
-            take(PREFETCHED * self.ttl);
+            // Of one that is alone it is rather the next answer than another's.
+            let part = if caches.count(self.caches) == 1 { MOST_AHEAD } else { PREFETCHED };
+            caches.take_expired(self.caches, until(part * self.ttl));
         }
         is_clock
     }
@@ -321,7 +323,7 @@ impl Memory {
         known.max((8.0 * self.rhythm) as u32).max(PROBATION)
     }
 
-    /// Several caches, or one that fetches early.
+    /// Several caches, or one that fetches early for no reason that is known.
     #[inline]
     pub(super) fn is_shared(&self) -> bool {
         self.early > SHARED
@@ -354,6 +356,12 @@ impl Memory {
         self.ttl - leads.reduce(f32::min).unwrap_or(0.0)
     }
 
+    /// Milliseconds before the end of the TTL from which it renews answers.
+    #[inline]
+    fn lead(&self) -> u32 {
+        (1000.0 * (self.ttl - self.kept())) as u32
+    }
+
     /// Seconds before the end of the TTL from which a query renews the answer, by the rules of `AHEAD`.
     #[inline]
     fn leads(&self) -> [f32; AHEAD.len()] {
@@ -363,8 +371,7 @@ impl Memory {
     /// One cache that renews answers before they expire comes back a little early, and never soon: by which rule, its
     /// earliest queries tell.
     #[inline]
-    fn watch_fetching_early(&mut self, gap: f32, rule: KeyRule) {
-        let ahead = self.ttl - gap;
+    fn watch_fetching_early(&mut self, ahead: f32, rule: KeyRule) {
         if ahead > CLOCK_SLACK {
             let explains = |lead: f32| ahead <= (lead + CLOCK_SLACK).min(MOST_AHEAD * self.ttl);
             let rules = (0..).zip(self.leads()).map(|(rule, lead)| u8::from(explains(lead)) << rule).sum::<u8>();
