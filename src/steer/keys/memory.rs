@@ -351,6 +351,9 @@ impl Memory {
     /// Seconds for which a single cache waits with the next query, at least.
     #[inline]
     fn kept(&self) -> f32 {
+        if self.ahead == 0 {
+            return self.ttl;
+        }
         let of = |(rule, lead): (usize, f32)| (self.ahead & 1 << rule != 0).then_some(lead);
         let leads = self.leads().into_iter().enumerate().filter_map(of);
         self.ttl - leads.reduce(f32::min).unwrap_or(0.0)
@@ -365,7 +368,7 @@ impl Memory {
     /// Seconds before the end of the TTL from which a query renews the answer, by the rules of `AHEAD`.
     #[inline]
     fn leads(&self) -> [f32; AHEAD.len()] {
-        AHEAD.map(|(part, seconds)| (part * self.ttl).floor() + seconds)
+        AHEAD.map(|(part, seconds)| (part * self.ttl) as u32 as f32 + seconds)
     }
 
     /// One cache that renews answers before they expire comes back a little early, and never soon: by which rule, its
