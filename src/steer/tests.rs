@@ -1,8 +1,10 @@
 //! What the controller does in particular situations: failing probes, reloads, other nameservers.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::keys::Estimate;
+use super::pick::{Asker, pick};
 use super::{
     Alarm, Assembly, Controller, Fleet, Inputs, Ledger, NodeInput, Observation, Override, Overrides, Report, Standing,
     Tables,
@@ -12,7 +14,7 @@ use crate::load::NodeLoad;
 use crate::load::health::State;
 use crate::load::history::Reading;
 use crate::name::Name;
-use crate::pool::{Answers, Bitrate, Capacity, Family, Node, NodeId, Place, Pool, PoolId, Service, TtlBounds};
+use crate::pool::{Answers, Bitrate, Capacity, Family, Node, NodeId, Place, Pool, PoolId, Service, TtlBounds, Viewer};
 
 /// Mbit/s of every node, and the load at which its pressure is 1.
 const EGRESS: f64 = 1_000.0;
@@ -22,6 +24,8 @@ const CAPACITY: f64 = 800.0;
 struct World {
     nodes: Vec<(String, String)>,
     pool: &'static str,
+    /// Seconds that viewers stay.
+    stays: u64,
     regions: Vec<String>,
     fleet: Fleet,
     controller: Controller,
@@ -36,6 +40,7 @@ impl World {
         let mut world = Self {
             nodes,
             pool: "edge",
+            stays: 2_400,
             regions: vec!["here".to_owned()],
             fleet: Fleet::default(),
             controller: Controller::default(),
@@ -64,10 +69,12 @@ impl World {
             policy: None,
             within: Vec::new(),
         };
+        let viewer = Viewer { stays: Duration::from_secs(self.stays), ..Viewer::default() };
+        let pool = Pool { name: self.pool.to_owned(), viewer, ..Pool::default() };
         let assembly = Assembly {
             nodes: &nodes,
             places: &places,
-            pools: &[Pool { name: self.pool.to_owned(), ..Pool::default() }],
+            pools: &[pool],
             services: &[service],
             regions: &self.regions(),
             rtts: &[],
@@ -122,15 +129,33 @@ impl World {
         self.controller.tick(&inputs)
     }
 
-    /// Answers that name a node, each to one viewer, and to as many per second more from a cache.
+    /// Answers that name a node, each to one viewer, and to as many per second more from a cache for ten seconds.
     fn answer(&mut self, name: &str, answers: u32, viewers: f64) {
+        self.answer_for(name, answers, viewers, 10);
+    }
+
+    fn answer_for(&mut self, name: &str, answers: u32, viewers: f64, ttl: u32) {
         let nodes = [self.id(name)];
         let estimate = Estimate { viewers, ..Estimate::default() };
         let observation =
-            Observation { region: RegionId(0), pool: PoolId(0), family: Family::V4, nodes: &nodes, ttl: 10, estimate };
+            Observation { region: RegionId(0), pool: PoolId(0), family: Family::V4, nodes: &nodes, ttl, estimate };
         let mut ledger = Ledger::new();
         (0..answers).for_each(|_| ledger.book(&observation));
         self.controller.book(&ledger);
+    }
+
+    /// So many viewers come to a node in a second, and those who have stayed their time leave.
+    fn arrive(&mut self, name: &str, viewers: f64) {
+        let id = self.id(name);
+        let pressure = &mut self.known[usize::from(id.0)].0;
+        *pressure += viewers * 2.5 / CAPACITY - *pressure / self.stays as f64;
+    }
+
+    /// The TTL for a key that asks now and then.
+    fn ttl(&self, tables: &Tables) -> u32 {
+        let estimate = Estimate { viewers: 0.01, rhythm: 20.0, ..Estimate::default() };
+        let asker = Asker { region: RegionId(0), hash: 7, estimate, slot: 0 };
+        pick(tables, &self.fleet.services[0], Family::V4, &asker).ttl
     }
 
     fn standing(&self, tables: &Tables, name: &str) -> Standing {
@@ -254,4 +279,65 @@ fn a_limit_for_the_time_being_is_a_capacity_and_a_weight_is_a_part() {
         .tick(&[weight(7.0), Override::Limit { node: "a".to_owned(), capacity: crate::steer::Limited::Egress(0.0) }]);
     assert_eq!(tables.nodes[usize::from(world.id("a").0)].configured, CAPACITY, "no limit is none");
     assert_eq!(world.weight(&tables, "b"), world.weight(&tables, "c"), "nobody gets more than all");
+}
+
+#[test]
+fn loads_that_are_read_every_second_confirm_the_viewers_who_came() {
+    let mut world = World::new(&FIVE);
+    for _ in 0..100 {
+        world.answer("a", 1, 1e-4);
+        world.arrive("a", 1.0);
+        world.tick(&[]);
+    }
+    assert!(world.tick(&[]).pools[0].demands[0].belief > 0.95);
+    // The same answers, and nobody comes.
+    for _ in 0..60 {
+        world.answer("a", 1, 1e-4);
+        world.tick(&[]);
+    }
+    assert!(world.tick(&[]).pools[0].demands[0].belief < 0.5);
+}
+
+#[test]
+fn the_forecast_is_steady_while_viewers_are_and_ttls_change() {
+    let mut world = World::new(&FIVE);
+    world.stays = 20;
+    world.reload();
+    // Ten caches, each with a viewer a second, which renew their answers as these expire.
+    let mut left: Vec<u32> = (0..10).map(|cache| cache % 5).collect();
+    for second in 0..240 {
+        let ttl = if second < 120 { 5 } else { 15 };
+        for left in &mut left {
+            if *left == 0 {
+                world.answer_for("a", 1, 1.0, ttl);
+                *left = ttl;
+            }
+            *left -= 1;
+        }
+        world.arrive("a", 10.0);
+        let forecast = world.tick(&[]).pools[0].demands[0].forecast;
+        // Who makes a cache ask is reckoned with beside those who ask it.
+        assert!(second < 100 || (9.5..13.0).contains(&forecast), "{forecast} in second {second}");
+    }
+}
+
+#[test]
+fn answers_are_short_lived_while_a_region_brings_much_of_a_site_in_a_second() {
+    let mut world = World::new(&FIVE);
+    // So short that loads stand still.
+    world.stays = 20;
+    world.reload();
+    let names = ["a", "b", "c", "d", "e"];
+    for (crowd, ttl) in [(&names[..2], 15), (&names[..], 5), (&names[..2], 15)] {
+        for _ in 0..400 {
+            for name in crowd {
+                world.answer(name, 1, 1e-4);
+            }
+            names.iter().for_each(|name| world.arrive(name, f64::from(u8::from(crowd.contains(name)))));
+            world.tick(&[]);
+        }
+        let tables = world.tick(&[]);
+        assert!(!tables.pools[0].demands[0].is_hot, "it has been so for long");
+        assert_eq!(world.ttl(&tables), ttl, "a viewer a second to each of {crowd:?}");
+    }
 }
