@@ -30,7 +30,7 @@ struct Kind {
     /// Keys that are in the table before, each with some history.
     known: u64,
     /// Milliseconds between two queries of a key, or in which a hundred cold ones come. Not a second beyond the TTL: means of
-    /// ln 1 sink to numbers that are not normal, which cost 50 ns here and come to nobody else.
+    /// ln 1 sink to subnormal numbers, which cost 50 ns.
     gap: u64,
     /// The key of a query, by its number.
     key: fn(u64) -> u64,

@@ -69,6 +69,16 @@ fn dead_nodes_cost_little() {
 }
 
 #[test]
+fn whom_no_node_has_room_for_is_sent_elsewhere() {
+    let play = play("X10");
+    let outcome = outcome(&play, "planner");
+    let ours = outcome.figures;
+    assert!(ours.overload_percent < 0.5 && ours.peak_p99 <= 1.05, "{ours:?}");
+    // No more than there is no room for, and not long before that.
+    assert!((5.0..15.0).contains(&ours.elsewhere_percent), "{ours:?}");
+}
+
+#[test]
 fn exporters_that_lie_or_say_nothing_do_no_harm() {
     let play = play("S6");
     let ours = outcome(&play, "planner").figures;

@@ -79,6 +79,14 @@ pub struct Explanation {
     pub reasons: Reasons,
 }
 
+/// What is known of the key: as asked, a cache with so many viewers, which comes back when one follows the end of the TTL.
+fn estimate(snapshot: &Snapshot, question: &Question) -> Estimate {
+    let Some(viewers) = question.viewers else { return Estimate::default() };
+    // Services hardly differ in it; which one it will be, by CNAME or wildcard, is not known yet.
+    let ttl = snapshot.fleet.services.iter().map(|service| service.service.ttl.max).max().unwrap_or(0);
+    Estimate { viewers, rhythm: f64::from(ttl) + 1.0 / viewers, ..Estimate::default() }
+}
+
 /// Answers the question at `now` (milliseconds since 1970) and keeps the reasons.
 pub fn explain(snapshot: &Snapshot, question: &Question, now: u64) -> Explanation {
     let message = question.message();
@@ -90,12 +98,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question, now: u64) -> Explanatio
         transport: Transport::Tcp,
         now,
         idle: None,
-        // With so many viewers it comes back as soon as they follow one another, if not kept away by a TTL.
-        estimate: question.viewers.map_or_else(Estimate::default, |viewers| Estimate {
-            viewers,
-            rhythm: 1.0 / viewers,
-            ..Estimate::default()
-        }),
+        estimate: estimate(snapshot, question),
     };
     let mut out = vec![0; usize::from(u16::MAX)];
     let (outcome, _) = answer(snapshot, &query, &context, None, &mut out, Some(&mut explanation.reasons));

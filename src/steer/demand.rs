@@ -96,8 +96,9 @@ impl Demand {
         let part = |allowed: f64, wanted: f64| if wanted > allowed { allowed / wanted } else { 1.0 };
         self.credit = part(constants.credit * confirmed + constants.free_credit * capacity, reckoned);
         let allowed = constants.growth * self.most_confirmed + constants.free_growth * capacity;
-        // Caches send also where no node of ours takes it: elsewhere, and to nodes that have died.
-        self.growth = part(allowed, self.cost * moving.max(self.caching.iter().sum()));
+        // As much is taken of what goes elsewhere, which nobody can confirm: capacities and confirmations are those of the plan's
+        // shares, so that the part does not depend on how much that is.
+        self.growth = part(allowed, self.cost * moving);
         self.steady_growth += (self.growth - self.steady_growth) * weight(constants.steady, elapsed);
     }
 

@@ -3,6 +3,7 @@
 //! A resolver that honours a TTL comes back when the answer has expired and the next viewer asks it: the time beyond the TTL
 //! tells the rate of viewers, without anybody's help. The table has a fixed size, no lock, and allocates only when it is made.
 
+mod ahead;
 mod caches;
 mod gaps;
 mod memory;
@@ -18,6 +19,7 @@ use self::places::{Place, Places};
 use super::hash::{Key, mix};
 use crate::pool::{Family, ServiceId};
 
+pub use ahead::Ahead;
 pub use gaps::{GAP_BOUNDS, GapHistogram};
 
 /// A query for a steered name, as the key table sees it.
@@ -47,6 +49,8 @@ pub struct Estimate {
     pub rhythm: f64,
     /// Several caches answer behind the one address, or it fetches early in a way that no known resolver does.
     pub is_shared: bool,
+    /// By which rule it renews answers before their TTL is over.
+    pub ahead: Ahead,
     /// Whether the answer brings viewers: not if it is the other type of a pair, or beyond the key's own rate of queries.
     pub counts: bool,
 }
@@ -186,6 +190,15 @@ impl KeyTable {
     }
 }
 
+impl Estimate {
+    /// Seconds for which an answer with a TTL sends viewers: who renews it early gets another for the rest of its time.
+    #[inline]
+    pub fn lifetime(&self, ttl: u32) -> f64 {
+        let kept = ttl as f32 - self.ahead.lead(ttl as f32);
+        f64::from(kept).max(self.stretched)
+    }
+}
+
 impl Default for Estimate {
     /// Of a key of which nothing is known.
     fn default() -> Self {
@@ -194,6 +207,7 @@ impl Default for Estimate {
             stretched: 0.0,
             rhythm: f64::INFINITY,
             is_shared: false,
+            ahead: Ahead::NEVER,
             counts: true,
         }
     }

@@ -89,7 +89,7 @@ impl Ledger {
     #[inline]
     pub fn book(&mut self, observation: &Observation<'_>) {
         let Observation { region, pool, family, nodes, ttl, estimate } = *observation;
-        let lifetime = f64::from(ttl).max(estimate.stretched);
+        let lifetime = estimate.lifetime(ttl);
         let part = 1.0 / nodes.len().max(1) as f64;
         let viewers = estimate.viewers;
         let sums = if estimate.counts {

@@ -30,7 +30,7 @@ pub use constants::Constants;
 pub use controller::{Controller, Inputs, NodeInput, PeerFlow, Report};
 pub use fleet::{Assembly, Fleet, FleetNode, FleetPool, FleetService, Guess, Site};
 pub use hash::{Key, mix};
-pub use keys::{Asking, Estimate, GAP_BOUNDS, GapHistogram, KeyRule, KeySlot, KeyTable};
+pub use keys::{Ahead, Asking, Estimate, GAP_BOUNDS, GapHistogram, KeyRule, KeySlot, KeyTable};
 pub use ledger::{Entry, Ledger, MAX_PROMISE, Observation};
 pub use menu::{Menu, Pick};
 pub use model::Prediction;

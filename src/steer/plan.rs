@@ -6,6 +6,7 @@ use super::constants::Constants;
 use super::fleet::FleetPool;
 use super::tables::{FamilyTables, SiteState, cumulative};
 use crate::geo::RegionId;
+use crate::pool::PlaceId;
 
 /// Slices of it.
 const SLICES: usize = 16;
@@ -37,7 +38,7 @@ pub(super) struct Wanted {
     /// Load per second that is expected, by family.
     pub(super) load: [f64; 2],
     /// Every viewer goes to this place, if a site there serves.
-    pub(super) pinned: Option<crate::pool::PlaceId>,
+    pub(super) pinned: Option<PlaceId>,
 }
 
 impl Plan {
@@ -80,7 +81,10 @@ impl Plan {
                 let region = RegionId(index as u16);
                 for (family, sites) in sites.into_iter().enumerate() {
                     let load = wanted.load[family] * constants.ahead / SLICES as f64;
-                    open(pool, sites, region, wanted.pinned, &mut costs);
+                    open(pool, sites, region, &mut costs);
+                    if !pin(pool, wanted.pinned, &mut costs) {
+                        overflow(pool, sites, region, &added, &mut costs);
+                    }
                     for (site, cost) in &mut costs {
                         let SiteState { pressure, capacity, .. } = sites[*site];
                         *cost += price(constants, pressure + (added[*site] + load) / capacity);
@@ -132,32 +136,39 @@ impl Plan {
 
 /// Sites that are open to a region, with the cost of going there: those that serve; if none does, those with any node at
 /// all, for then probes are presumably wrong.
-fn open(
-    pool: &FleetPool,
-    sites: &[SiteState],
-    region: RegionId,
-    pinned: Option<crate::pool::PlaceId>,
-    costs: &mut Vec<(usize, f64)>,
-) {
+fn open(pool: &FleetPool, sites: &[SiteState], region: RegionId, costs: &mut Vec<(usize, f64)>) {
     costs.clear();
     let candidates = || pool.candidates(region).iter().map(|&site| usize::from(site));
     let cost = |site: usize| (site, pool.distance(region, site));
     costs.extend(candidates().filter(|&site| is_open(&sites[site])).map(cost));
-    if let Some(place) = pinned
-        && costs.iter().any(|(site, _)| pool.sites[*site].place == place)
-    {
-        costs.retain(|(site, _)| pool.sites[*site].place == place);
-        return;
-    }
-    if let Some(overflow) = pool.overflow() {
-        let is_full = costs.iter().all(|(site, _)| sites[*site].pressure >= overflow.above);
-        // Where no node has the family there is no service of ours that could be full.
-        if is_full && candidates().any(|site| sites[site].menu.is_some()) {
-            costs.push((pool.sites.len(), overflow.cost));
-        }
-    }
     if costs.is_empty() {
         costs.extend(candidates().filter(|&site| sites[site].menu.is_some()).map(cost));
+    }
+}
+
+/// Leaves the place only to which an operator has pinned the region, if it is among them; says whether it is.
+fn pin(pool: &FleetPool, pinned: Option<PlaceId>, costs: &mut Vec<(usize, f64)>) -> bool {
+    let is_there = |(site, _): &(usize, f64)| pinned == Some(pool.sites[*site].place);
+    let is_pinned = costs.iter().any(is_there);
+    if is_pinned {
+        costs.retain(is_there);
+    }
+    is_pinned
+}
+
+/// With somewhere else to send viewers, sites are filled to that mark only, and when all are it is one more of them.
+fn overflow(pool: &FleetPool, sites: &[SiteState], region: RegionId, added: &[f64], costs: &mut Vec<(usize, f64)>) {
+    let Some(overflow) = pool.overflow() else { return };
+    let has_room = |(site, _): &(usize, f64)| {
+        let state = &sites[*site];
+        is_open(state) && state.pressure + added[*site] / state.capacity < overflow.above
+    };
+    if costs.iter().any(has_room) {
+        costs.retain(has_room);
+    } else if pool.candidates(region).iter().any(|&site| sites[usize::from(site)].menu.is_some()) {
+        // Where no node has the family there is no service of ours that could be full.
+        costs.retain(|(site, _)| is_open(&sites[*site]));
+        costs.push((pool.sites.len(), overflow.cost));
     }
 }
 

@@ -9,7 +9,7 @@ use super::menu::LIGHT_ANSWERS;
 use super::overrides::{Order, Override};
 use super::pick::{Asker, Decision, lingers, time_of};
 use super::tables::{FamilyTables, Manner, Tables};
-use crate::pool::{Currency, Family, NodeId};
+use crate::pool::{Answers, Currency, Family, NodeId};
 use words::{demand_reason, node_reason, passed_over, site_reason, ttl_reason};
 
 /// Why a decision names what it names.
@@ -255,7 +255,8 @@ impl View<'_> {
             (Manner::Rotating, _) => "the policy lets all keys go round".to_owned(),
             (Manner::Hashed, _) => "the policy keeps each key where it is".to_owned(),
         };
-        let is_told_more = self.decision.nodes.len() > LIGHT_ANSWERS && !self.decision.is_heavy;
+        let is_told_more =
+            self.pool.answers == Answers::Auto && self.decision.nodes.len() > LIGHT_ANSWERS && !self.decision.is_heavy;
         if is_told_more && lingers(manner, estimate, service) {
             because.push_str("; it is new or comes back seldom, so it is told more nodes");
         }

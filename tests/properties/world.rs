@@ -103,7 +103,7 @@ pub(crate) struct AnyKey {
 impl AnyKey {
     fn estimate(&self) -> Estimate {
         let Self { viewers, stretched, rhythm, .. } = *self;
-        Estimate { viewers, stretched, rhythm, is_shared: false, counts: true }
+        Estimate { viewers, stretched, rhythm, ..Estimate::default() }
     }
 }
 

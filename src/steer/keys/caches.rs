@@ -86,6 +86,12 @@ impl CachePool {
         list.times[..usize::from(list.count)].iter().map(|time| time.wrapping_sub(now) as i32).min()
     }
 
+    /// Whether answers may have been forgotten that nobody renewed.
+    #[inline]
+    pub(super) fn is_full(&self, number: u16) -> bool {
+        self.count(number) == MOST
+    }
+
     /// For how many milliseconds caches have been without an answer since `last`, all added up.
     #[inline]
     pub(super) fn exposure(&self, number: u16, last: u32, now: u32) -> u32 {

@@ -1,5 +1,6 @@
 //! What is remembered of one key, and how its rate of viewers follows from when it asks.
 
+use super::ahead::{Ahead, MOST};
 use super::caches::{CachePool, NO_CACHES};
 use super::places::PROBATION;
 use super::{Estimate, KeyRule};
@@ -13,12 +14,14 @@ const RATES: [f32; 2] = [1e-4, 100.0];
 const EXCESSES: [f32; 2] = [-GAMMA - 4.605_170_2, -GAMMA + 9.210_34];
 /// Clocks of whole seconds let an answer expire up to one second early; what comes earlier is another cache, or a
 /// resolver that fetches before the TTL is over.
-const CLOCK_SLACK: f32 = 1.05;
+pub(super) const CLOCK_SLACK: f32 = 1.05;
 /// Milliseconds in which A and AAAA are asked together.
 const PAIR: i32 = 1000;
 /// A key may ask five times a second, ten times at once: what is beyond is no crowd behind resolvers with a TTL.
 const PER_QUERY: u32 = 200;
 const BURST: i32 = 9 * PER_QUERY as i32;
+/// The part that is none.
+const FORGOTTEN: f32 = 1e-3;
 /// Part of early queries from which a key is taken for several caches.
 const SHARED: f32 = 0.3;
 /// The part at which the list of its caches is given back.
@@ -42,12 +45,6 @@ const LEAST_STALE: f32 = 2.0;
 const WITHIN_A_SECOND: f32 = -1.2;
 /// Part of the TTL by which resolvers fetch early, and a little more: a tenth is usual.
 const PREFETCHED: f32 = 0.15;
-/// How resolvers renew an answer that is asked for shortly before its TTL is over: in what part of it, and in how many
-/// seconds. Unbound, CoreDNS and PowerDNS Recursor in the last tenth (`prefetch`, `refresh-on-ttl-perc`); BIND in the last
-/// two seconds (`prefetch`); Knot Resolver in the last five and a hundredth (its module `prefetch`). All in whole seconds.
-const AHEAD: [(f32, f32); 3] = [(0.1, 0.0), (0.0, 2.0), (0.01, 5.0)];
-/// Part of the TTL by which one cache may be early, at most: of two, one asks in the first half of what the other holds.
-const MOST_AHEAD: f32 = 0.45;
 /// Queries of a window that must come early for that.
 const OFTEN_AHEAD: u8 = 2;
 /// Seconds for which a cache without viewers is remembered, at most.
@@ -90,11 +87,13 @@ pub(super) struct Memory {
     newest: f32,
     /// Its list in the pool.
     caches: u16,
-    /// The rules of `AHEAD` that explain its early queries, a bit for each; 0 = none, or it waits for the end.
-    ahead: u8,
+    /// By which rules it renews answers early.
+    ahead: Ahead,
     /// Those that explain all of this window, and how many early queries it has.
-    may_be_ahead: u8,
+    may_be_ahead: Ahead,
     early_seen: u8,
+    /// It may have been early in this window, and nobody can tell.
+    is_unclear: bool,
     /// Queries in this window.
     seen: u8,
     /// Queries after the first, as far as it matters.
@@ -139,9 +138,10 @@ impl Memory {
             exposed: 0.0,
             newest: start,
             caches: NO_CACHES,
-            ahead: 0,
-            may_be_ahead: u8::MAX,
+            ahead: Ahead::NEVER,
+            may_be_ahead: Ahead::ANY,
             early_seen: 0,
+            is_unclear: false,
             seen: 0,
             returns: 0,
             family,
@@ -156,6 +156,7 @@ impl Memory {
             stretched: f64::from(self.stretched),
             rhythm: if self.returns < KNOWN { f64::INFINITY } else { f64::from(self.rhythm) },
             is_shared: self.is_shared(),
+            ahead: self.ahead,
             counts,
         }
     }
@@ -199,11 +200,14 @@ impl Memory {
         if !caches.is_of(self.caches, at) {
             self.caches = NO_CACHES;
         }
-        let left = caches.soonest(self.caches, now).map_or(self.ttl - gap, |left| left as f32 / 1000.0);
-        self.watch_fetching_early(left, prior.rule);
+        self.watch_fetching_early(gap, now, prior.rule, caches);
         self.watch_stretching(gap, prior.rule);
         let is_early = gap < self.kept() - CLOCK_SLACK;
         self.early += 0.1 * (f32::from(u8::from(is_early)) - self.early);
+        if self.early < FORGOTTEN {
+            // Not a number that is not normal, which costs 50 ns each time.
+            self.early = 0.0;
+        }
         let is_shared = self.is_shared();
         if is_early || is_shared {
             self.match_cache(now, at, prior, caches);
@@ -212,8 +216,7 @@ impl Memory {
             if self.early < NO_LONGER_SHARED {
                 caches.release(self.caches, at);
             } else {
-                let slack = (1000.0 * CLOCK_SLACK) as u32;
-                caches.take_expired(self.caches, now.wrapping_add(self.lead() + slack));
+                caches.take_expired(self.caches, now.wrapping_add((1000.0 * CLOCK_SLACK) as u32));
             }
             self.exposed = 0.0;
         }
@@ -255,17 +258,16 @@ impl Memory {
         if self.caches == NO_CACHES {
             self.caches = caches.claim(at, self.expiry(self.last), now);
         }
-        let (last, then) = (self.last.wrapping_add(self.lead()), now.wrapping_add(self.lead()));
-        self.exposed += caches.exposure(self.caches, last, then) as f32 / 1000.0;
+        self.exposed += caches.exposure(self.caches, self.last, now) as f32 / 1000.0;
         let known = caches.count(self.caches);
-        let (seen, part) = match (caches.take_expired(self.caches, then), rule) {
+        let (seen, part) = match (caches.take_expired(self.caches, now), rule) {
             (Some(age), KeyRule::Exposure) => {
                 let age = (age as f32 / 1000.0).max(SHORTEST);
                 self.newest += FOLLOWED_SHARED * (age.ln() - self.newest);
                 (std::mem::take(&mut self.exposed).max(SHORTEST).ln(), FOLLOWED_SHARED)
             }
             (Some(age), KeyRule::LastExpired) => ((age as f32 / 1000.0).max(SHORTEST).ln(), FOLLOWED_TYPICAL),
-            (None, KeyRule::Exposure) if self.take_ahead(then, caches) && known > 1 => {
+            (None, KeyRule::Exposure) if self.take_ahead(now, caches) && known > 1 => {
                 let exposed = std::mem::take(&mut self.exposed);
                 // The next viewer came before the second was over, and no more is known.
                 (if exposed > SOON { exposed.ln() } else { self.excess.min(SOON.ln()) }, FOLLOWED_SHARED)
@@ -286,8 +288,12 @@ impl Memory {
         let until = |seconds: f32| now.wrapping_add((1000.0 * seconds) as u32);
         let is_clock = caches.take_expired(self.caches, until(CLOCK_SLACK)).is_some();
         if !is_clock {
-            // Of one that is alone it is rather the next answer than another's.
-            let part = if caches.count(self.caches) == 1 { MOST_AHEAD } else { PREFETCHED };
+            // Of one that is alone it is rather the next answer than another's; if the rule is known it is not that.
+            let part = match self.ahead {
+                Ahead::NEVER if caches.count(self.caches) == 1 => MOST,
+                Ahead::NEVER => PREFETCHED,
+                _ => 0.0,
+            };
             caches.take_expired(self.caches, until(part * self.ttl));
         }
         is_clock
@@ -343,52 +349,44 @@ impl Memory {
         self.caches
     }
 
-    /// When an answer of `from` expires, by its TTL.
+    /// When the cache that got the answer of `from` will ask again, if a viewer asks it.
     fn expiry(&self, from: u32) -> u32 {
-        from.wrapping_add((1000.0 * self.ttl) as u32)
+        from.wrapping_add((1000.0 * self.kept()) as u32)
     }
 
-    /// Seconds for which a single cache waits with the next query, at least.
+    /// Seconds from an answer to when the next viewer makes its cache ask again.
     #[inline]
     fn kept(&self) -> f32 {
-        if self.ahead == 0 {
-            return self.ttl;
-        }
-        let of = |(rule, lead): (usize, f32)| (self.ahead & 1 << rule != 0).then_some(lead);
-        let leads = self.leads().into_iter().enumerate().filter_map(of);
-        self.ttl - leads.reduce(f32::min).unwrap_or(0.0)
+        self.ttl - self.ahead.lead(self.ttl)
     }
 
-    /// Milliseconds before the end of the TTL from which it renews answers.
+    /// One that renews answers before they expire comes back a little early and never soon: by which rule, its earliest
+    /// queries tell.
     #[inline]
-    fn lead(&self) -> u32 {
-        (1000.0 * (self.ttl - self.kept())) as u32
-    }
-
-    /// Seconds before the end of the TTL from which a query renews the answer, by the rules of `AHEAD`.
-    #[inline]
-    fn leads(&self) -> [f32; AHEAD.len()] {
-        AHEAD.map(|(part, seconds)| (part * self.ttl) as u32 as f32 + seconds)
-    }
-
-    /// One cache that renews answers before they expire comes back a little early, and never soon: by which rule, its
-    /// earliest queries tell.
-    #[inline]
-    fn watch_fetching_early(&mut self, ahead: f32, rule: KeyRule) {
-        if ahead > CLOCK_SLACK {
-            let explains = |lead: f32| ahead <= (lead + CLOCK_SLACK).min(MOST_AHEAD * self.ttl);
-            let rules = (0..).zip(self.leads()).map(|(rule, lead)| u8::from(explains(lead)) << rule).sum::<u8>();
-            self.ahead &= rules;
-            self.may_be_ahead &= rules;
+    fn watch_fetching_early(&mut self, gap: f32, now: u32, rule: KeyRule, caches: &CachePool) {
+        let lead = self.ahead.lead(self.ttl);
+        let (early, is_clear) = match caches.soonest(self.caches, now) {
+            None => (self.ttl - gap, self.ahead == Ahead::NEVER || lead > 0.0),
+            // Of those that are due, or may have been forgotten, it may be any.
+            Some(left) => (left as f32 / 1000.0 + lead, left >= 0 && !caches.is_full(self.caches)),
+        };
+        self.is_unclear |= !is_clear;
+        if is_clear && early > CLOCK_SLACK {
+            self.ahead = self.ahead.that_explain(early, self.ttl);
+            self.may_be_ahead = self.may_be_ahead.that_explain(early, self.ttl);
+            if !Ahead::may_be(early, self.ttl) {
+                self.may_be_ahead = Ahead::NEVER;
+            }
             self.early_seen += 1;
         }
         if self.seen + 1 == WINDOW {
             self.ahead = match (self.early_seen, rule) {
-                (0, _) | (_, KeyRule::LastExpired) => 0,
-                (OFTEN_AHEAD.., _) if self.ahead == 0 => self.may_be_ahead,
+                (_, KeyRule::LastExpired) => Ahead::NEVER,
+                (0, _) if !self.is_unclear => Ahead::NEVER,
+                (OFTEN_AHEAD.., _) if self.ahead == Ahead::NEVER => self.may_be_ahead,
                 _ => self.ahead,
             };
-            (self.may_be_ahead, self.early_seen) = (u8::MAX, 0);
+            (self.may_be_ahead, self.early_seen, self.is_unclear) = (Ahead::ANY, 0, false);
         }
     }
 

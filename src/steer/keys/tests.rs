@@ -82,13 +82,25 @@ fn clocks_of_whole_seconds_do_not_deceive() {
 
 #[test]
 fn resolvers_that_fetch_early_are_counted_rightly() {
-    // Unbound, BIND and Knot Resolver; CoreDNS.
-    for (ahead, is_coarse) in [(1.0, true), (2.0, true), (5.0, true), (1.5, false)] {
-        for viewers in [0.1, 1.0, 10.0] {
-            for caches in [1, 3] {
-                let early = Resolver { ahead, is_coarse, ..Resolver::farm(viewers, caches) };
-                let what = format!("{viewers} viewers/s behind {caches} caches, {ahead} s early");
-                assert_within(forecast(vec![early; 10], 20_000, KeyRule::Exposure), 1.0, 2.5, &what);
+    let unbound = |ttl: u32| ttl / 10;
+    let bind = |ttl: u32| if ttl < 9 { 0 } else { 2 };
+    let knot = |ttl: u32| (5 + ttl / 100).min(ttl);
+    // The longest TTL; the shorter one of a rush now and then; and one that changes from answer to answer.
+    let ttls: [fn(usize) -> u32; 3] =
+        [|_| 15, |answers| if answers % 80 < 40 { 15 } else { 5 }, |answers| [15, 6][answers % 2]];
+    // Knot Resolver fetches at each query in the last five seconds: which are all, with short TTLs.
+    type Lead = fn(u32) -> u32;
+    let cases: [(&str, Lead, usize); 3] = [("Unbound", unbound, 3), ("BIND", bind, 3), ("Knot Resolver", knot, 1)];
+    for (name, ahead, count) in cases {
+        for (number, ttl) in ttls.iter().enumerate().take(count) {
+            for (viewers, caches) in [(0.1, 1), (1.0, 1), (10.0, 1), (0.1, 3), (1.0, 3), (10.0, 3)] {
+                let early = Resolver { ahead, is_coarse: true, ..Resolver::farm(viewers, caches) };
+                let mut world = World::new(vec![early; 10], 1, 5);
+                world.ttl = *ttl;
+                world.run(20_000);
+                let ratio = world.mean_forecast(15_000) / (10.0 * viewers);
+                let what = format!("{viewers} viewers/s behind {caches} of {name}, TTLs {number}");
+                assert_within(ratio, 1.0, if caches == 1 { 1.8 } else { 3.5 }, &what);
             }
         }
     }

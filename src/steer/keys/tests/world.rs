@@ -42,25 +42,25 @@ pub(super) struct Resolver {
     pub(super) stretched: f64,
     /// Its clock knows whole seconds only: an answer expires up to one second early.
     pub(super) is_coarse: bool,
-    /// It fetches when a viewer comes in so many last seconds of the TTL.
-    pub(super) ahead: f64,
+    /// It fetches when a viewer comes in so many last seconds of a TTL.
+    pub(super) ahead: fn(u32) -> u32,
     /// It asks A and AAAA together, some milliseconds apart.
     pub(super) is_paired: bool,
 }
 
 impl Resolver {
     pub(super) fn honest(viewers: f64) -> Self {
-        Self { viewers, caches: 1, stretched: 0.0, is_coarse: false, ahead: 0.0, is_paired: false }
+        Self { viewers, caches: 1, stretched: 0.0, is_coarse: false, ahead: |_| 0, is_paired: false }
     }
 
     pub(super) fn farm(viewers: f64, caches: usize) -> Self {
         Self { caches, ..Self::honest(viewers) }
     }
 
-    /// Seconds from an answer to the next query of the same cache.
-    fn comes_back(&self, dice: &mut Dice) -> f64 {
-        let kept = f64::from(TTL).max(self.stretched);
-        let kept = kept - self.ahead;
+    /// Seconds from an answer with a TTL to the next query of the same cache.
+    fn comes_back(&self, ttl: u32, dice: &mut Dice) -> f64 {
+        let kept = f64::from(ttl).max(self.stretched);
+        let kept = kept - f64::from((self.ahead)(ttl));
         let kept = if self.is_coarse { kept - dice.unit() } else { kept };
         kept.max(0.0) + dice.until_next(self.viewers / self.caches as f64)
     }
@@ -72,6 +72,8 @@ pub(super) struct World {
     pub(super) workers: Vec<KeyTable>,
     /// What is typical of the region, if it is not to be what is counted.
     pub(super) typical: Option<f64>,
+    /// The TTL of a resolver's answers, by how many it has had.
+    pub(super) ttl: fn(usize) -> u32,
     /// The keys of the resolvers.
     pub(super) keys: Vec<u64>,
     /// Milliseconds since 1970.
@@ -100,6 +102,7 @@ impl World {
             seen: vec![Vec::new(); resolvers.len()],
             workers: (0..workers).map(|number| KeyTable::new(4096, seed ^ number as u64)).collect(),
             typical: None,
+            ttl: |_| TTL,
             keys: (0..resolvers.len() as u64).map(mix).collect(),
             now: BEGIN,
             forecast: [0.0; 2],
@@ -144,22 +147,23 @@ impl World {
         let asking = Asking { key: self.keys[index], service: ServiceId(0), family: Family::V4, now: at, typical };
         let first = if resolver.is_paired && dice.unit() < 0.5 { Family::V6 } else { Family::V4 };
         let (estimate, slot) = self.workers[worker].observe(&Asking { family: first, ..asking });
-        self.workers[worker].answered(slot, TTL, at);
-        self.count(index, estimate);
+        let ttl = (self.ttl)(self.seen[index].len());
+        self.workers[worker].answered(slot, ttl, at);
+        self.count(index, estimate, ttl);
         if resolver.is_paired {
             let family = if first == Family::V4 { Family::V6 } else { Family::V4 };
             let (estimate, slot) = self.workers[worker].observe(&Asking { family, now: at + 20, ..asking });
-            self.workers[worker].answered(slot, TTL, at + 20);
-            self.count(index, estimate);
+            self.workers[worker].answered(slot, ttl, at + 20);
+            self.count(index, estimate, ttl);
         }
-        resolver.comes_back(&mut self.dice[index])
+        resolver.comes_back(ttl, &mut self.dice[index])
     }
 
-    fn count(&mut self, index: usize, estimate: Estimate) {
+    fn count(&mut self, index: usize, estimate: Estimate, ttl: u32) {
         if !estimate.counts {
             return;
         }
-        let brought = 1.0 + estimate.viewers * f64::from(TTL).max(estimate.stretched);
+        let brought = 1.0 + estimate.viewers * estimate.lifetime(ttl);
         self.counted[0] += brought;
         self.counted[1] += if estimate.is_shared { 1.0 } else { brought };
         self.seen[index].push(estimate);
