@@ -145,7 +145,8 @@ impl Names<'_> {
                 self.node(id)
             ),
             Alarm::Flooded { belief, .. } => format!(
-                "{}: queries promise viewers whom no node sees; {:.0} % of what they promise is believed",
+                "{}: queries promise viewers whom no node sees; {:.0} % of what they promise is believed: a flood, or viewers bring \
+                 less or leave sooner than `viewer` of the pool says",
                 self.subject(alarm),
                 belief * 100.0
             ),

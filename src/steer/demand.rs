@@ -8,6 +8,13 @@ const QUIET: f64 = 0.05;
 /// How far above its start, and below it, what a viewer costs may be learned: 0.3 to 60 Mbit/s for 2.5.
 const COST_RANGE: (f64, f64) = (0.12, 24.0);
 
+/// Belief below which a demand teaches nothing: more may be queries that no viewers follow.
+const CREDIBLE: f64 = 0.8;
+/// Seconds for which it must have been believed before that, and for which that is remembered at most: what is not believed for
+/// longer than it was before, is rather other than was thought, and teaches what.
+const TRUSTED: f64 = 60.0;
+const MOST_TRUSTED: f64 = 3_600.0;
+
 /// What is known of a demand.
 #[derive(Debug, Clone)]
 pub(super) struct Demand {
@@ -28,6 +35,8 @@ pub(super) struct Demand {
     /// Growth smoothed over five seconds.
     steady_growth: f64,
     most_confirmed: f64,
+    /// Seconds for which it was believed, less those for which it was not.
+    trusted: f64,
 }
 
 /// Expected viewers since the last tick.
@@ -68,6 +77,7 @@ impl Demand {
             growth: 1.0,
             steady_growth: 1.0,
             most_confirmed: 0.0,
+            trusted: 0.0,
         }
     }
 
@@ -100,6 +110,10 @@ impl Demand {
         // shares, so that the part does not depend on how much that is.
         self.growth = part(allowed, self.cost * moving);
         self.steady_growth += (self.growth - self.steady_growth) * weight(constants.steady, elapsed);
+        if confirmed > 0.0 || reckoned > 0.0 {
+            let gained = if self.is_believed() { elapsed } else { -elapsed };
+            self.trusted = (self.trusted + gained).clamp(0.0, MOST_TRUSTED);
+        }
     }
 
     /// Time passes.
@@ -126,9 +140,14 @@ impl Demand {
         self.cost = cost.clamp(least * self.first_cost, most * self.first_cost);
     }
 
-    /// Whether it may teach: not while it is bounded.
+    /// Whether it may teach what viewers cost: not while it is bounded, unless it was never otherwise. Where viewers bring half of
+    /// what is configured, it would else be bounded for ever.
     pub(super) fn is_credible(&self) -> bool {
-        self.credit * self.steady_growth >= 0.8
+        self.is_believed() || self.trusted < TRUSTED
+    }
+
+    fn is_believed(&self) -> bool {
+        self.credit * self.steady_growth >= CREDIBLE
     }
 
     /// Mbit/s that an expected viewer brings, as learned.
@@ -235,9 +254,14 @@ mod tests {
         let flood = Evidence { confirmed: 10.0, reckoned: 1_000.0, moving: 10_000.0, capacity: 10_000.0 };
         demand.bound(&Constants::USUAL, &flood, 1.0);
         assert!((demand.credit - 0.017).abs() < 1e-9 && (demand.growth - 70.0 / 25_000.0).abs() < 1e-9);
-        assert!(!demand.is_credible());
+        assert!(demand.is_credible(), "it was never believed, and viewers may cost less");
         let crowd = Evidence { confirmed: 900.0, reckoned: 1_000.0, moving: 400.0, capacity: 10_000.0 };
         demand.bound(&Constants::USUAL, &crowd, 1.0);
         assert_eq!((demand.credit, demand.growth), (1.0, 1.0));
+        demand.bound(&Constants::USUAL, &crowd, 600.0);
+        demand.bound(&Constants::USUAL, &flood, 500.0);
+        assert!(!demand.is_credible(), "it was believed for longer than it is not");
+        demand.bound(&Constants::USUAL, &flood, 100.0);
+        assert!(demand.is_credible());
     }
 }

@@ -299,6 +299,24 @@ fn loads_that_are_read_every_second_confirm_the_viewers_who_came() {
 }
 
 #[test]
+fn viewers_who_bring_less_than_is_configured_are_believed_in_the_end() {
+    let mut world = World::new(&FIVE);
+    world.stays = 20;
+    world.reload();
+    let mut beliefs = Vec::new();
+    for _ in 0..900 {
+        world.answer("a", 10, 1e-4);
+        world.arrive("a", 4.0);
+        let demand = world.tick(&[]).pools[0].demands[0];
+        beliefs.push(demand.belief);
+    }
+    assert!(beliefs[60] < 0.7, "as it would be in a flood");
+    assert_eq!(beliefs.last(), Some(&1.0));
+    let cost = world.tick(&[]).pools[0].demands[0].cost;
+    assert!((cost - 1.0).abs() < 0.2, "{cost} Mbit/s, of 2.5 that are configured");
+}
+
+#[test]
 fn the_forecast_is_steady_while_viewers_are_and_ttls_change() {
     let mut world = World::new(&FIVE);
     world.stays = 20;

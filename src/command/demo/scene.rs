@@ -146,9 +146,9 @@ interval = "{INTERVAL}s"
     }
     text.push_str(
         r#"
-# Viewers of the demonstration stay for twelve seconds; those of your service for longer.
+# Viewers of the demonstration are sent little and stay for twelve seconds; those of your service for longer.
 [pool.default]
-viewer = { stays = "12s" }
+viewer = { bitrate = "1Mbit/s", stays = "12s" }
 
 [service."play.live.example"]
 ttl = { min = "1s", max = "5s" }
