@@ -17,6 +17,8 @@ const ASSUMED_EGRESS: Bitrate = Bitrate(1e9);
 const ASSUMED_CLIENTS: f64 = 500.0;
 /// Pressure below which load says nothing of capacity.
 const TELLING: f64 = 0.10;
+/// Part of a lesson by which a nearly idle node is taken for what is configured again: nine tenths in four minutes of scrapes.
+const FORGOTTEN: f64 = 0.33;
 /// The least that a capacity is learned to be, as part of what is configured.
 const LEAST_CAPACITY: f64 = 0.05;
 /// Seconds between two loads above which they teach nothing.
@@ -442,6 +444,8 @@ impl Model {
     /// Another resource than what load is counted in may bind: pressure says how much load that allows.
     fn learn_capacity(&mut self, sample: &Sample, part: f64) {
         if sample.pressure < TELLING {
+            // Nothing binds it now, and nobody comes to show whether what did is gone.
+            self.learned += FORGOTTEN * part * (self.configured - self.learned).max(0.0);
             return;
         }
         let most = if self.is_configured { self.configured } else { f64::INFINITY };

@@ -10,6 +10,8 @@ use crate::pool::PlaceId;
 
 /// Slices of it.
 const SLICES: usize = 16;
+/// Part of the time that viewers stay for which the plan looks ahead, at most.
+const STAYING: f64 = 0.05;
 /// Shares below this are left out.
 const CRUMB: f64 = 0.004;
 /// Capacity that a place of overflow is taken to have, in units of load: no end of it.
@@ -73,6 +75,8 @@ impl Plan {
 
     fn place(&mut self, constants: &Constants, pool: &FleetPool, sites: [&[SiteState]; 2], wanted: &[Wanted]) {
         let columns = self.sites;
+        // No farther than few of those who come have left again.
+        let ahead = constants.ahead.min(STAYING * pool.pool.viewer.stays.as_secs_f64());
         let mut added = vec![0.0; columns];
         self.targets = [vec![0.0; columns * wanted.len()], vec![0.0; columns * wanted.len()]];
         let mut costs: Vec<(usize, f64)> = Vec::with_capacity(columns);
@@ -80,7 +84,7 @@ impl Plan {
             for (index, wanted) in wanted.iter().enumerate() {
                 let region = RegionId(index as u16);
                 for (family, sites) in sites.into_iter().enumerate() {
-                    let load = wanted.load[family] * constants.ahead / SLICES as f64;
+                    let load = wanted.load[family] * ahead / SLICES as f64;
                     open(pool, sites, region, &mut costs);
                     if !pin(pool, wanted.pinned, &mut costs) {
                         overflow(pool, sites, region, &added, &mut costs);

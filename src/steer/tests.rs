@@ -26,6 +26,8 @@ struct World {
     pool: &'static str,
     /// Seconds that viewers stay.
     stays: u64,
+    /// Egress of all nodes as part of their capacity, if it is not what their pressure is.
+    busy: Option<f64>,
     regions: Vec<String>,
     fleet: Fleet,
     controller: Controller,
@@ -41,6 +43,7 @@ impl World {
             nodes,
             pool: "edge",
             stays: 2_400,
+            busy: None,
             regions: vec!["here".to_owned()],
             fleet: Fleet::default(),
             controller: Controller::default(),
@@ -113,7 +116,7 @@ impl World {
         let input = |(pressure, health): &(f64, State)| NodeInput {
             reading: Reading::Fresh(NodeLoad {
                 pressure: *pressure,
-                egress: Some(Bitrate(pressure * CAPACITY * 1e6)),
+                egress: Some(Bitrate(self.busy.unwrap_or(*pressure) * CAPACITY * 1e6)),
                 at: self.now - 0.5,
                 sampled: self.now,
                 window: 1.0,
@@ -314,6 +317,38 @@ fn viewers_who_bring_less_than_is_configured_are_believed_in_the_end() {
     assert_eq!(beliefs.last(), Some(&1.0));
     let cost = world.tick(&[]).pools[0].demands[0].cost;
     assert!((cost - 1.0).abs() < 0.2, "{cost} Mbit/s, of 2.5 that are configured");
+}
+
+#[test]
+fn viewers_who_stay_a_moment_fill_no_place() {
+    let mut world = World::new(&FIVE);
+    world.stays = 12;
+    world.reload();
+    let names = ["a", "b", "c", "d", "e"];
+    for second in 0..120 {
+        for name in names {
+            world.answer(name, 10, 1e-4);
+            world.arrive(name, 10.0);
+        }
+        let tables = world.tick(&[]);
+        let own = tables.pools[0].of(Family::V4).share(RegionId(0), 0);
+        assert!(second < 60 || own == 1.0, "{own} at a place that is 0.4 full and stays so");
+    }
+}
+
+#[test]
+fn a_node_that_was_bound_by_something_else_is_as_large_as_configured_when_it_is_idle_again() {
+    let mut world = World::new(&FIVE);
+    let a = usize::from(world.id("a").0);
+    let capacity = |tables: &Tables| tables.nodes[a].capacity;
+    // A batch job takes its CPU while it has hardly any viewers, and ends.
+    world.busy = Some(0.01);
+    world.set("a", 1.1, true);
+    assert!(capacity(&world.tick(&[])) < 0.1 * CAPACITY);
+    world.set("a", 0.05, true);
+    let tables: Vec<Tables> = (0..40).map(|_| world.tick(&[])).collect();
+    assert!(tables.windows(2).all(|two| capacity(&two[1]) >= capacity(&two[0])));
+    assert!(capacity(tables.last().expect("ticks")) > 0.9 * CAPACITY);
 }
 
 #[test]
