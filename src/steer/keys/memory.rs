@@ -20,12 +20,12 @@ const PAIR: i32 = 1000;
 /// A key may ask five times a second, ten times at once: what is beyond is no crowd behind resolvers with a TTL.
 const PER_QUERY: u32 = 200;
 const BURST: i32 = 9 * PER_QUERY as i32;
-/// The part that is none.
-const FORGOTTEN: f32 = 1e-3;
 /// Part of early queries from which a key is taken for several caches.
 const SHARED: f32 = 0.3;
 /// The part at which the list of its caches is given back.
 const NO_LONGER_SHARED: f32 = 0.05;
+/// The part that is taken for none.
+const FORGOTTEN: f32 = 1e-3;
 /// A cache's part of a region's viewers that is assumed where gaps say nothing.
 const TYPICAL_PART: f64 = 0.02;
 /// The shortest time beyond a TTL that is believed, in seconds: less is jitter of the network.
@@ -45,13 +45,13 @@ const LEAST_STALE: f32 = 2.0;
 const WITHIN_A_SECOND: f32 = -1.2;
 /// Part of the TTL by which resolvers fetch early, and a little more: a tenth is usual.
 const PREFETCHED: f32 = 0.15;
-/// Queries of a window that must come early for that.
+/// Early queries of a window from which a key may be one cache that fetches early by a rule.
 const OFTEN_AHEAD: u8 = 2;
 /// Seconds for which a cache without viewers is remembered, at most.
 const LONGEST_IDLE: f32 = 600.0;
 /// Queries after the first from which the mean time between them is known.
 const KNOWN: u8 = 4;
-/// Queries in which a resolver must show that it stretches TTLs.
+/// Queries in which a resolver must show that it stretches TTLs, or fetches early.
 const WINDOW: u8 = 4;
 /// No TTL counts for longer, in seconds.
 const LONGEST_TTL: u32 = 24 * 3600;
@@ -205,7 +205,7 @@ impl Memory {
         let is_early = gap < self.kept() - CLOCK_SLACK;
         self.early += 0.1 * (f32::from(u8::from(is_early)) - self.early);
         if self.early < FORGOTTEN {
-            // Not a number that is not normal, which costs 50 ns each time.
+            // It would sink to subnormal numbers, which cost 50 ns at each query.
             self.early = 0.0;
         }
         let is_shared = self.is_shared();
