@@ -58,6 +58,8 @@ pub struct Node {
     pub serves: Vec<Area>,
     /// How it is found out whether it serves at all.
     pub check: Option<Check>,
+    /// Why it gets nobody new, if its inventory says so.
+    pub drained: Option<String>,
 }
 
 /// Nothing but usual limits; neither name nor address.
@@ -77,6 +79,7 @@ impl Default for Node {
             weight: 1.0,
             serves: Vec::new(),
             check: None,
+            drained: None,
         }
     }
 }

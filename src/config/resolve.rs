@@ -196,6 +196,7 @@ fn resolve_node(table: NodeTable, node_defaults: &NodeSettings, atlas: &Atlas) -
         weight: value_or(weight, &node_defaults.weight).unwrap_or(usual.weight),
         serves: areas(serves, Barrier::Serves, atlas),
         check,
+        drained: None,
     })
 }
 
