@@ -227,7 +227,7 @@ mod tests {
             seed: 0,
             identity: Arc::default(),
             cookies: Secrets::default(),
-            inputs: InputStatus { reloads: 6, failures: 2, has_errors: true },
+            inputs: InputStatus { reloads: 6, failures: 2, has_errors: true, is_kept: false },
         };
         let writers = [Arc::new(Counts::new()), Arc::new(Counts::new())];
         for writer in &writers {

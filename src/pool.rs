@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use crate::name::Name;
 
+mod maintenance;
+
+pub use maintenance::{Maintenance, Selection, Span, When};
+
 /// The most nodes, and the most regions, of an installation: sizes the arrays that workers count in.
 pub const MAX_NODES: usize = 4096;
 /// The most addresses of one answer.

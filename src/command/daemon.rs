@@ -70,7 +70,7 @@ impl Daemon {
     /// Reads the inputs, binds all sockets and starts to answer; all that is in the way is reported.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let directory = options.file.parent().unwrap_or(Path::new("")).to_owned();
-        let feed = Feed::new(options)?;
+        let feed = Feed::start(options)?;
         let server = feed.inputs().config.server.clone();
         let bound = bind(&server, &directory)?;
         Self::answer(feed, &server, bound)

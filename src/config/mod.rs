@@ -18,6 +18,8 @@ mod environment;
 mod file;
 mod full;
 mod later;
+mod maintenance;
+mod moment;
 mod policy;
 mod resolve;
 mod rules;
@@ -53,6 +55,8 @@ pub struct Config {
     pub pools: Vec<Written<pool::Pool>>,
     /// Steered names, each with a pool that exists; the place of each is its key.
     pub services: Vec<Written<pool::Service>>,
+    /// When which nodes get nobody new; the place of each is its key.
+    pub maintenance: Vec<Written<pool::Maintenance>>,
 }
 
 /// Listeners and their limits.
@@ -82,6 +86,8 @@ pub struct Server {
     pub cookie_secrets: Option<Written<PathBuf>>,
     /// The name at which TXT records say what the server sees of whoever asks; off if there is none.
     pub whoami: Option<Written<Name>>,
+    /// The directory of what survives a restart, as written; nothing does if there is none.
+    pub state: Option<Written<PathBuf>>,
 }
 
 /// Listeners with a certificate.
@@ -203,6 +209,18 @@ pub fn read(source: &Source, environment: &[(String, String)]) -> (Option<Config
     let diagnostics = problems.into_diagnostics();
     let is_sound = !crate::diagnostic::has_errors(&diagnostics);
     (config.filter(|_| is_sound), diagnostics)
+}
+
+/// The directory of the state in a configuration in which anything else may be wrong, syntax too: what was kept there can
+/// stand in for it.
+pub fn state_directory(text: &str, environment: &[(String, String)]) -> Option<PathBuf> {
+    let problems = Problems::default();
+    let source = Source::new("", text);
+    let mut tree = tree::parse_what_can_be_read(&source);
+    environment::overlay(&mut tree, environment, &problems);
+    let mut top = Table::top(tree, Place::in_file(&source, 0..0), &problems);
+    let directory = top.table("server", "server")?.value("state", value::path)?;
+    Some(directory.value)
 }
 
 /// What holds where nothing was written; those of nodes and services stand beside their types in `pool`.

@@ -20,13 +20,24 @@ use super::file::{
     RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable, ViewerTable, ZoneTable,
 };
 use super::written::Written;
-use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, policy};
+use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, maintenance, policy};
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
 pub(super) fn resolve(file: ConfigFile) -> Config {
     let atlas = Atlas::of(&file);
-    let ConfigFile { server, zones_directory, zones, geoip, places, regions, node_defaults, nodes, pools, services } =
-        file;
+    let ConfigFile {
+        server,
+        zones_directory,
+        zones,
+        geoip,
+        places,
+        regions,
+        node_defaults,
+        nodes,
+        pools,
+        services,
+        maintenance,
+    } = file;
     let GeoipTable { databases, networks, rtt } = geoip;
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
     let nodes: Vec<_> = nodes.into_iter().map(|node| resolve_node(node, &node_defaults, &atlas)).collect();
@@ -44,6 +55,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         nodes,
         pools,
         services,
+        maintenance: maintenance.into_iter().filter_map(maintenance::resolve).collect(),
     }
 }
 
@@ -61,6 +73,7 @@ fn resolve_server(table: ServerTable) -> Server {
         nsid,
         cookie_secrets,
         whoami,
+        state,
     } = table;
     let workers = match workers.map(|workers| workers.value) {
         None => defaults::WORKERS,
@@ -80,6 +93,7 @@ fn resolve_server(table: ServerTable) -> Server {
         nsid,
         cookie_secrets,
         whoami,
+        state,
     }
 }
 

@@ -359,8 +359,7 @@ impl View<'_> {
             } else if address.is_none() {
                 Some("no address of this family".to_owned())
             } else {
-                let drain = self.order(|what| matches!(what, Override::Drain { node } if *node == known.node.name));
-                let drain = drain.map(|order| order.told(self.now()));
+                let drain = self.tables.drain_told(&known.node.name, self.now());
                 passed_over(node, state, weight, share, is_named, drain)
             };
             let weighed = self.order(|what| matches!(what, Override::Weight { node, .. } if *node == known.node.name));
