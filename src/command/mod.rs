@@ -3,14 +3,18 @@
 pub mod check;
 pub mod daemon;
 pub mod demo;
+pub mod drain;
 pub mod explain;
+pub mod nodes;
 pub mod overrides;
 pub mod run;
 pub mod simulate;
+pub mod status;
 
 mod admin;
 mod notify;
 mod table;
+mod watch;
 
 use std::io::IsTerminal;
 

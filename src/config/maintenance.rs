@@ -28,7 +28,8 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         }
         let has_labels = |node: &super::file::NodeTable| {
             let own = labels(&node.settings, &file.node_defaults);
-            own.zip(wanted.as_ref()).is_none_or(|(own, wanted)| wanted.iter().all(|(key, value)| own.get(key) == Some(value)))
+            own.zip(wanted.as_ref())
+                .is_none_or(|(own, wanted)| wanted.iter().all(|(key, value)| own.get(key) == Some(value)))
         };
         if selections.contains(&"labels") && !file.nodes.is_empty() && !file.nodes.iter().any(has_labels) {
             let message = format!("no node has the labels of the maintenance `{}`", name.value);

@@ -211,16 +211,32 @@ pub fn read(source: &Source, environment: &[(String, String)]) -> (Option<Config
     (config.filter(|_| is_sound), diagnostics)
 }
 
-/// The directory of the state in a configuration in which anything else may be wrong, syntax too: what was kept there can
-/// stand in for it.
-pub fn state_directory(text: &str, environment: &[(String, String)]) -> Option<PathBuf> {
-    let problems = Problems::default();
-    let source = Source::new("", text);
-    let mut tree = tree::parse_what_can_be_read(&source);
-    environment::overlay(&mut tree, environment, &problems);
-    let mut top = Table::top(tree, Place::in_file(&source, 0..0), &problems);
-    let directory = top.table("server", "server")?.value("state", value::path)?;
-    Some(directory.value)
+/// What can be told of a configuration in which anything else may be wrong, syntax too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Essentials {
+    /// The directory of the state, as written: what was kept there can stand in for the rest.
+    pub state: Option<PathBuf>,
+    /// The admin listener: a daemon may run all the same.
+    pub admin: SocketAddr,
+}
+
+impl Essentials {
+    /// Reads what can be read.
+    pub fn of(text: &str, environment: &[(String, String)]) -> Self {
+        let problems = Problems::default();
+        let source = Source::new("", text);
+        let mut tree = tree::parse_what_can_be_read(&source);
+        environment::overlay(&mut tree, environment, &problems);
+        let mut top = Table::top(tree, Place::in_file(&source, 0..0), &problems);
+        let mut server = top.table("server", "server");
+        let mut read = || {
+            let server = server.as_mut()?;
+            let admin = server.value("admin", |item| address::listen(item, defaults::ADMIN_PORT));
+            Some((server.value("state", value::path), admin))
+        };
+        let (state, admin) = read().unwrap_or_default();
+        Self { state: state.map(|state| state.value), admin: admin.map_or_else(defaults::admin, |admin| admin.value) }
+    }
 }
 
 /// What holds where nothing was written; those of nodes and services stand beside their types in `pool`.

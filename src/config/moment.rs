@@ -31,7 +31,8 @@ pub(super) fn moment(item: &Item) -> Reading<u64> {
 /// A weekly window: `"Sun 03:00-05:00"`, in UTC; an end before the beginning is on the next day.
 pub(super) fn weekly(item: &Item) -> Reading<When> {
     let expected = "a day and hours in UTC, such as `\"Sun 03:00-05:00\"`";
-    read_weekly(string(item, expected)?).ok_or_else(|| wrong(item, expected).help(format!("days are {}", DAYS.join(" "))))
+    read_weekly(string(item, expected)?)
+        .ok_or_else(|| wrong(item, expected).help(format!("days are {}", DAYS.join(" "))))
 }
 
 fn read_weekly(text: &str) -> Option<When> {

@@ -116,15 +116,11 @@ pub(super) fn load_kept(found: &Found) -> Loaded {
     load_from(Loader::new(&found.file, Some(found.root.clone())), &found.file, &found.environment, None)
 }
 
-fn load_from(
-    mut loader: Loader,
-    file: &Path,
-    environment: &[(String, String)],
-    previous: Option<&Inputs>,
-) -> Loaded {
+fn load_from(mut loader: Loader, file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Loaded {
     let inputs = loader.load(file, environment, previous);
     let Loader { diagnostics, watched, taken, .. } = loader;
-    let files = Files { file: file.to_owned(), environment: environment.to_vec(), read: taken.kept.unwrap_or_default() };
+    let files =
+        Files { file: file.to_owned(), environment: environment.to_vec(), read: taken.kept.unwrap_or_default() };
     Loaded { inputs, diagnostics, watched, files }
 }
 

@@ -33,7 +33,8 @@ impl Feed {
         let on: BTreeSet<String> =
             windows.clone().filter(|each| each.span(now).is_some()).map(|each| each.name.clone()).collect();
         for name in on.difference(&self.maintained) {
-            let Some((each, span)) = windows.clone().find(|each| each.name == *name).and_then(|each| Some((each, each.span(now)?)))
+            let Some((each, span)) =
+                windows.clone().find(|each| each.name == *name).and_then(|each| Some((each, each.span(now)?)))
             else {
                 continue;
             };

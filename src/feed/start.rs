@@ -12,7 +12,7 @@ use super::run::{Feed, Options, StartError, log};
 use super::secrets::Drawn;
 use super::state::{self, Keeper, NoStore, Store};
 use super::unix_seconds;
-use crate::config;
+use crate::config::Essentials;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::{Board, Grade, Pulse};
 use crate::load::health::State;
@@ -45,12 +45,7 @@ impl Feed {
         Self::of(options, loaded, board, keeper)
     }
 
-    fn of(
-        options: Options,
-        loaded: Loaded,
-        board: Arc<Board>,
-        keeper: Option<Keeper>,
-    ) -> Result<Self, StartError> {
+    fn of(options: Options, loaded: Loaded, board: Arc<Board>, keeper: Option<Keeper>) -> Result<Self, StartError> {
         let store = keeper.as_ref().map(Keeper::store);
         let (loaded, is_kept) = match store.filter(|_| has_errors(&loaded.diagnostics)) {
             Some(store) => or_kept(loaded, &options, store),
@@ -148,7 +143,7 @@ fn state_directory(options: &Options, inputs: Option<&Inputs>) -> Option<PathBuf
             // What came through a pipe is gone.
             let is_file = options.file.is_file();
             let octets = is_file.then(|| std::fs::read(&options.file).ok()).flatten().unwrap_or_default();
-            config::state_directory(&String::from_utf8_lossy(&octets), &options.environment)
+            Essentials::of(&String::from_utf8_lossy(&octets), &options.environment).state
         }
     };
     Some(options.file.parent().unwrap_or(Path::new("")).join(written?))
@@ -157,16 +152,17 @@ fn state_directory(options: &Options, inputs: Option<&Inputs>) -> Option<PathBuf
 /// Without a directory that can be used all goes on, for answers matter more.
 fn open(directory: &Path, is_strict: bool, board: &Arc<Board>) -> Result<Option<Keeper>, StartError> {
     let shown = directory.display();
-    let opened = Store::open(directory).and_then(|store| {
-        Keeper::start(store, Arc::clone(board)).map_err(NoStore::Unusable)
-    });
+    let opened =
+        Store::open(directory).and_then(|store| Keeper::start(store, Arc::clone(board)).map_err(NoStore::Unusable));
     let refused = match opened {
         Ok(keeper) => return Ok(Some(keeper)),
         Err(refused) => refused,
     };
     let error = Diagnostic::error(format!("the state directory {shown} (`server.state`): {refused}"));
     match refused {
-        NoStore::Taken => Err(StartError::of(error.help("end that one first, or give this server a directory of its own"))),
+        NoStore::Taken => {
+            Err(StartError::of(error.help("end that one first, or give this server a directory of its own")))
+        }
         NoStore::Unusable(_) if is_strict => {
             Err(StartError::of(error.help("make it a directory that this user may write to, mode 0700")))
         }

@@ -54,6 +54,10 @@ impl Alarm {
         }
     }
 
+    /// All of their words.
+    pub const WORDS: [&str; 7] =
+        ["blind", "mostly_blind", "distrusted", "saturated", "prediction_error", "flooded", "held"];
+
     /// Its word in metrics and logs.
     pub fn word(&self) -> &'static str {
         match self {

@@ -102,7 +102,8 @@ pub(super) fn inflow(tables: &PoolTables, region: RegionId, site: usize) -> f64 
     let Some(demand) = tables.demand(region).filter(|demand| demand.inflow > 0.0) else { return 0.0 };
     let families = [Family::V4, Family::V6].map(|family| tables.of(family));
     let shares = families.iter().filter(|family| !family.plan(region).is_empty());
-    let (sum, count) = shares.fold((0.0, 0.0), |(sum, count), family| (sum + family.share(region, site as u16), count + 1.0));
+    let (sum, count) =
+        shares.fold((0.0, 0.0), |(sum, count), family| (sum + family.share(region, site as u16), count + 1.0));
     if count > 0.0 { demand.inflow * sum / count } else { 0.0 }
 }
 

@@ -40,6 +40,8 @@ pub use model::Prediction;
 pub use overrides::{Cause, Drain, Limited, Order, Override, Overrides, clock};
 pub use pick::{Asker, Clamp, Decision, pick, slot};
 pub use quota::BUCKETS;
-pub use reasons::{DemandReason, KeyReason, NodeReason, OverrideReason, SiteReason, SteeringReasons, UseReason};
+pub use reasons::{
+    DemandReason, KeyReason, NodeReason, NodeStanding, OverrideReason, SiteReason, SteeringReasons, UseReason,
+};
 pub use rooms::{Room, rooms};
 pub use tables::{DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables};

@@ -76,13 +76,9 @@ impl Plan {
     }
 
     /// What each site gets of a load that all comes at once; only the first family's counts.
-    pub(super) fn filled(
-        constants: &Constants,
-        pool: &FleetPool,
-        sites: &[SiteState],
-        load: &[Wanted],
-    ) -> Vec<f64> {
-        Self { sites: sites.len(), regions: load.len(), ..Self::default() }.place(constants, pool, [sites; 2], load, 1.0)
+    pub(super) fn filled(constants: &Constants, pool: &FleetPool, sites: &[SiteState], load: &[Wanted]) -> Vec<f64> {
+        Self { sites: sites.len(), regions: load.len(), ..Self::default() }
+            .place(constants, pool, [sites; 2], load, 1.0)
     }
 
     /// Finds where the load of so many seconds goes best, and says what that adds to each site.

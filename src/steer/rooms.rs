@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fleet::{Fleet, FleetPool};
 use super::forecast::{inflow, unit};
-use super::tables::{PoolTables, Tables};
+use super::tables::{PoolTables, Standing, Tables};
 use crate::geo::RegionId;
 use crate::load::history::Reading;
 use crate::pool::{Currency, NodeId, PoolId};
@@ -18,6 +18,8 @@ pub struct Room {
     pub place: Option<String>,
     /// Nodes that serve, of so many.
     pub nodes: [usize; 2],
+    /// Nodes that somebody has drained.
+    pub drained: usize,
     /// Mean predicted pressure of those that serve; none if none does.
     pub pressure: Option<f64>,
     /// Load that they can still take below pressure 1.
@@ -90,15 +92,12 @@ impl View<'_> {
         let leaves = load / self.pool.pool.viewer.stays.as_secs_f64().max(1.0);
         let net = comes - leaves;
         let cost = self.cost().max(f64::MIN_POSITIVE);
-        let full_in = if room <= 0.0 {
-            Some(0.0)
-        } else {
-            (net > 0.0 && comes > 0.0).then(|| room / net)
-        };
+        let full_in = if room <= 0.0 { Some(0.0) } else { (net > 0.0 && comes > 0.0).then(|| room / net) };
         Room {
             pool: self.name.clone(),
             place: place.map(|place| self.fleet.places[place].name.clone()),
             nodes: [serving().count(), all.len()],
+            drained: all.iter().map(state).filter(|node| node.standing == Standing::Drained).count(),
             pressure: (capacity > 0.0).then(|| load / capacity),
             load: room,
             unit: unit(self.pool).to_owned(),

@@ -292,6 +292,12 @@ impl FamilyTables {
         self.full.get(usize::from(region.0)).copied().unwrap_or(false)
     }
 
+    /// The largest share of any region's clients that a site takes, 0 to 1.
+    pub(super) fn largest_share(&self, site: u16) -> f64 {
+        let regions = (0..self.ends.len()).map(|region| self.share(RegionId(region as u16), site));
+        regions.fold(0.0, f64::max)
+    }
+
     /// The share of a region's clients that a site takes, 0 to 1.
     pub fn share(&self, region: RegionId, site: u16) -> f64 {
         let plan = self.plan(region);

@@ -62,5 +62,8 @@ fn refusal(overfull: &[&SiteForecast]) -> String {
     };
     let mut lines: Vec<String> = overfull.iter().map(told).collect();
     lines.dedup();
-    format!("not drained, for it would overload others:\n  {}\nhelp: `--dry-run` shows all places, `--force` does it", lines.join("\n  "))
+    format!(
+        "not drained, for it would overload others:\n  {}\nhelp: `--dry-run` shows all places, `--force` does it",
+        lines.join("\n  ")
+    )
 }

@@ -39,7 +39,12 @@ impl Orders {
         let standing = kept.orders.into_iter().filter_map(|order| {
             let expires = match order.until {
                 Some(until) if until <= unix => {
-                    tracing::warn!(id = order.id, who = order.who, "override expired while the server was down: {}", order.what);
+                    tracing::warn!(
+                        id = order.id,
+                        who = order.who,
+                        "override expired while the server was down: {}",
+                        order.what
+                    );
                     return None;
                 }
                 // One that clocks cannot count ends with the process.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-use super::kept::{Files, keep};
 use super::Store;
+use super::kept::{Files, keep};
 use crate::intake::Board;
 
 /// Writes that may wait for the disk.
