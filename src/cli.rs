@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use operate::OperateCommand;
 use overrides::OverrideCommand;
 
-use crate::command::{check, demo, explain, run, simulate};
+use crate::command::{check, demo, explain, presets, run, simulate};
 use crate::serve::admin::ExplainParameters;
 
 /// Where the configuration is looked for, the first that is there.
@@ -50,6 +50,11 @@ enum Command {
     Operate(OperateCommand),
     #[command(flatten)]
     Override(OverrideCommand),
+    /// List the presets by which exporters are read, or show the rules of one.
+    Presets {
+        /// Which one to show.
+        name: Option<String>,
+    },
     /// Compare policies in a model world: crowds, failures, and monitoring that lags or lies.
     Simulate(SimulateArguments),
 }
@@ -172,6 +177,7 @@ impl Cli {
             }
             Command::Operate(command) => command.execute(),
             Command::Override(command) => command.execute(),
+            Command::Presets { name } => presets::presets(name.as_deref()),
             Command::Simulate(arguments) => {
                 let SimulateArguments {
                     scenario,

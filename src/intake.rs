@@ -10,7 +10,7 @@ pub use board::{Board, Grade, Happening, Raised};
 pub use books::{Book, Shelf, book};
 pub use pulse::{Pulse, STUCK};
 pub use streams::{Limit, StreamCounts};
-pub use wish::{DrainWish, Drained, Lift, Ordered, Source, Wish};
+pub use wish::{DrainWish, Drained, Lift, Ordered, SourceReport, Wish};
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -267,7 +267,7 @@ pub enum Event {
         answer: oneshot::Sender<Result<Vec<Order>, String>>,
     },
     /// Say how the sources of load do.
-    Sources(oneshot::Sender<Vec<Source>>),
+    Sources(oneshot::Sender<Vec<SourceReport>>),
 }
 
 /// The channel of events: whoever serves has the sender, the feed the receiver.

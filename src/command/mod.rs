@@ -7,6 +7,7 @@ pub mod drain;
 pub mod explain;
 pub mod nodes;
 pub mod overrides;
+pub mod presets;
 pub mod run;
 pub mod simulate;
 pub mod status;

@@ -11,7 +11,7 @@ use super::table::aligned;
 use super::watch::{show, span};
 use super::{FAILURE, SUCCESS};
 use crate::diagnostic::nearest;
-use crate::intake::Source;
+use crate::intake::SourceReport;
 use crate::pool::Bitrate;
 use crate::serve::admin::{NodeReport, NodesReport};
 
@@ -124,7 +124,7 @@ fn row(node: &NodeReport, now: u64) -> Vec<String> {
 }
 
 /// The kinds of sources, those with trouble marked; what trouble it is stands in `--json` and in the reason.
-fn sources(sources: &[Source]) -> String {
-    let one = |source: &Source| format!("{}{}", source.kind, if source.trouble.is_some() { "!" } else { "" });
+fn sources(sources: &[SourceReport]) -> String {
+    let one = |source: &SourceReport| format!("{}{}", source.kind, if source.trouble.is_some() { "!" } else { "" });
     sources.iter().map(one).collect::<Vec<_>>().join(" ")
 }

@@ -21,6 +21,7 @@ mod later;
 mod maintenance;
 mod moment;
 mod policy;
+mod preset;
 mod resolve;
 mod rules;
 mod table;
@@ -30,6 +31,7 @@ mod value;
 mod written;
 
 pub use policy::policy_of_word;
+pub use preset::{Presets, embedded as embedded_presets, embedded_text as preset_text, read_text as read_preset};
 pub use units::{bitrate, duration};
 pub use written::{Place, Written};
 

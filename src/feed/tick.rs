@@ -6,10 +6,10 @@ use std::time::Instant;
 use super::alarms::News;
 use super::probe::Probed;
 use super::run::Feed;
-use super::scrape::Scraped;
+use super::scrape::{Scraped, source};
 use super::state::SAVED;
 use super::{maintenance, unix_seconds};
-use crate::intake::{Grade, Source};
+use crate::intake::{Grade, SourceReport};
 use crate::load::health::{Health, State};
 use crate::load::history::Reading;
 use crate::load::merge;
@@ -132,12 +132,12 @@ impl Feed {
     }
 
     /// How each source of load does.
-    pub(super) fn sources(&self) -> Vec<Source> {
+    pub(super) fn sources(&self) -> Vec<SourceReport> {
         let now = self.epoch.elapsed().as_secs_f64();
         let mut sources = Vec::new();
         for (index, known) in self.inputs.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
             for exporter in &known.node.exporters {
-                let history = self.histories.get(&(NodeId(index as u16), exporter.url.clone()));
+                let history = self.histories.get(&source(NodeId(index as u16), exporter));
                 let (age, trouble) = match history.map(|history| history.load(now)) {
                     Some(Reading::Fresh(load)) => (Some(now - load.sampled), None),
                     Some(Reading::Stale { age, because, .. }) => {
@@ -146,8 +146,14 @@ impl Feed {
                     Some(Reading::Never { because }) => (None, because.map(|because| because.to_string())),
                     None => (None, None),
                 };
-                let kind = format!("{:?}", exporter.kind).to_lowercase();
-                sources.push(Source { node: known.node.name.clone(), kind, url: exporter.url.clone(), age, trouble });
+                let kind = exporter.preset.name.to_string();
+                sources.push(SourceReport {
+                    node: known.node.name.clone(),
+                    kind,
+                    url: exporter.url.clone(),
+                    age,
+                    trouble,
+                });
             }
         }
         sources
@@ -164,16 +170,16 @@ impl Feed {
 
     /// What all of a node's exporters know of it.
     fn reading(&self, node: NodeId, now: f64) -> Reading {
-        let mut exporters: Vec<_> = self.inputs.fleet.node(node).node.exporters.iter().collect();
-        exporters.sort_by_key(|exporter| exporter.kind);
-        let known = exporters.iter().filter_map(|exporter| self.histories.get(&(node, exporter.url.clone())));
+        let exporters = self.inputs.fleet.node(node).node.exporters.iter();
+        let known = exporters.filter_map(|exporter| self.histories.get(&source(node, exporter)));
         merge(known.map(|history| history.load(now)).collect())
     }
 
     pub(super) fn take(&mut self, scraped: Scraped) {
-        let Scraped { node, url, at, result } = scraped;
+        let Scraped { node, exporter, at, result } = scraped;
+        let (key, url) = (source(node, &exporter), &exporter.url);
         let name = &self.inputs.fleet.node(node).node.name;
-        let Some(history) = self.histories.get_mut(&(node, url.clone())) else { return };
+        let Some(history) = self.histories.get_mut(&key) else { return };
         let at = at.saturating_duration_since(self.epoch).as_secs_f64();
         match result {
             Ok(counters) => {

@@ -78,7 +78,7 @@ pub struct Drained {
 
 /// A source of a node's load, and how it does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Source {
+pub struct SourceReport {
     /// The node's name.
     pub node: String,
     /// The kind of source: node, srs, process.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::Admin;
-use crate::intake::{Event, Source};
+use crate::intake::{Event, SourceReport};
 use crate::load::history::Reading;
 use crate::pool::{Bitrate, Currency, NodeId};
 use crate::serve::unix_milliseconds;
@@ -71,7 +71,7 @@ pub struct NodeReport {
     /// Seconds since its load was read; none if it never was.
     pub age: Option<f64>,
     /// Where its load is read; empty also if the feed does not say.
-    pub sources: Vec<Source>,
+    pub sources: Vec<SourceReport>,
     /// Why it gets viewers, or why not.
     pub because: String,
 }
@@ -103,7 +103,7 @@ pub(super) async fn nodes(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 /// How sources do, if the feed says so in time.
-async fn sources(admin: &Admin) -> Vec<Source> {
+async fn sources(admin: &Admin) -> Vec<SourceReport> {
     let (sender, answer) = oneshot::channel();
     let asked = async {
         admin.events.send(Event::Sources(sender)).await.ok()?;
