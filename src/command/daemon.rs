@@ -70,7 +70,7 @@ impl Daemon {
     /// Reads the inputs, binds all sockets and starts to answer; all that is in the way is reported.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let directory = options.file.parent().unwrap_or(Path::new("")).to_owned();
-        let feed = Feed::new(options)?;
+        let feed = Feed::start(options)?;
         let server = feed.inputs().config.server.clone();
         let bound = bind(&server, &directory)?;
         Self::answer(feed, &server, bound)
@@ -118,8 +118,12 @@ impl Daemon {
         let connections = stream::Connections::new(server.tcp);
         let pulse = feed.pulse();
         let streams_counts = Arc::clone(connections.counts());
-        let metrics = Metrics::new(Arc::clone(&published), counts, streams_counts, Arc::clone(&pulse));
-        let admin = Admin { published: Arc::clone(&published), metrics, events: sender.clone() };
+        let board = feed.board();
+        let metrics =
+            Metrics::new(Arc::clone(&published), counts, streams_counts, Arc::clone(&pulse), Arc::clone(&board));
+        let published_too = Arc::clone(&published);
+        let admin =
+            Admin { published: published_too, metrics, events: sender.clone(), board, pulse: Arc::clone(&pulse) };
 
         let streams = tokio::runtime::Builder::new_multi_thread().thread_name("streams").enable_all().build()?;
         {

@@ -21,7 +21,9 @@ use super::file::{
 };
 use super::preset::Presets;
 use super::written::Written;
-use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, policy};
+use super::{
+    Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, maintenance, policy,
+};
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
 pub(super) fn resolve(file: ConfigFile) -> Config {
@@ -38,6 +40,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         nodes,
         pools,
         services,
+        maintenance,
     } = file;
     let GeoipTable { databases, networks, rtt } = geoip;
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
@@ -56,6 +59,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         nodes,
         pools,
         services,
+        maintenance: maintenance.into_iter().filter_map(maintenance::resolve).collect(),
     }
 }
 
@@ -73,6 +77,7 @@ fn resolve_server(table: ServerTable) -> Server {
         nsid,
         cookie_secrets,
         whoami,
+        state,
     } = table;
     let workers = match workers.map(|workers| workers.value) {
         None => defaults::WORKERS,
@@ -92,6 +97,7 @@ fn resolve_server(table: ServerTable) -> Server {
         nsid,
         cookie_secrets,
         whoami,
+        state,
     }
 }
 

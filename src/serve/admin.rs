@@ -1,6 +1,9 @@
-//! The admin listener: explain, overrides, metrics, health. On loopback only.
+//! The admin listener: status, nodes, explain, drains, overrides, metrics, health. On loopback only.
 
+mod drain;
+mod nodes;
 mod overrides;
+mod status;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -9,7 +12,7 @@ use std::sync::Arc;
 use axum::extract::{Query as Parameters, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -19,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::unix_milliseconds;
 use crate::answer::{Question, explain};
 use crate::geo::Prefix;
-use crate::intake::Event;
+use crate::intake::{Board, Event, Pulse};
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::snapshot::Published;
@@ -30,7 +33,9 @@ const VIEWERS: RangeInclusive<f64> = 0.0001..=100.0;
 /// The text exposition that prometheus-client writes.
 const EXPOSITION: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+pub use nodes::{NodeReport, NodesReport};
 pub use overrides::LiftParameters;
+pub use status::{Blind, DrainReport, StatusReport};
 
 /// What the admin listener shows.
 pub struct Admin {
@@ -40,6 +45,10 @@ pub struct Admin {
     pub metrics: Metrics,
     /// Where the feed hears of overrides.
     pub events: mpsc::Sender<Event>,
+    /// Alarms, events and shares of answers.
+    pub board: Arc<Board>,
+    /// Beats when tables were made.
+    pub pulse: Arc<Pulse>,
 }
 
 /// Who asks what, as parameters of `/v1/explain`.
@@ -96,6 +105,10 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
     let router = Router::new()
         .route("/v1/explain", get(explain_answer))
         .route("/v1/overrides", get(overrides::list).post(overrides::order).delete(overrides::lift))
+        .route("/v1/drain", post(drain::drain))
+        .route("/v1/undrain", post(drain::undrain))
+        .route("/v1/nodes", get(nodes::nodes))
+        .route("/v1/status", get(status::status))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))
