@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::geo::Region;
 use crate::load::history::Reading;
 use crate::pool::{Bitrate, Currency, NodeId, Saturation};
-use crate::steer::{Alarm, Fleet, Standing, Tables};
+use crate::steer::{Alarm, Fleet, Tables};
 
 /// Seconds for which an alarm must be absent to be over: what comes and goes would fill the log.
 const OVER: f64 = 10.0;
@@ -151,8 +151,7 @@ impl Names<'_> {
                 belief * 100.0
             ),
             Alarm::Held => {
-                let nodes = tables.nodes.iter().enumerate().filter(|(_, node)| node.standing == Standing::Held);
-                let held: Vec<&str> = nodes.map(|(index, _)| self.node(NodeId(index as u16))).collect();
+                let held: Vec<&str> = tables.held().into_iter().map(|node| self.node(node)).collect();
                 format!(
                     "probes fail at more nodes of a place than they may take out alone, so our own network is the \
                      likelier fault; {} still get viewers, with 70 % of their weight",

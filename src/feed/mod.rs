@@ -6,9 +6,11 @@ pub mod scrape;
 
 mod alarms;
 mod changes;
+mod health;
 mod include;
 mod orders;
 mod pace;
+mod readiness;
 mod reload;
 mod run;
 mod secrets;

@@ -112,16 +112,12 @@ impl Feed {
         Ok(())
     }
 
-    /// Scrapes and probes the nodes of the configuration; keeps what is known of those that stay.
-    pub(super) fn set_targets(&mut self) {
-        let (mut targets, mut probes) = (Vec::new(), Vec::new());
-        let (mut histories, mut health) = (HashMap::new(), HashMap::new());
+    /// Scrapes and probes the nodes of the configuration, and says what; keeps what is known of those that stay.
+    pub(super) fn set_targets(&mut self) -> (Vec<Probe>, Vec<(NodeId, String)>) {
+        let mut targets = Vec::new();
+        let mut histories = HashMap::new();
         for (index, known) in self.inputs.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
             let (id, node) = (NodeId(index as u16), &known.node);
-            if let Some(probe) = Probe::of(id, node) {
-                health.insert(id, self.health.remove(&id).unwrap_or_default());
-                probes.push(probe);
-            }
             for exporter in &node.exporters {
                 let key = (id, exporter.url.clone());
                 let capacity = self.orders.capacity_of(node);
@@ -132,12 +128,14 @@ impl Feed {
                 targets.push(Target { node: id, exporter: exporter.clone(), interval: node.interval });
             }
         }
+        let scrapes = histories.keys().cloned().collect();
         self.histories = histories;
-        self.health = health;
+        let probes = self.healths.count(&self.inputs.fleet);
         if let Some(scraper) = &self.scraper {
             scraper.set_targets(targets);
-            scraper.set_probes(probes);
+            scraper.set_probes(probes.clone());
         }
+        (probes, scrapes)
     }
 }
 

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::alarms::Alarms;
+use super::health::Healths;
 use super::inputs::{self, Inputs, Loaded};
 use super::orders::Orders;
+use super::readiness::Readiness;
 use super::reload::{Reload, finished};
 use super::scrape::Scraper;
 use super::secrets::Drawn;
@@ -19,7 +21,7 @@ use super::stamps::Stamps;
 use super::watch::Watch;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::{Counts, Event, Pulse, Shelf};
-use crate::load::health::{Health, State};
+use crate::load::health::NodeHealth;
 use crate::load::history::{History, Reading};
 use crate::pool::NodeId;
 use crate::snapshot::{InputStatus, Published};
@@ -64,8 +66,9 @@ pub struct Feed {
     pub(super) published: Arc<Published>,
     pub(super) controller: Controller,
     pub(super) histories: HashMap<(NodeId, String), History>,
-    /// Of the nodes that are probed.
-    pub(super) health: HashMap<NodeId, Health>,
+    /// What probes found.
+    pub(super) healths: Healths,
+    pub(super) readiness: Readiness,
     /// What operators want for the time being.
     pub(super) orders: Orders,
     /// What was wrong at the last tick.
@@ -122,7 +125,8 @@ impl Feed {
             published: Arc::new(Published::new(first)),
             controller,
             histories: HashMap::new(),
-            health: HashMap::new(),
+            healths: Healths::default(),
+            readiness: Readiness::new(),
             orders: Orders::default(),
             alarms: Alarms::default(),
             epoch: now,
@@ -151,6 +155,11 @@ impl Feed {
         Arc::clone(&self.pulse)
     }
 
+    /// Becomes true when the first probes and scrapes have been tried, or have had their time.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.readiness.receiver()
+    }
+
     /// The inputs that were read at the start.
     pub fn inputs(&self) -> &Inputs {
         &self.inputs
@@ -172,7 +181,8 @@ impl Feed {
                 tracing::error!(%error, "no load is read and no node probed: the scraper's thread cannot be started");
             })
             .ok();
-        self.set_targets();
+        let (probes, scrapes) = self.set_targets();
+        self.readiness.begin(Instant::now(), probes, scrapes);
         let mut watch = Watch::new();
         watch.set_inputs(self.watched.clone());
         let mut ticks = tokio::time::interval(TICK);
@@ -184,6 +194,7 @@ impl Feed {
                 _ = ticks.tick() => {
                     self.expire_orders();
                     self.tick();
+                    self.readiness.judge(Instant::now());
                 }
                 Some(scraped) = scraped.recv() => self.take(scraped),
                 Some(probed) = probed.recv() => self.take_probe(probed),
@@ -210,7 +221,7 @@ impl Feed {
 }
 
 fn unread(inputs: &Inputs) -> Vec<NodeInput> {
-    let unknown = NodeInput { reading: Reading::Never { because: None }, health: State::Unknown };
+    let unknown = NodeInput { reading: Reading::Never { because: None }, health: NodeHealth::default() };
     vec![unknown; inputs.fleet.nodes.len()]
 }
 

@@ -20,6 +20,7 @@ mod plan;
 mod policy;
 mod quota;
 mod reasons;
+mod standings;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ mod weigh;
 
 pub use alarm::Alarm;
 pub use constants::Constants;
-pub use controller::{Controller, Inputs, NodeInput, PeerFlow, Report};
+pub use controller::{Controller, Inputs, NodeInput, PeerFailure, PeerFlow, Report};
 pub use fleet::{Assembly, Fleet, FleetNode, FleetPool, FleetService, Guess, Site};
 pub use hash::{Key, mix};
 pub use keys::{Ahead, Asking, Estimate, GAP_BOUNDS, GapHistogram, KeyRule, KeySlot, KeyTable};
@@ -38,4 +39,6 @@ pub use overrides::{Limited, Order, Override, Overrides, clock};
 pub use pick::{Asker, Clamp, Decision, pick, slot};
 pub use quota::BUCKETS;
 pub use reasons::{DemandReason, KeyReason, NodeReason, OverrideReason, SiteReason, SteeringReasons, UseReason};
-pub use tables::{DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables};
+pub use tables::{
+    DemandState, Factors, FamilyTables, Fitness, NodeState, PoolTables, Share, SiteState, Standing, Tables,
+};

@@ -122,7 +122,7 @@ impl World {
                 window: 1.0,
                 ..NodeLoad::default()
             }),
-            health: *health,
+            health: (*health).into(),
         };
         let nodes: Vec<NodeInput> = self.known.iter().map(input).collect();
         let overrides = Overrides::new(wishes.to_vec(), self.regions.iter().map(String::as_str));

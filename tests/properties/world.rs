@@ -351,7 +351,7 @@ impl World {
                 }
             };
             let health = if day.is_up { State::Unknown } else { State::Down { since: now - 1.0 } };
-            NodeInput { reading, health }
+            NodeInput { reading, health: health.into() }
         };
         fleet.nodes.iter().map(of).collect()
     }
