@@ -80,7 +80,10 @@ pub(super) fn check(item: &Item) -> Reading<Check> {
         "tcp" => Check::Tcp,
         "rtmp" => Check::Rtmp,
         "tls" => Check::Tls,
-        _ if text.contains("://") => return url(item, text, "a check").map(|url| Check::Http { url, status: None }),
+        _ if text.contains("://") => {
+            let wrong = Wrong::new(format!("{} is not a check: no URL of http or https", shown(item)));
+            return Err(wrong.maybe_help(meant_kind(kind, rest)));
+        }
         _ => return Err(wrong(item, expected).maybe_help(port_alone(text).or_else(|| meant_kind(kind, rest)))),
     };
     port(rest).map(made).ok_or_else(|| {
@@ -124,7 +127,9 @@ fn port_alone(text: &str) -> Option<String> {
 
 /// The spelling of a check whose kind was misspelt, or left without a port.
 fn meant_kind(kind: &str, rest: &str) -> Option<String> {
-    match nearest(kind, ["tcp", "rtmp", "tls", "http", "https"])? {
+    // RTMP over TLS; what is behind the handshake is not asked anyway.
+    let meant = if kind == "rtmps" { "tls" } else { nearest(kind, ["tcp", "rtmp", "tls", "http", "https"])? };
+    match meant {
         scheme @ ("http" | "https") => Some(write(format!("{scheme}://{}", rest.trim_start_matches('/')))),
         kind => Some(write(format!("{kind}:{}", port_in(rest)?))),
     }
