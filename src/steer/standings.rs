@@ -3,7 +3,10 @@
 //! The brake: probes alone take out one node of a place, or 30 % of it; more only if other nameservers see the same. Where
 //! so much seems to die at once, our own network is the likelier fault.
 
-use super::fleet::Fleet;
+#[cfg(test)]
+mod tests;
+
+use super::fleet::{Fleet, FleetNode};
 use super::tables::Standing;
 use crate::load::health::{NodeHealth, State};
 use crate::pool::{Family, NodeId, PoolId};
@@ -253,7 +256,7 @@ pub(super) fn failing(fleet: &Fleet, healths: &[&NodeHealth]) -> Vec<Failing> {
 
 /// Whether each node serves anywhere: in any pool that has it, over any family that it has.
 pub(super) fn anywhere(fleet: &Fleet, healths: &[&NodeHealth]) -> Vec<State> {
-    let by_own = |(health, known): (&&NodeHealth, &super::fleet::FleetNode)| {
+    let by_own = |(health, known): (&&NodeHealth, &FleetNode)| {
         let families = Family::ALL.into_iter().filter(|&family| known.node.address(family).is_some());
         families.map(|family| health.own(family)).reduce(State::or).unwrap_or(health.own(Family::V4))
     };
