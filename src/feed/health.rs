@@ -74,10 +74,10 @@ impl Healths {
     ) {
         for counted in counted {
             let probe = Probe { node: id, goal: counted.goal.clone() };
-            if !self.probed.contains_key(&probe) {
-                let before = known.remove(&probe).unwrap_or_default();
-                self.probed.insert(probe, Probing { rise: node.rise, fall: node.fall, ..before });
-            }
+            // Whatever was counted already has been moved.
+            let before = known.remove(&probe);
+            let counts = self.probed.entry(probe).or_insert_with(|| before.unwrap_or_default());
+            (counts.rise, counts.fall) = (node.rise, node.fall);
             self.counted.entry(id).or_default().push(counted);
         }
     }
