@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::probe::Probe;
-use crate::pool::NodeId;
+use super::scrape::Source;
 
 /// The longest time for the first round: nodes that hang need two seconds, scrapes four, and many take turns.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Readiness {
     sender: watch::Sender<bool>,
     probes: HashSet<Probe>,
-    scrapes: HashSet<(NodeId, String)>,
+    scrapes: HashSet<Source>,
     /// None before the round begins.
     begun: Option<Instant>,
 }
@@ -38,7 +38,7 @@ impl Readiness {
         &mut self,
         now: Instant,
         probes: impl IntoIterator<Item = Probe>,
-        scrapes: impl IntoIterator<Item = (NodeId, String)>,
+        scrapes: impl IntoIterator<Item = Source>,
     ) {
         self.begun = Some(now);
         self.probes.extend(probes);
@@ -51,7 +51,7 @@ impl Readiness {
     }
 
     /// A scrape has been tried.
-    pub(super) fn scraped(&mut self, scrape: &(NodeId, String)) {
+    pub(super) fn scraped(&mut self, scrape: &Source) {
         remove(&mut self.scrapes, scrape);
     }
 
@@ -86,6 +86,7 @@ mod tests {
 
     use super::*;
     use crate::feed::probe::Goal;
+    use crate::pool::NodeId;
 
     fn probe(port: u16) -> Probe {
         Probe { node: NodeId(0), goal: Goal::Tcp((Ipv4Addr::LOCALHOST, port).into()) }
@@ -94,7 +95,7 @@ mod tests {
     #[test]
     fn it_waits_for_each_probe_and_scrape_but_not_for_ever() {
         let start = Instant::now();
-        let scrape = || (NodeId(0), "http://192.0.2.1/metrics".to_owned());
+        let scrape = || (NodeId(0), "node".to_owned(), "http://192.0.2.1/metrics".to_owned());
         let begun = || {
             let mut readiness = Readiness::new();
             readiness.judge(start);

@@ -15,7 +15,7 @@ use super::inputs::{self, Inputs, Loaded};
 use super::orders::Orders;
 use super::readiness::Readiness;
 use super::reload::{Reload, finished};
-use super::scrape::Scraper;
+use super::scrape::{Scraper, Source};
 use super::secrets::Drawn;
 use super::stamps::Stamps;
 use super::watch::Watch;
@@ -23,7 +23,6 @@ use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::{Counts, Event, Pulse, Shelf};
 use crate::load::health::NodeHealth;
 use crate::load::history::{History, Reading};
-use crate::pool::NodeId;
 use crate::snapshot::{InputStatus, Published};
 use crate::steer::{self, Controller, NodeInput, Overrides, mix};
 
@@ -65,7 +64,7 @@ pub struct Feed {
     pub(super) watched: Stamps,
     pub(super) published: Arc<Published>,
     pub(super) controller: Controller,
-    pub(super) histories: HashMap<(NodeId, String), History>,
+    pub(super) histories: HashMap<Source, History>,
     /// What probes found.
     pub(super) healths: Healths,
     pub(super) readiness: Readiness,

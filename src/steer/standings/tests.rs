@@ -36,7 +36,7 @@ impl World {
             v4: Some([192, 0, 2, index].into()),
             v6: Some([0x2001, 0xdb8, 0, 0, 0, 0, 0, index.into()].into()),
             place: Some("fra".to_owned()),
-            capacity: Capacity { egress: Some(Bitrate(1e9)), clients: None },
+            capacity: Capacity { egress: Some(Bitrate(1e9)), ..Capacity::default() },
             ..Node::default()
         };
         let pool = |name: &str, checks| Pool { name: name.to_owned(), checks, ..Pool::default() };
