@@ -20,13 +20,24 @@ use super::file::{
     RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable, ViewerTable, ZoneTable,
 };
 use super::written::Written;
-use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, policy};
+use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults, full, policy};
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
 pub(super) fn resolve(file: ConfigFile) -> Config {
     let atlas = Atlas::of(&file);
-    let ConfigFile { server, zones_directory, zones, geoip, places, regions, node_defaults, nodes, pools, services } =
-        file;
+    let ConfigFile {
+        server,
+        cluster,
+        zones_directory,
+        zones,
+        geoip,
+        places,
+        regions,
+        node_defaults,
+        nodes,
+        pools,
+        services,
+    } = file;
     let GeoipTable { databases, networks, rtt } = geoip;
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
     let nodes: Vec<_> = nodes.into_iter().map(|node| resolve_node(node, &node_defaults, &atlas)).collect();
@@ -37,6 +48,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     }
     Config {
         server: resolve_server(server),
+        cluster: cluster.and_then(cluster::resolve),
         zones: Zones { directory, files: zones.into_iter().filter_map(resolve_zone).collect() },
         geoip: Geoip { databases: databases.map(|list| list.value).unwrap_or_default(), networks, rtt },
         places: places.into_iter().map(resolve_place).collect(),

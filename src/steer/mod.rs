@@ -34,7 +34,7 @@ pub use keys::{Ahead, Asking, Estimate, GAP_BOUNDS, GapHistogram, KeyRule, KeySl
 pub use ledger::{Entry, Ledger, MAX_PROMISE, Observation};
 pub use menu::{Menu, Pick};
 pub use model::Prediction;
-pub use overrides::{Limited, Order, Override, Overrides, clock};
+pub use overrides::{Agreement, Change, Decree, Limited, Order, Override, Overrides, Said, Stamp, clock};
 pub use pick::{Asker, Clamp, Decision, pick, slot};
 pub use quota::BUCKETS;
 pub use reasons::{DemandReason, KeyReason, NodeReason, OverrideReason, SiteReason, SteeringReasons, UseReason};

@@ -1,5 +1,6 @@
 //! Overrides: what operators want for the time being, whatever is configured or learned.
 
+mod agreement;
 mod order;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::geo::RegionId;
 
+pub use agreement::{Agreement, Change, Decree, Said, Stamp};
 pub use order::{Order, clock};
 
 /// What operators want for the time being.
