@@ -1,16 +1,19 @@
 //! What flows back up: counts of answers and of connections, the pulse of the steering, and events for the feed.
 
 mod books;
+mod cluster;
 mod pulse;
 mod streams;
 mod wish;
 
 pub use books::{Book, Shelf, book};
+pub use cluster::{Applied, Cluster, MAX_MESSAGE, Message, PROTOCOL, Part, PeerStatus, Refusal, Tokens};
 pub use pulse::{Pulse, STUCK};
 pub use streams::{Limit, StreamCounts};
 pub use wish::{Lift, Wish};
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
@@ -250,6 +253,17 @@ pub enum Event {
         /// Who hears of it.
         answer: oneshot::Sender<Result<Vec<Order>, String>>,
     },
+    /// Take what another nameserver tells, and say what we tell it, or why it is refused.
+    Peer {
+        /// The address that it came from.
+        from: IpAddr,
+        /// What it tells.
+        message: Box<Message>,
+        /// Who hears of it.
+        answer: oneshot::Sender<Result<Message, String>>,
+    },
+    /// Tell all other nameservers what was ordered, and say who took it.
+    Spread(oneshot::Sender<Vec<Applied>>),
 }
 
 /// The channel of events: whoever serves has the sender, the feed the receiver.

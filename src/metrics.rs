@@ -1,5 +1,6 @@
 //! Our own metrics, as Prometheus reads them.
 
+mod cluster;
 mod steering;
 mod streams;
 
@@ -13,12 +14,13 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use cluster::ClusterReadout;
 use steering::SteeringReadout;
 use streams::StreamReadout;
 
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
-use crate::intake::{Beyond, Counts, Pulse, StreamCounts, Tally};
+use crate::intake::{Beyond, Cluster, Counts, Pulse, StreamCounts, Tally};
 use crate::load::history::Reading;
 use crate::pool::NodeId;
 use crate::snapshot::{Published, Snapshot};
@@ -37,12 +39,21 @@ impl Metrics {
         counts: Vec<Arc<Counts>>,
         streams: Arc<StreamCounts>,
         pulse: Arc<Pulse>,
+        cluster: Option<Arc<Cluster>>,
     ) -> Self {
         let mut registry = Registry::with_prefix("thalweg");
-        let steering = SteeringReadout { published: Arc::clone(&published), counts: counts.clone(), pulse };
+        let steering = SteeringReadout {
+            published: Arc::clone(&published),
+            counts: counts.clone(),
+            pulse,
+            cluster: cluster.clone(),
+        };
         registry.register_collector(Box::new(steering));
         registry.register_collector(Box::new(Readout { published, counts }));
         registry.register_collector(Box::new(StreamReadout(streams)));
+        if let Some(cluster) = cluster {
+            registry.register_collector(Box::new(ClusterReadout(cluster)));
+        }
         Self { registry }
     }
 
@@ -248,7 +259,7 @@ mod tests {
         }
         let published = Arc::new(Published::new(snapshot));
         let pulse = Arc::new(Pulse::new(std::time::Instant::now()));
-        let text = Metrics::new(published, writers.to_vec(), Arc::default(), pulse).text().unwrap();
+        let text = Metrics::new(published, writers.to_vec(), Arc::default(), pulse, None).text().unwrap();
         for line in [
             "thalweg_messages_received_total 6",
             "thalweg_messages_dropped_total 2",

@@ -10,6 +10,7 @@ pub mod simulate;
 
 mod admin;
 mod notify;
+mod spread;
 mod table;
 
 use std::io::IsTerminal;

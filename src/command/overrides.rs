@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hyper::Method;
 
 use super::admin::{Daemon, NoAnswer};
+use super::spread::spread;
 use super::table::aligned;
 use super::{FAILURE, SUCCESS, USAGE};
 use crate::config;
@@ -34,7 +35,7 @@ pub fn order(file: &Path, what: Override, time: Option<&str>, reason: Option<&st
         Ok(Order { id, what, until, .. }) => {
             let until = until.map_or_else(|| "it is lifted".to_owned(), |at| clock(at, unix_seconds()));
             println!("{what}: until {until}. `thalweg lift {id}` ends it; a restart of the server too.");
-            SUCCESS
+            spread(file)
         }
         Err(no_answer) => fail(no_answer),
     }
@@ -47,7 +48,7 @@ pub fn lift(file: &Path, parameter: (&str, &str)) -> u8 {
         Ok(lifted) => lifted.iter().for_each(|order| println!("lifted: {}", order.what)),
         Err(no_answer) => return fail(no_answer),
     }
-    SUCCESS
+    spread(file)
 }
 
 /// Lists what stands, as a table or as JSON.

@@ -35,7 +35,8 @@ struct TlsTable {
 pub(super) fn read(mut table: Table<'_>, problems: &Problems) -> ClusterTable {
     let before = problems.count();
     let place = table.place().clone();
-    table.require("listen", "write `listen = \"10.0.0.1:8054\"`: the address at which the others reach this nameserver");
+    table
+        .require("listen", "write `listen = \"10.0.0.1:8054\"`: the address at which the others reach this nameserver");
     table.require("peers", "write `peers = [\"10.0.1.1:8054\"]`: the addresses of the others");
     let listen = table.value("listen", |item| address::listen(item, defaults::CLUSTER_PORT));
     let peers = table.filled_list("peers", |item| address::listen(item, defaults::CLUSTER_PORT));
@@ -57,7 +58,7 @@ fn read_tls(mut table: Table<'_>) -> TlsTable {
 }
 
 /// Reports others that cannot be, and a listener that anybody could talk to.
-pub(super) fn check(table: &ClusterTable, problems: &Problems) {
+pub(super) fn check(table: &ClusterTable, has_cookie_secrets: bool, problems: &Problems) {
     let ClusterTable { place, listen, peers, token_file, tls, is_sound } = table;
     let own = listen.as_ref().map(|listen| listen.value);
     if let Some(listen) = listen.as_ref().filter(|_| *is_sound)
@@ -70,7 +71,7 @@ pub(super) fn check(table: &ClusterTable, problems: &Problems) {
                     makes it; or `tls = { certificate = …, key = …, ca = … }`; or both";
         problems.add_to(listen, Diagnostic::error(message).help(help));
     }
-    if token_file.is_none() && *is_sound {
+    if token_file.is_none() && tls.is_some() && !has_cookie_secrets && *is_sound {
         let message = "without a token each nameserver makes its own DNS cookies, which the others do not know";
         let help = "write `token_file`, from which they are made alike, or name one `server.cookie_secrets` on all";
         problems.add(place, Diagnostic::warning(message).help(help));

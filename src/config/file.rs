@@ -142,7 +142,19 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         .filter_map(|(name, table)| pool::read_service(&name, table, problems))
         .collect();
     top.finish();
-    ConfigFile { server, cluster, zones_directory, zones, geoip, places, regions, node_defaults, nodes, pools, services }
+    ConfigFile {
+        server,
+        cluster,
+        zones_directory,
+        zones,
+        geoip,
+        places,
+        regions,
+        node_defaults,
+        nodes,
+        pools,
+        services,
+    }
 }
 
 fn read_named<T>(

@@ -20,7 +20,9 @@ use super::file::{
     RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable, ViewerTable, ZoneTable,
 };
 use super::written::Written;
-use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults, full, policy};
+use super::{
+    Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults, full, policy,
+};
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
 pub(super) fn resolve(file: ConfigFile) -> Config {

@@ -34,7 +34,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
     check_counts(file, problems);
     check_listeners(server, cluster.as_ref(), problems);
     if let Some(cluster) = cluster {
-        cluster::check(cluster, problems);
+        cluster::check(cluster, server.cookie_secrets.is_some(), problems);
     }
     check_once("zone", zones.iter().map(|zone| &zone.name), problems);
     check_once("service", services.iter().map(|service| &service.name), problems);

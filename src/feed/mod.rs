@@ -6,14 +6,17 @@ pub mod scrape;
 
 mod alarms;
 mod changes;
+mod cluster;
 mod include;
 mod orders;
 mod pace;
+mod parts;
 mod reload;
 mod run;
 mod secrets;
 mod stamps;
 mod tick;
+mod token;
 mod watch;
 
 pub use run::{Feed, Options, StartError};

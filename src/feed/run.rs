@@ -1,7 +1,7 @@
 //! The feed's task: scrapes, ticks, reloads → snapshots.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,20 +10,22 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::alarms::Alarms;
+use super::cluster::{Cluster, cluster_turn};
 use super::inputs::{self, Inputs, Loaded};
-use super::orders::Orders;
+use super::orders::{Orders, unix_seconds};
 use super::reload::{Reload, finished};
 use super::scrape::Scraper;
 use super::secrets::Drawn;
 use super::stamps::Stamps;
+use super::token;
 use super::watch::Watch;
 use crate::diagnostic::{Diagnostic, has_errors};
-use crate::intake::{Counts, Event, Pulse, Shelf};
+use crate::intake::{self, Counts, Event, Pulse, Shelf};
 use crate::load::health::{Health, State};
 use crate::load::history::{History, Reading};
 use crate::pool::NodeId;
 use crate::snapshot::{InputStatus, Published};
-use crate::steer::{self, Controller, NodeInput, Overrides, mix};
+use crate::steer::{self, Controller, NodeInput, Overrides};
 
 /// Time between ticks of the steering.
 const TICK: Duration = Duration::from_secs(1);
@@ -68,13 +70,14 @@ pub struct Feed {
     pub(super) health: HashMap<NodeId, Health>,
     /// What operators want for the time being.
     pub(super) orders: Orders,
+    /// The other nameservers, if there are any.
+    pub(super) cluster: Option<Cluster>,
     /// What was wrong at the last tick.
     pub(super) alarms: Alarms,
     /// The readings' clock counts from here.
     pub(super) epoch: Instant,
     pub(super) generation: u64,
     pub(super) status: InputStatus,
-    pub(super) seed: u64,
     pub(super) secrets: Drawn,
     pub(super) scraper: Option<Scraper>,
     /// What workers have booked.
@@ -100,21 +103,30 @@ impl Feed {
         let Some(inputs) = inputs.filter(|_| !is_refused) else { return Err(StartError { diagnostics }) };
         log(&diagnostics);
         let mut controller = Controller::default();
-        let seed = mix(0);
         let tables = controller.tick(&steer::Inputs {
             now: 0.0,
             fleet: &inputs.fleet,
             regions: inputs.geo.regions(),
             nodes: &unread(&inputs),
             overrides: &Overrides::default(),
-            seed,
+            seed: inputs.seed,
         });
+        let mut orders = Orders::default();
+        let directory = options.file.parent().unwrap_or(Path::new("")).to_owned();
+        let name = inputs.config.server.identity.as_ref().map(|written| written.value.as_str());
+        let cluster = inputs.config.cluster.as_ref().map(|config| Cluster::new(config, name, &directory));
+        let cluster = cluster.transpose().map_err(StartError::of)?;
+        if let Some(cluster) = &cluster {
+            cluster.shared().set_tokens(inputs.tokens.clone());
+            orders.set_code(cluster.code());
+        }
         let status = InputStatus { reloads: 0, failures: 0, has_errors: has_errors(&diagnostics) };
         let now = Instant::now();
         let mut secrets = Drawn::new(now).map_err(|error| {
             StartError::of(Diagnostic::error(format!("the system has no randomness for DNS cookies: {error}")))
         })?;
-        let first = inputs.snapshot(1, tables, seed, secrets.secrets(now), status);
+        let shared = token::cookies(&inputs.tokens, unix_seconds());
+        let first = inputs.snapshot(1, tables, inputs.seed, shared.unwrap_or_else(|| secrets.secrets(now)), status);
         Ok(Self {
             options,
             inputs: Arc::new(inputs),
@@ -123,12 +135,12 @@ impl Feed {
             controller,
             histories: HashMap::new(),
             health: HashMap::new(),
-            orders: Orders::default(),
+            orders,
+            cluster,
             alarms: Alarms::default(),
             epoch: now,
             generation: 1,
             status,
-            seed,
             secrets,
             scraper: None,
             shelves: Vec::new(),
@@ -149,6 +161,11 @@ impl Feed {
     /// Beats when tables were made.
     pub fn pulse(&self) -> Arc<Pulse> {
         Arc::clone(&self.pulse)
+    }
+
+    /// What the feed and those who serve share of other nameservers, if there are any.
+    pub fn cluster(&self) -> Option<Arc<intake::Cluster>> {
+        self.cluster.as_ref().map(Cluster::shared)
     }
 
     /// The inputs that were read at the start.
@@ -177,12 +194,16 @@ impl Feed {
         watch.set_inputs(self.watched.clone());
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.start();
+        }
         let mut reload: Option<Reload> = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {
                     self.expire_orders();
+                    self.watch_peers();
                     self.tick();
                 }
                 Some(scraped) = scraped.recv() => self.take(scraped),
@@ -192,7 +213,10 @@ impl Feed {
                     // Who asked may have gone away meanwhile.
                     Event::Override { wish, answer } => drop(answer.send(self.order(&wish))),
                     Event::Lift { which, answer } => drop(answer.send(self.lift(&which))),
+                    Event::Peer { from, message, answer } => drop(answer.send(self.hear_peer(from, *message))),
+                    Event::Spread(answer) => self.spread_orders(answer),
                 },
+                pushed = cluster_turn(&mut self.cluster) => self.take_turn(pushed),
                 () = watch.edited() => self.begin_reload(&mut reload, None),
                 loaded = finished(&mut reload) => {
                     let outcome = self.finish_reload(loaded);

@@ -4,9 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::alarms::{Names, News};
+use super::orders::unix_seconds;
 use super::probe::Probed;
 use super::run::Feed;
 use super::scrape::Scraped;
+use super::token;
 use crate::load::health::{Health, State};
 use crate::load::history::Reading;
 use crate::load::merge;
@@ -48,7 +50,7 @@ impl Feed {
             regions,
             nodes: &nodes,
             overrides: &overrides,
-            seed: self.seed,
+            seed: self.inputs.seed,
         };
         #[cfg(test)]
         let fault = self.fault;
@@ -91,8 +93,9 @@ impl Feed {
     }
 
     fn replace_snapshot(&mut self, tables: Tables) {
-        let drawn = self.secrets.secrets(Instant::now());
-        self.published.publish(self.inputs.snapshot(self.generation, tables, self.seed, drawn, self.status));
+        let shared = token::cookies(&self.inputs.tokens, unix_seconds());
+        let secrets = shared.unwrap_or_else(|| self.secrets.secrets(Instant::now()));
+        self.published.publish(self.inputs.snapshot(self.generation, tables, self.inputs.seed, secrets, self.status));
     }
 
     /// What all of a node's exporters know of it.
@@ -141,6 +144,7 @@ impl Feed {
         }
         // Whoever is sent to a dead node until the next tick would not get through.
         self.tick();
+        self.tell_peers_soon();
     }
 }
 

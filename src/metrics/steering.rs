@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::counter;
 use crate::geo::RegionId;
-use crate::intake::{Counts, LIFETIMES, Pulse};
+use crate::intake::{Cluster, Counts, LIFETIMES, Pulse};
 use crate::pool::{Family, NodeId, PoolId};
 use crate::snapshot::{Published, Snapshot};
 use crate::steer::{Alarm, NodeState, Override, Standing};
@@ -25,6 +25,7 @@ pub(super) struct SteeringReadout {
     pub(super) published: Arc<Published>,
     pub(super) counts: Vec<Arc<Counts>>,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) cluster: Option<Arc<Cluster>>,
 }
 
 impl fmt::Debug for SteeringReadout {
@@ -40,7 +41,7 @@ impl Collector for SteeringReadout {
         let age =
             encoder.encode_descriptor("tick_age_seconds", "Time since tables were made", None, MetricType::Gauge)?;
         ConstGauge::new(self.pulse.age(now).as_secs_f64()).encode(age)?;
-        alarms(&mut encoder, &snapshot, self.pulse.is_stuck(now))?;
+        self.alarms(&mut encoder, &snapshot, now)?;
         overrides(&mut encoder, &snapshot)?;
         nodes(&mut encoder, &snapshot)?;
         weights(&mut encoder, &snapshot)?;
@@ -51,6 +52,26 @@ impl Collector for SteeringReadout {
 }
 
 impl SteeringReadout {
+    fn alarms(&self, encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot, now: Instant) -> fmt::Result {
+        let labels = |alarm: &Alarm| {
+            let mut labels = vec![("alarm", alarm.word().to_owned())];
+            labels.extend(alarm.node().map(|node| ("node", snapshot.fleet.node(node).node.name.clone())));
+            if let Alarm::Flooded { pool, region, .. } = *alarm {
+                labels.push(("pool", snapshot.fleet.name_of_use(pool)));
+                labels.push(("region", snapshot.geo.region(region).name.clone()));
+            }
+            (labels, 1.0)
+        };
+        let stuck = self.pulse.is_stuck(now).then(|| (vec![("alarm", "stuck".to_owned())], 1.0));
+        let peers = self.cluster.as_ref().map(|cluster| cluster.peers()).unwrap_or_default();
+        let of_peers = peers.iter().flat_map(|peer| {
+            let labels = |alarm: &str| vec![("alarm", alarm.to_owned()), ("peer", peer.address.to_string())];
+            peer.alarms.iter().map(move |(alarm, _)| (labels(alarm), 1.0))
+        });
+        let alarms = snapshot.tables.alarms.iter().map(labels).chain(stuck).chain(of_peers);
+        gauges(encoder, "alarm", "1 for each thing that an operator should look at", alarms)
+    }
+
     fn lifetimes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let lost = self.counts.iter().map(|counts| counts.lost()).sum();
         counter(encoder, "bookings_lost", "Answers of too many kinds at once to be reckoned with", lost)?;
@@ -70,7 +91,7 @@ impl SteeringReadout {
 }
 
 /// A gauge with labels, once for each of its values.
-fn gauges<'l>(
+pub(super) fn gauges<'l>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -82,21 +103,6 @@ fn gauges<'l>(
         ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
-}
-
-fn alarms(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot, is_stuck: bool) -> fmt::Result {
-    let labels = |alarm: &Alarm| {
-        let mut labels = vec![("alarm", alarm.word().to_owned())];
-        labels.extend(alarm.node().map(|node| ("node", snapshot.fleet.node(node).node.name.clone())));
-        if let Alarm::Flooded { pool, region, .. } = *alarm {
-            labels.push(("pool", snapshot.fleet.name_of_use(pool)));
-            labels.push(("region", snapshot.geo.region(region).name.clone()));
-        }
-        (labels, 1.0)
-    };
-    let stuck = is_stuck.then(|| (vec![("alarm", "stuck".to_owned())], 1.0));
-    let alarms = snapshot.tables.alarms.iter().map(labels).chain(stuck);
-    gauges(encoder, "alarm", "1 for each thing that an operator should look at", alarms)
 }
 
 fn overrides(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {

@@ -1,5 +1,6 @@
 //! The admin listener: explain, overrides, metrics, health. On loopback only.
 
+mod cluster;
 mod overrides;
 
 use std::net::IpAddr;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use axum::extract::{Query as Parameters, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -96,6 +97,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
     let router = Router::new()
         .route("/v1/explain", get(explain_answer))
         .route("/v1/overrides", get(overrides::list).post(overrides::order).delete(overrides::lift))
+        .route("/v1/cluster", post(cluster::spread))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))

@@ -143,6 +143,11 @@ impl Controller {
         self.peers.take(peer, report, now);
     }
 
+    /// So many other nameservers belong to the installation, whether they report or not.
+    pub fn expect_peers(&mut self, count: usize) {
+        self.peers.expect(count);
+    }
+
     /// What other nameservers need to know; what is next to nothing is left out.
     pub fn report(&self, fleet: &Fleet, regions: &[Region]) -> Report {
         peers::report(self, fleet, regions)
@@ -479,7 +484,7 @@ impl Controller {
         let mut standings: Vec<Standing> =
             self.nodes.iter().enumerate().take(inputs.fleet.nodes.len()).map(of).collect();
         let capacities: Vec<f64> = self.nodes.iter().map(Model::capacity).collect();
-        let is_confirmed = |node: NodeId| self.peers.has_down(&inputs.fleet.node(node).node.name, inputs.now);
+        let is_confirmed = |node: NodeId| self.peers.confirm_down(&inputs.fleet.node(node).node.name, inputs.now);
         if hold(inputs.fleet, &capacities, &mut standings, is_confirmed) {
             self.alarms.push(Alarm::Held);
         }

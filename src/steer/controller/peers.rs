@@ -13,6 +13,8 @@ use crate::steer::flows::Theirs;
 /// Seconds for which a report is taken as it is, and after which nothing of it is left.
 const FRESH: f64 = 10.0;
 const OVER: f64 = 30.0;
+/// Seconds for which it counts that a node fails elsewhere: three reports.
+const VOTE: f64 = 15.0;
 /// Viewers that no region has: whoever reports so many does not count.
 const ABSURD: f64 = 1e9;
 /// What is below this part of the largest flow is left out of a report.
@@ -20,6 +22,7 @@ const NEGLIGIBLE: f64 = 0.001;
 
 /// What a nameserver tells the others, by names: their numbers differ.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
     /// Flows of viewers.
     pub flows: Vec<PeerFlow>,
@@ -30,7 +33,8 @@ pub struct Report {
 }
 
 /// What a nameserver's answers send from a region to a node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PeerFlow {
     /// Use of a pool.
     pub pool: String,
@@ -54,6 +58,8 @@ pub(super) struct Peers {
     flows: Vec<(Theirs, NodeId, u32, f64)>,
     arrivals: Vec<(u32, f64, f64)>,
     is_numbered: bool,
+    /// How many others there are.
+    expected: usize,
 }
 
 impl Theirs {
@@ -72,10 +78,21 @@ impl Peers {
         self.is_numbered = false;
     }
 
-    /// Whether another nameserver sees the node fail.
-    pub(super) fn has_down(&self, node: &str, now: f64) -> bool {
-        let mut fresh = self.reports.values().filter(|(_, at)| now - at <= OVER);
-        fresh.any(|(report, _)| report.down.iter().any(|down| down == node))
+    /// So many others there are, whether they report or not.
+    pub(super) fn expect(&mut self, count: usize) {
+        self.expected = count;
+    }
+
+    /// Whether more than half of all nameservers see the node fail; to be asked of one that fails here.
+    ///
+    /// Whoever is silent, or does not probe it, counts as one that does not see that. So nobody who has been cut off, alone
+    /// or with a minority, takes away more of a place than the brake lets him.
+    pub(super) fn confirm_down(&self, node: &str, now: f64) -> bool {
+        let fresh = || self.reports.values().filter(|(_, at)| now - at <= VOTE);
+        let others = self.expected.max(fresh().count());
+        let see_it = fresh().filter(|(report, _)| report.down.iter().any(|down| down == node)).count();
+        // With us. Alone we are no majority, for nobody confirms us.
+        see_it > 0 && 2 * (see_it + 1) > others + 1
     }
 
     /// Puts the reports into our numbers, if they are new or the fleet is.

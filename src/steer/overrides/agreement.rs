@@ -278,11 +278,22 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Step {
-        Give { at: usize, about: usize },
-        Lift { at: usize, about: usize },
-        Exchange { from: usize, to: usize },
+        Give {
+            at: usize,
+            about: usize,
+        },
+        Lift {
+            at: usize,
+            about: usize,
+        },
+        Exchange {
+            from: usize,
+            to: usize,
+        },
         /// One comes back with the orders that it kept, and nothing else.
-        Restart { at: usize },
+        Restart {
+            at: usize,
+        },
     }
 
     fn steps() -> impl Strategy<Value = Vec<(Step, u64)>> {
