@@ -21,7 +21,7 @@ mod partition;
 
 const ZONE: &str = "@ 60 SOA ns1 host 1 2h 15m 2w 60\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n";
 const TOKEN: &str = "0123456789abcdef-the-token";
-const NODES: &str = "[service.\"play.live.example\"]\nanswers = 1\n[place.fra]\nat = [50.1, 8.7]\n[place.nyc]\nat = [40.7, -74]\n\
+const NODES: &str = "[region.dach]\nnetworks = [\"84.128.0.0/16\"]\nnear = [\"fra\"]\n[service.\"play.live.example\"]\nanswers = 1\n[place.fra]\nat = [50.1, 8.7]\n[place.nyc]\nat = [40.7, -74]\n\
                      [node.fra1]\nplace = \"fra\"\naddresses = [\"198.51.100.1\"]\n\
                      [node.nyc1]\nplace = \"nyc\"\naddresses = [\"198.51.100.2\"]\n";
 
