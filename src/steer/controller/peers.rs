@@ -83,14 +83,18 @@ impl Peers {
         self.expected = count;
     }
 
-    /// Whether more than half of all nameservers see the node fail; to be asked of one that fails here.
+    /// Whether more than half of all nameservers see a node fail; to be asked of one that fails here.
     ///
     /// Whoever is silent, or does not probe it, counts as one that does not see that. So nobody who has been cut off, alone
     /// or with a minority, takes away more of a place than the brake lets him.
     pub(super) fn confirm_down(&self, node: &str, now: f64) -> bool {
+        self.most_see(now, |report| report.down.iter().any(|down| down == node))
+    }
+
+    fn most_see(&self, now: f64, sees: impl Fn(&Report) -> bool) -> bool {
         let fresh = || self.reports.values().filter(|(_, at)| now - at <= VOTE);
         let others = self.expected.max(fresh().count());
-        let see_it = fresh().filter(|(report, _)| report.down.iter().any(|down| down == node)).count();
+        let see_it = fresh().filter(|(report, _)| sees(report)).count();
         // With us. Alone we are no majority, for nobody confirms us.
         see_it > 0 && 2 * (see_it + 1) > others + 1
     }
@@ -179,4 +183,59 @@ pub(super) fn report(controller: &Controller, fleet: &Fleet, regions: &[Region])
     });
     let fails = controller.nodes.iter().zip(&fleet.nodes).filter(|(model, _)| !model.health().is_up());
     Report { flows, arrivals: arrivals.collect(), down: fails.map(|(_, known)| known.node.name.clone()).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What one nameserver of `all` makes of a node that fails here, if these others report, of whom so many see it fail.
+    fn is_withdrawn(all: usize, reporting: usize, see_it: usize) -> bool {
+        let mut peers = Peers::default();
+        peers.expect(all - 1);
+        for peer in 0..reporting {
+            let down = if peer < see_it { vec!["fra1".to_owned()] } else { vec!["other".to_owned()] };
+            peers.take(&peer.to_string(), Report { down, ..Report::default() }, 100.0);
+        }
+        peers.confirm_down("fra1", 100.0)
+    }
+
+    #[test]
+    fn more_than_half_of_all_nameservers_have_to_see_a_node_fail() {
+        for (all, reporting, see_it, expected) in [
+            // Alone nobody confirms.
+            (1, 0, 0, false),
+            (2, 0, 0, false),
+            (2, 1, 0, false),
+            (2, 1, 1, true),
+            // One of three is cut off from a site.
+            (3, 2, 0, false),
+            // The site is dead; and the nameserver there with it.
+            (3, 2, 2, true),
+            (3, 1, 1, true),
+            (3, 2, 1, true),
+            // A minority that hears itself only: two of five behind one broken line.
+            (5, 1, 1, false),
+            (5, 4, 1, false),
+            (5, 4, 2, true),
+            (4, 3, 1, false),
+        ] {
+            assert_eq!(is_withdrawn(all, reporting, see_it), expected, "{see_it} of {reporting} others of {all}");
+        }
+    }
+
+    #[test]
+    fn who_has_been_silent_for_three_reports_has_no_vote() {
+        let mut peers = Peers::default();
+        peers.expect(2);
+        peers.take("ns2", Report { down: vec!["fra1".to_owned()], ..Report::default() }, 100.0);
+        assert!(peers.confirm_down("fra1", 115.0));
+        assert!(!peers.confirm_down("fra1", 115.1));
+        // Reports that nobody expects make the majority larger, too.
+        peers.expect(0);
+        for peer in ["ns3", "ns4", "ns5"] {
+            peers.take(peer, Report::default(), 110.0);
+        }
+        assert!(!peers.confirm_down("fra1", 110.0));
+    }
 }
