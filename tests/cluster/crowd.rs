@@ -1,8 +1,8 @@
 //! A crowd for real: three nameservers as processes, model nodes with exporters, and caches that follow their answers; with
 //! the exchange among the nameservers and without it.
 //!
-//! It takes two minutes, and the figures want a machine with nothing else to do:
-//! `cargo nextest run --test cluster --run-ignored only --no-capture a_crowd`
+//! It takes a minute each, and the figures want a machine with nothing else to do:
+//! `cargo nextest run --test cluster --run-ignored only --no-capture a_crowd` (one after the other; `SEED=2` for other dice)
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -205,12 +205,20 @@ fn play(has_exchange: bool, seed: u64) -> Vec<f64> {
     highest
 }
 
+/// The seed of who comes when; another one by `SEED=2`.
+fn seed() -> u64 {
+    std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
+}
+
 #[test]
-#[ignore = "takes two minutes of a machine with nothing else to do"]
+#[ignore = "takes a minute of a machine with nothing else to do"]
 fn a_crowd_overloads_no_node_where_nameservers_tell_each_other_whom_they_send() {
-    let most = |pressures: Vec<f64>| pressures.into_iter().fold(0.0, f64::max);
-    let without = most(play(false, 1));
-    let with = most(play(true, 1));
-    println!("highest pressure {with:.3} with the exchange, {without:.3} without");
-    assert!(with <= 1.02, "{with}");
+    let highest = play(true, seed());
+    assert!(highest.iter().all(|pressure| *pressure <= 1.02), "{highest:?}");
+}
+
+#[test]
+#[ignore = "takes a minute of a machine with nothing else to do; for comparison, nothing is demanded"]
+fn a_crowd_where_nameservers_tell_each_other_nothing() {
+    play(false, seed());
 }
