@@ -7,7 +7,7 @@ mod streams;
 mod wish;
 
 pub use books::{Book, Shelf, book};
-pub use cluster::{Applied, Cluster, MAX_MESSAGE, Message, PROTOCOL, Part, PeerStatus, Refusal, Tokens};
+pub use cluster::{Applied, Cluster, MAX_MESSAGE, Message, PROTOCOL, Part, PeerReport, PeerStatus, Refusal, Tokens};
 pub use pulse::{Pulse, STUCK};
 pub use streams::{Limit, StreamCounts};
 pub use wish::{Lift, Wish};

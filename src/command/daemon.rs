@@ -124,7 +124,8 @@ impl Daemon {
         let pulse = feed.pulse();
         let streams_counts = Arc::clone(connections.counts());
         let metrics = Metrics::new(Arc::clone(&published), counts, streams_counts, Arc::clone(&pulse), feed.cluster());
-        let admin = Admin { published: Arc::clone(&published), metrics, events: sender.clone() };
+        let admin =
+            Admin { published: Arc::clone(&published), metrics, events: sender.clone(), cluster: feed.cluster() };
 
         let streams = tokio::runtime::Builder::new_multi_thread().thread_name("streams").enable_all().build()?;
         {

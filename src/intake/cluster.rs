@@ -119,6 +119,47 @@ impl PeerStatus {
     }
 }
 
+/// The same for those who ask over HTTP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerReport {
+    /// Where it is, as configured.
+    pub peer: SocketAddr,
+    /// Whether it takes part.
+    pub is_up: bool,
+    /// How it calls itself, once it was heard.
+    pub name: Option<String>,
+    /// The version of the program that it runs.
+    pub version: Option<String>,
+    /// Seconds since something of it was taken.
+    pub age: Option<f64>,
+    /// Parts of the inputs that are others there than here; none = all that can be compared is equal.
+    pub differs: Vec<Part>,
+    /// Orders, given or lifted, that it has not heard of.
+    pub orders_pending: usize,
+    /// Why it could not be told the last time.
+    pub unreached: Option<String>,
+    /// What is wrong, in words.
+    pub alarms: Vec<String>,
+}
+
+impl PeerReport {
+    /// How it is at `now`.
+    pub fn of(status: &PeerStatus, now: Instant) -> Self {
+        let PeerStatus { address, name, version, heard: _, differs, orders_pending, unreached, alarms } = status;
+        Self {
+            peer: *address,
+            is_up: status.is_up(now),
+            name: name.clone(),
+            version: version.clone(),
+            age: status.age(now).map(|age| age.as_secs_f64()),
+            differs: differs.clone(),
+            orders_pending: *orders_pending,
+            unreached: unreached.clone(),
+            alarms: alarms.iter().map(|(_, told)| told.clone()).collect(),
+        }
+    }
+}
+
 /// Whether what was ordered is known to a nameserver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {

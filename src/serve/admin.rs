@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::extract::{Query as Parameters, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::unix_milliseconds;
 use crate::answer::{Question, explain};
 use crate::geo::Prefix;
-use crate::intake::Event;
+use crate::intake::{Cluster, Event};
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::snapshot::Published;
@@ -41,6 +41,8 @@ pub struct Admin {
     pub metrics: Metrics,
     /// Where the feed hears of overrides.
     pub events: mpsc::Sender<Event>,
+    /// The other nameservers, if there are any.
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 /// Who asks what, as parameters of `/v1/explain`.
@@ -97,7 +99,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
     let router = Router::new()
         .route("/v1/explain", get(explain_answer))
         .route("/v1/overrides", get(overrides::list).post(overrides::order).delete(overrides::lift))
-        .route("/v1/cluster", post(cluster::spread))
+        .route("/v1/cluster", get(cluster::list).post(cluster::spread))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))

@@ -1,6 +1,7 @@
-//! `/v1/cluster`: which nameservers know of what was ordered; asking spreads it.
+//! `/v1/cluster`: how the other nameservers are; and, if asked to, who knows of what was ordered.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,7 +11,14 @@ use tokio::sync::oneshot;
 
 use super::Admin;
 use super::overrides::refuse_pages;
-use crate::intake::Event;
+use crate::intake::{Event, PeerReport};
+
+/// How the other nameservers are; empty if there are none.
+pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Response {
+    let peers = admin.cluster.as_ref().map(|cluster| cluster.peers()).unwrap_or_default();
+    let now = Instant::now();
+    Json(peers.iter().map(|peer| PeerReport::of(peer, now)).collect::<Vec<_>>()).into_response()
+}
 
 /// Tells the others what was ordered, and says who took it; empty if there are no others.
 pub(super) async fn spread(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
