@@ -26,6 +26,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         geoip: _,
         places,
         regions,
+        presets: _,
         node_defaults,
         nodes,
         pools,
