@@ -1,6 +1,7 @@
 //! Nodes, pools, services, resources and limits: what steering chooses among.
 #![deny(clippy::disallowed_methods)]
 
+mod maintenance;
 mod preset;
 mod selector;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use crate::name::Name;
 
+pub use maintenance::{Maintenance, Selection, Span, When};
 pub use preset::{Combine, Falls, Identity, Measure, Preset, Rule, Scope, Told};
 pub use selector::{Alternatives, Matcher, Pattern, Selector, SelectorError};
 

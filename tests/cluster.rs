@@ -193,7 +193,10 @@ fn whoever_has_another_token_is_neither_heard_nor_told() {
     assert!(status == Some(1) && text.contains(&told), "{text}");
     assert_eq!(answer(&served[1]), "198.51.100.1");
     wait_for("the alarm", || {
-        served[0].metrics().contains(&format!("thalweg_alarm{{alarm=\"peer_refuses\",peer=\"{b}\"}} 1.0")).then_some(())
+        served[0]
+            .metrics()
+            .contains(&format!("thalweg_alarm{{alarm=\"peer_refuses\",about=\"{b}\"}} 1.0"))
+            .then_some(())
     });
     assert!(metric(&served[1], "thalweg_peer_messages_refused_total{because=\"token\"}") >= 1.0);
 
@@ -247,7 +250,7 @@ fn a_newer_nameserver_is_understood_and_one_of_another_protocol_is_told_of() {
     let said = say(at, Some(TOKEN), &other);
     assert!(said.starts_with("HTTP/1.1 200") && said.contains("\"protocol\":1"), "{said}");
     wait_for("the alarm", || {
-        let alarm = format!("thalweg_alarm{{alarm=\"peer_protocol\",peer=\"{peer}\"}} 1.0");
+        let alarm = format!("thalweg_alarm{{alarm=\"peer_protocol\",about=\"{peer}\"}} 1.0");
         served.metrics().contains(&alarm).then_some(())
     });
 }

@@ -75,7 +75,7 @@ impl Daemon {
     /// Reads the inputs, binds all sockets and starts to answer; all that is in the way is reported.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let directory = options.file.parent().unwrap_or(Path::new("")).to_owned();
-        let feed = Feed::new(options)?;
+        let feed = Feed::start(options)?;
         let server = feed.inputs().config.server.clone();
         let bound = bind(&server, feed.inputs().config.cluster.as_ref(), &directory)?;
         Self::answer(feed, &server, bound)
@@ -123,9 +123,23 @@ impl Daemon {
         let connections = stream::Connections::new(server.tcp);
         let pulse = feed.pulse();
         let streams_counts = Arc::clone(connections.counts());
-        let metrics = Metrics::new(Arc::clone(&published), counts, streams_counts, Arc::clone(&pulse), feed.cluster());
-        let admin =
-            Admin { published: Arc::clone(&published), metrics, events: sender.clone(), cluster: feed.cluster() };
+        let board = feed.board();
+        let metrics = Metrics::new(
+            Arc::clone(&published),
+            counts,
+            streams_counts,
+            Arc::clone(&pulse),
+            Arc::clone(&board),
+            feed.cluster(),
+        );
+        let admin = Admin {
+            published: Arc::clone(&published),
+            metrics,
+            events: sender.clone(),
+            board,
+            pulse: Arc::clone(&pulse),
+            cluster: feed.cluster(),
+        };
 
         let streams = tokio::runtime::Builder::new_multi_thread().thread_name("streams").enable_all().build()?;
         {

@@ -22,7 +22,8 @@ use super::file::{
 use super::preset::Presets;
 use super::written::Written;
 use super::{
-    Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults, full, policy,
+    Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults, full,
+    maintenance, policy,
 };
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
@@ -41,6 +42,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         nodes,
         pools,
         services,
+        maintenance,
     } = file;
     let GeoipTable { databases, networks, rtt } = geoip;
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
@@ -60,6 +62,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         nodes,
         pools,
         services,
+        maintenance: maintenance.into_iter().filter_map(maintenance::resolve).collect(),
     }
 }
 
@@ -77,6 +80,7 @@ fn resolve_server(table: ServerTable) -> Server {
         nsid,
         cookie_secrets,
         whoami,
+        state,
     } = table;
     let workers = match workers.map(|workers| workers.value) {
         None => defaults::WORKERS,
@@ -96,6 +100,7 @@ fn resolve_server(table: ServerTable) -> Server {
         nsid,
         cookie_secrets,
         whoami,
+        state,
     }
 }
 

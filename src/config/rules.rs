@@ -14,7 +14,7 @@ use super::file::{ConfigFile, NodeTable, PoolTable, RegionTable, SecureTable, Se
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
-use super::{defaults, full, policy};
+use super::{defaults, full, maintenance, policy};
 
 /// Reports every rule that is broken.
 pub(super) fn check(file: &ConfigFile, problems: &Problems) {
@@ -31,6 +31,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         nodes,
         pools,
         services,
+        maintenance: _,
     } = file;
     check_counts(file, problems);
     check_listeners(server, cluster.as_ref(), problems);
@@ -63,6 +64,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         check_service(service, pools, problems);
         policy::check_service(service, pool_of(service, pools), problems);
     }
+    maintenance::check(file, problems);
     check_whoami(server, services, problems);
 }
 
@@ -107,7 +109,7 @@ fn check_once<'a, T: Eq + Hash + std::fmt::Display + 'a>(
     }
 }
 
-fn check_known(what: &str, name: &Written<String>, known: &[&str], problems: &Problems) {
+pub(super) fn check_known(what: &str, name: &Written<String>, known: &[&str], problems: &Problems) {
     if known.contains(&name.value.as_str()) {
         return;
     }
@@ -130,6 +132,7 @@ fn check_listeners(server: &ServerTable, cluster: Option<&ClusterTable>, problem
         nsid: _,
         cookie_secrets: _,
         whoami: _,
+        state: _,
     } = server;
     let dns_addresses = listeners(dns.clone());
     let secure = |table: &Option<SecureTable>| {

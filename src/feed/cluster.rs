@@ -112,10 +112,10 @@ impl Cluster {
         }
     }
 
-    /// Talks with these from now on; what is known of those that stay is kept.
-    fn set_peers(&mut self, addresses: &[SocketAddr]) {
+    /// Talks with these from now on, and says with whom no more; what is known of those that stay is kept.
+    fn set_peers(&mut self, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         if self.peers.iter().map(|peer| peer.address).eq(addresses.iter().copied()) {
-            return;
+            return Vec::new();
         }
         let now = Instant::now();
         let mut known = std::mem::take(&mut self.peers);
@@ -126,6 +126,7 @@ impl Cluster {
         self.tasks = JoinSet::new();
         self.start();
         self.due = now;
+        known.into_iter().map(|peer| peer.address).collect()
     }
 
     /// Whose word a message is, by the number it has, by where it listens, or by where it comes from if only one is there.

@@ -8,6 +8,7 @@ mod alarms;
 mod changes;
 mod cluster;
 mod include;
+mod maintenance;
 mod orders;
 mod pace;
 mod parts;
@@ -15,9 +16,18 @@ mod reload;
 mod run;
 mod secrets;
 mod stamps;
+mod start;
+mod state;
 mod tick;
 mod token;
 mod watch;
 
 pub use run::{Feed, Options, StartError};
 pub use stamps::Stamps;
+pub use state::{NoStore, Store};
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,7 +1,7 @@
 //! The feed's task: scrapes, ticks, reloads → snapshots.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::alarms::Alarms;
 use super::cluster::{Cluster, cluster_turn};
-use super::inputs::{self, Inputs, Loaded};
-use super::orders::{Orders, unix_seconds};
+use super::inputs::Inputs;
+use super::orders::Orders;
 use super::reload::{Reload, finished};
 use super::scrape::{Scraper, Source};
 use super::secrets::Drawn;
 use super::stamps::Stamps;
-use super::token;
+use super::state::Keeper;
 use super::watch::Watch;
-use crate::diagnostic::{Diagnostic, has_errors};
-use crate::intake::{self, Counts, Event, Pulse, Shelf};
-use crate::load::health::{Health, State};
-use crate::load::history::{History, Reading};
+use crate::diagnostic::Diagnostic;
+use crate::intake::{self, Board, Counts, Event, Pulse, Shelf};
+use crate::load::health::Health;
+use crate::load::history::History;
 use crate::pool::NodeId;
 use crate::snapshot::{InputStatus, Published};
-use crate::steer::{self, Controller, NodeInput, Overrides};
+use crate::steer::Controller;
 
 /// Time between ticks of the steering.
 const TICK: Duration = Duration::from_secs(1);
@@ -90,69 +90,20 @@ pub struct Feed {
     pub(super) pulse: Arc<Pulse>,
     /// The last tick ended in a panic.
     pub(super) is_stuck: bool,
+    /// What operators are told besides snapshots.
+    pub(super) board: Arc<Board>,
+    /// Writes what survives a restart; none if nothing does.
+    pub(super) keeper: Option<Keeper>,
+    /// When what is learned was written last.
+    pub(super) saved: Instant,
+    /// Maintenance that was on at the last tick.
+    pub(super) maintained: BTreeSet<String>,
     /// Makes ticks panic.
     #[cfg(test)]
     pub(super) fault: bool,
 }
 
 impl Feed {
-    /// Reads all inputs and publishes a first snapshot, in which no load is known yet.
-    pub fn new(options: Options) -> Result<Self, StartError> {
-        let Loaded { inputs, diagnostics, watched } = inputs::load(&options.file, &options.environment, None);
-        let is_refused = options.is_strict && has_errors(&diagnostics);
-        let Some(inputs) = inputs.filter(|_| !is_refused) else { return Err(StartError { diagnostics }) };
-        log(&diagnostics);
-        let mut controller = Controller::default();
-        let tables = controller.tick(&steer::Inputs {
-            now: 0.0,
-            fleet: &inputs.fleet,
-            regions: inputs.geo.regions(),
-            nodes: &unread(&inputs),
-            overrides: &Overrides::default(),
-            seed: inputs.seed,
-        });
-        let mut orders = Orders::default();
-        let directory = options.file.parent().unwrap_or(Path::new("")).to_owned();
-        let name = inputs.config.server.identity.as_ref().map(|written| written.value.as_str());
-        let cluster = inputs.config.cluster.as_ref().map(|config| Cluster::new(config, name, &directory));
-        let cluster = cluster.transpose().map_err(StartError::of)?;
-        if let Some(cluster) = &cluster {
-            cluster.shared().set_tokens(inputs.tokens.clone());
-            orders.set_code(cluster.code());
-        }
-        let status = InputStatus { reloads: 0, failures: 0, has_errors: has_errors(&diagnostics) };
-        let now = Instant::now();
-        let mut secrets = Drawn::new(now).map_err(|error| {
-            StartError::of(Diagnostic::error(format!("the system has no randomness for DNS cookies: {error}")))
-        })?;
-        let shared = token::cookies(&inputs.tokens, unix_seconds());
-        let first = inputs.snapshot(1, tables, inputs.seed, shared.unwrap_or_else(|| secrets.secrets(now)), status);
-        Ok(Self {
-            options,
-            inputs: Arc::new(inputs),
-            watched,
-            published: Arc::new(Published::new(first)),
-            controller,
-            histories: HashMap::new(),
-            health: HashMap::new(),
-            orders,
-            cluster,
-            alarms: Alarms::default(),
-            epoch: now,
-            generation: 1,
-            status,
-            secrets,
-            scraper: None,
-            shelves: Vec::new(),
-            answers: Arc::default(),
-            ticked: 1,
-            pulse: Arc::new(Pulse::new(now)),
-            is_stuck: false,
-            #[cfg(test)]
-            fault: false,
-        })
-    }
-
     /// Where the snapshots are to be had.
     pub fn published(&self) -> Arc<Published> {
         Arc::clone(&self.published)
@@ -161,6 +112,11 @@ impl Feed {
     /// Beats when tables were made.
     pub fn pulse(&self) -> Arc<Pulse> {
         Arc::clone(&self.pulse)
+    }
+
+    /// What operators are told besides snapshots.
+    pub fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
     }
 
     /// What the feed and those who serve share of other nameservers, if there are any.
@@ -200,19 +156,24 @@ impl Feed {
         let mut reload: Option<Reload> = None;
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.save_learned(),
                 _ = ticks.tick() => {
                     self.expire_orders();
+                    self.tell_maintenance();
                     self.watch_peers();
                     self.tick();
+                    self.save_sometimes();
                 }
                 Some(scraped) = scraped.recv() => self.take(scraped),
                 Some(probed) = probed.recv() => self.take_probe(probed),
                 Some(event) = events.recv() => match event {
                     Event::Reload(waiting) => self.begin_reload(&mut reload, Some(waiting)),
+                    Event::Override { wish, answer } => self.answer_order(&wish, answer),
+                    Event::Lift { which, answer } => self.answer_lift(&which, answer),
+                    Event::Drain { wish, answer } => self.answer_drain(&wish, answer),
+                    Event::Undrain { which, answer } => self.answer_undrain(&which, answer),
                     // Who asked may have gone away meanwhile.
-                    Event::Override { wish, answer } => drop(answer.send(self.order(&wish))),
-                    Event::Lift { which, answer } => drop(answer.send(self.lift(&which))),
+                    Event::Sources(answer) => drop(answer.send(self.sources())),
                     Event::Peer { from, message, answer } => drop(answer.send(self.hear_peer(from, *message))),
                     Event::Spread(answer) => self.spread_orders(answer),
                 },
@@ -231,11 +192,6 @@ impl Feed {
             }
         }
     }
-}
-
-fn unread(inputs: &Inputs) -> Vec<NodeInput> {
-    let unknown = NodeInput { reading: Reading::Never { because: None }, health: State::Unknown };
-    vec![unknown; inputs.fleet.nodes.len()]
 }
 
 pub(super) fn log(diagnostics: &[Diagnostic]) {

@@ -3,17 +3,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use super::alarms::{Names, News};
-use super::orders::unix_seconds;
+use super::alarms::News;
 use super::probe::Probed;
 use super::run::Feed;
 use super::scrape::{Scraped, source};
-use super::token;
+use super::state::SAVED;
+use super::{maintenance, token, unix_seconds};
+use crate::intake::{Grade, SourceReport};
 use crate::load::health::{Health, State};
 use crate::load::history::Reading;
 use crate::load::merge;
 use crate::pool::NodeId;
-use crate::steer::{self, Controller, NodeInput, Tables};
+use crate::steer::{self, Controller, Names, NodeInput, Standing, Tables};
 
 impl Feed {
     /// Makes new tables of what is known now, and publishes them; if that panics, what was published goes on.
@@ -44,6 +45,7 @@ impl Feed {
         let nodes: Vec<NodeInput> = (0..self.inputs.fleet.nodes.len()).map(input).collect();
         let regions = self.inputs.geo.regions();
         let overrides = self.orders.overrides(regions.iter().map(|region| region.name.as_str()));
+        let overrides = overrides.with_drains(maintenance::drains(&self.inputs, unix_seconds()));
         let inputs = steer::Inputs {
             now,
             fleet: &self.inputs.fleet,
@@ -73,10 +75,18 @@ impl Feed {
         let names = Names { fleet: &self.inputs.fleet, regions: self.inputs.geo.regions() };
         for news in self.alarms.observe(&tables, &names) {
             match news {
-                News::Begins { alarm, told } => tracing::warn!(alarm, "{told}"),
-                News::Ends { alarm, told } => tracing::info!(alarm, "{told}"),
+                News::Begins { alarm, subject, told } => {
+                    tracing::warn!(alarm, "{told}");
+                    self.board.raise(alarm, &subject, &told);
+                }
+                News::Ends { alarm, subject, told } => {
+                    tracing::info!(alarm, "{told}");
+                    self.board.clear(alarm, &subject);
+                }
             }
         }
+        let answers = (0..tables.nodes.len()).map(|index| self.answers.answers_of(NodeId(index as u16)));
+        self.board.sample_answers(Instant::now(), answers);
         self.replace_snapshot(tables);
     }
 
@@ -93,9 +103,70 @@ impl Feed {
     }
 
     fn replace_snapshot(&mut self, tables: Tables) {
+        self.tell_standings(&tables);
         let shared = token::cookies(&self.inputs.tokens, unix_seconds());
         let secrets = shared.unwrap_or_else(|| self.secrets.secrets(Instant::now()));
         self.published.publish(self.inputs.snapshot(self.generation, tables, self.inputs.seed, secrets, self.status));
+    }
+
+    /// Tells of nodes that stopped serving, or serve again. How far their load is known is a matter of alarms.
+    fn tell_standings(&self, tables: &Tables) {
+        for (id, was) in self.board.set_standings(tables.nodes.iter().map(|node| node.standing)) {
+            let (known, now) = (self.inputs.fleet.node(id), tables.nodes[usize::from(id.0)].standing);
+            let plain = |standing: Standing| {
+                matches!(standing, Standing::Known | Standing::New | Standing::Blind | Standing::Distrusted)
+            };
+            if !known.is_configured || plain(was) && plain(now) {
+                continue;
+            }
+            let grade = if now.is_eligible() || now == Standing::Drained { Grade::Note } else { Grade::Warning };
+            let told = match now {
+                Standing::Down => "down: it fails its probes",
+                Standing::Exhausted => "out of memory or disk: it gets nobody",
+                Standing::Drained => "drained: it gets nobody new",
+                Standing::Full => "fails its probes, but was near its limit: full rather than dead",
+                Standing::Held => "fails its probes, as too many others of its place do: it is held",
+                _ => "serves",
+            };
+            self.board.note("node", grade, &format!("{} {told} (was {})", known.node.name, was.word()));
+        }
+    }
+
+    /// How each source of load does.
+    pub(super) fn sources(&self) -> Vec<SourceReport> {
+        let now = self.epoch.elapsed().as_secs_f64();
+        let mut sources = Vec::new();
+        for (index, known) in self.inputs.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
+            for exporter in &known.node.exporters {
+                let history = self.histories.get(&source(NodeId(index as u16), exporter));
+                let (age, trouble) = match history.map(|history| history.load(now)) {
+                    Some(Reading::Fresh(load)) => (Some(now - load.sampled), None),
+                    Some(Reading::Stale { age, because, .. }) => {
+                        (Some(age), Some(because.map_or_else(|| "no answer".to_owned(), |because| because.to_string())))
+                    }
+                    Some(Reading::Never { because }) => (None, because.map(|because| because.to_string())),
+                    None => (None, None),
+                };
+                let kind = exporter.preset.name.to_string();
+                sources.push(SourceReport {
+                    node: known.node.name.clone(),
+                    kind,
+                    url: exporter.url.clone(),
+                    age,
+                    trouble,
+                });
+            }
+        }
+        sources
+    }
+
+    /// Writes down what is learned, once a minute.
+    pub(super) fn save_sometimes(&mut self) {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.saved) >= SAVED {
+            self.saved = now;
+            self.save_learned();
+        }
     }
 
     /// What all of a node's exporters know of it.
@@ -158,7 +229,7 @@ mod tests {
     use crate::intake::{Lift, Wish};
     use crate::pool::{Bitrate, Policy};
     use crate::snapshot::Snapshot;
-    use crate::steer::{Limited, Override, Standing};
+    use crate::steer::{Limited, Override};
 
     const NODE: NodeId = NodeId(0);
 

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::counter;
 use crate::geo::RegionId;
-use crate::intake::{Cluster, Counts, LIFETIMES, Pulse};
+use crate::intake::{Board, Counts, LIFETIMES, Pulse};
 use crate::pool::{Family, NodeId, PoolId};
 use crate::snapshot::{Published, Snapshot};
 use crate::steer::{Alarm, NodeState, Override, Standing};
@@ -25,7 +25,7 @@ pub(super) struct SteeringReadout {
     pub(super) published: Arc<Published>,
     pub(super) counts: Vec<Arc<Counts>>,
     pub(super) pulse: Arc<Pulse>,
-    pub(super) cluster: Option<Arc<Cluster>>,
+    pub(super) board: Arc<Board>,
 }
 
 impl fmt::Debug for SteeringReadout {
@@ -41,7 +41,7 @@ impl Collector for SteeringReadout {
         let age =
             encoder.encode_descriptor("tick_age_seconds", "Time since tables were made", None, MetricType::Gauge)?;
         ConstGauge::new(self.pulse.age(now).as_secs_f64()).encode(age)?;
-        self.alarms(&mut encoder, &snapshot, now)?;
+        alarms(&mut encoder, &snapshot, self.pulse.is_stuck(now), &self.board)?;
         overrides(&mut encoder, &snapshot)?;
         nodes(&mut encoder, &snapshot)?;
         weights(&mut encoder, &snapshot)?;
@@ -52,26 +52,6 @@ impl Collector for SteeringReadout {
 }
 
 impl SteeringReadout {
-    fn alarms(&self, encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot, now: Instant) -> fmt::Result {
-        let labels = |alarm: &Alarm| {
-            let mut labels = vec![("alarm", alarm.word().to_owned())];
-            labels.extend(alarm.node().map(|node| ("node", snapshot.fleet.node(node).node.name.clone())));
-            if let Alarm::Flooded { pool, region, .. } = *alarm {
-                labels.push(("pool", snapshot.fleet.name_of_use(pool)));
-                labels.push(("region", snapshot.geo.region(region).name.clone()));
-            }
-            (labels, 1.0)
-        };
-        let stuck = self.pulse.is_stuck(now).then(|| (vec![("alarm", "stuck".to_owned())], 1.0));
-        let peers = self.cluster.as_ref().map(|cluster| cluster.peers()).unwrap_or_default();
-        let of_peers = peers.iter().flat_map(|peer| {
-            let labels = |alarm: &str| vec![("alarm", alarm.to_owned()), ("peer", peer.address.to_string())];
-            peer.alarms.iter().map(move |(alarm, _)| (labels(alarm), 1.0))
-        });
-        let alarms = snapshot.tables.alarms.iter().map(labels).chain(stuck).chain(of_peers);
-        gauges(encoder, "alarm", "1 for each thing that an operator should look at", alarms)
-    }
-
     fn lifetimes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let lost = self.counts.iter().map(|counts| counts.lost()).sum();
         counter(encoder, "bookings_lost", "Answers of too many kinds at once to be reckoned with", lost)?;
@@ -105,10 +85,34 @@ pub(super) fn gauges<'l>(
     Ok(())
 }
 
+fn alarms(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot, is_stuck: bool, board: &Board) -> fmt::Result {
+    let labels = |alarm: &Alarm| {
+        let mut labels = vec![("alarm", alarm.word().to_owned())];
+        labels.extend(alarm.node().map(|node| ("node", snapshot.fleet.node(node).node.name.clone())));
+        if let Alarm::Flooded { pool, region, .. } = *alarm {
+            labels.push(("pool", snapshot.fleet.name_of_use(pool)));
+            labels.push(("region", snapshot.geo.region(region).name.clone()));
+        }
+        (labels, 1.0)
+    };
+    let stuck = is_stuck.then(|| (vec![("alarm", "stuck".to_owned())], 1.0));
+    // Those of the tables are told by them, as of the last tick.
+    let others = board.alarms().into_iter().filter(|raised| !Alarm::WORDS.contains(&raised.alarm.as_str()));
+    let others = others.map(|raised| {
+        let about = Some(("about", raised.subject)).filter(|(_, about)| !about.is_empty());
+        ([("alarm", raised.alarm)].into_iter().chain(about).collect(), 1.0)
+    });
+    let alarms = snapshot.tables.alarms.iter().map(labels).chain(stuck).chain(others);
+    gauges(encoder, "alarm", "1 for each thing that an operator should look at", alarms)
+}
+
 fn overrides(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
     let count = |word: &str| snapshot.tables.orders.iter().filter(|order| order.what.word() == word).count() as f64;
     let counts = Override::WORDS.map(|word| (vec![("what", word.to_owned())], count(word)));
-    gauges(encoder, "overrides", "Overrides of operators that stand", counts)
+    gauges(encoder, "overrides", "Overrides of operators that stand", counts)?;
+    let drains = ConstGauge::new(snapshot.tables.drains.len() as f64);
+    let help = "Nodes that get nobody new by their inventory or for maintenance";
+    drains.encode(encoder.encode_descriptor("drains", help, None, MetricType::Gauge)?)
 }
 
 fn nodes(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {

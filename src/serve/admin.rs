@@ -1,7 +1,10 @@
-//! The admin listener: explain, overrides, metrics, health. On loopback only.
+//! The admin listener: status, nodes, explain, drains, overrides, metrics, health. On loopback only.
 
 mod cluster;
+mod drain;
+mod nodes;
 mod overrides;
+mod status;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -10,7 +13,7 @@ use std::sync::Arc;
 use axum::extract::{Query as Parameters, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -20,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::unix_milliseconds;
 use crate::answer::{Question, explain};
 use crate::geo::Prefix;
-use crate::intake::{Cluster, Event};
+use crate::intake::{Board, Cluster, Event, Pulse};
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::snapshot::Published;
@@ -31,7 +34,9 @@ const VIEWERS: RangeInclusive<f64> = 0.0001..=100.0;
 /// The text exposition that prometheus-client writes.
 const EXPOSITION: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+pub use nodes::{NodeReport, NodesReport};
 pub use overrides::LiftParameters;
+pub use status::{Blind, DrainReport, StatusReport};
 
 /// What the admin listener shows.
 pub struct Admin {
@@ -41,6 +46,10 @@ pub struct Admin {
     pub metrics: Metrics,
     /// Where the feed hears of overrides.
     pub events: mpsc::Sender<Event>,
+    /// Alarms, events and shares of answers.
+    pub board: Arc<Board>,
+    /// Beats when tables were made.
+    pub pulse: Arc<Pulse>,
     /// The other nameservers, if there are any.
     pub cluster: Option<Arc<Cluster>>,
 }
@@ -99,6 +108,10 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
     let router = Router::new()
         .route("/v1/explain", get(explain_answer))
         .route("/v1/overrides", get(overrides::list).post(overrides::order).delete(overrides::lift))
+        .route("/v1/drain", post(drain::drain))
+        .route("/v1/undrain", post(drain::undrain))
+        .route("/v1/nodes", get(nodes::nodes))
+        .route("/v1/status", get(status::status))
         .route("/v1/cluster", get(cluster::list).post(cluster::spread))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))

@@ -2,6 +2,7 @@
 
 mod brake;
 mod kin;
+mod learned;
 mod peers;
 mod pools;
 
@@ -16,7 +17,7 @@ use super::flows::Theirs;
 use super::ledger::{Ledger, MAX_PROMISE};
 use super::menu::Menu;
 use super::model::Model;
-use super::overrides::Overrides;
+use super::overrides::{Drain, Overrides};
 use super::plan::Plan;
 use super::quota::Scores;
 use super::tables::{Factors, NodeState, Standing, Tables, Thresholds};
@@ -25,9 +26,11 @@ use crate::load::NodeLoad;
 use crate::load::health::State;
 use crate::load::history::Reading;
 use crate::pool::{Currency, Family, NodeId, PoolId};
+use learned::Inherited;
 use peers::Peers;
 
 pub(super) use brake::hold;
+pub use learned::Learned;
 pub use peers::{PeerFlow, Report};
 
 /// Seconds between ticks below which nothing but health can have changed.
@@ -100,6 +103,8 @@ pub struct Controller {
     frozen: bool,
     scores: Scores,
     constants: Constants,
+    /// What a controller before this one had learned.
+    inherited: Inherited,
 }
 
 impl Controller {
@@ -196,6 +201,7 @@ impl Controller {
             alarms: self.alarms.clone(),
             thresholds,
             orders: Arc::clone(inputs.overrides.orders()),
+            drains: drains(inputs),
         }
     }
 
@@ -204,12 +210,16 @@ impl Controller {
         let Inputs { now, fleet, nodes, overrides, .. } = *inputs;
         let regions = inputs.regions.len();
         let first_seen = if self.ticked.is_some() { now } else { f64::NEG_INFINITY };
+        let known = self.nodes.len();
         while self.nodes.len() < fleet.nodes.len() {
             self.nodes.push(Model::new(first_seen));
         }
-        for (index, (model, known)) in self.nodes.iter_mut().zip(&fleet.nodes).enumerate() {
+        for (index, (model, node)) in self.nodes.iter_mut().zip(&fleet.nodes).enumerate() {
             let link = nodes.get(index).and_then(|node| node.reading.last()).and_then(|load| load.egress_capacity);
-            model.configure(known, link, overrides.limit(&known.node.name));
+            model.configure(node, link, overrides.limit(&node.node.name));
+            if index >= known {
+                self.inherited.give_node(&node.node.name, model);
+            }
         }
         if self.calendar.is_empty() {
             self.calendar = vec![Vec::new(); MAX_PROMISE as usize + 2];
@@ -230,8 +240,8 @@ impl Controller {
             };
             for region in 0..regions {
                 let known = old.filter(|_| region < was);
-                demands
-                    .push(known.map_or_else(|| Demand::new(cost), |index| self.demands[index * was + region].clone()));
+                let new = || self.inherited.demand(pool, &inputs.regions[region].name, cost);
+                demands.push(known.map_or_else(new, |index| self.demands[index * was + region].clone()));
             }
         }
         let number = |demand: u32| {
@@ -464,7 +474,7 @@ impl Controller {
         let of = |(index, model): (usize, &Model)| {
             let known = &inputs.fleet.nodes[index];
             let NodeInput { reading, health } = &inputs.nodes[index];
-            if inputs.overrides.is_drained(&known.node.name) {
+            if inputs.overrides.is_drained(&known.node.name) || known.node.drained.is_some() {
                 return Standing::Drained;
             }
             if !health.is_up() {
@@ -545,6 +555,15 @@ fn confirm(
         flow.confirmed += news * (lesson.inflow / elapsed * part - flow.confirmed);
         flow.reckoned += news * (demand.cost() * viewers / elapsed - flow.reckoned);
     }
+}
+
+/// Drains that nobody ordered.
+fn drains(inputs: &Inputs<'_>) -> Arc<[Drain]> {
+    let of_inventory = inputs.fleet.nodes.iter().filter(|known| known.is_configured).filter_map(|known| {
+        let reason = known.node.drained.as_ref()?;
+        Some(Drain::of_inventory(&known.node.name, reason))
+    });
+    inputs.overrides.drains().iter().cloned().chain(of_inventory).collect()
 }
 
 /// What memory and disk leave of a node's weight.

@@ -1,5 +1,6 @@
 //! Reasons: the numbers behind a decision, for those who ask why.
 
+mod standing;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use super::overrides::{Order, Override};
 use super::pick::{Asker, Decision, lingers, time_of};
 use super::tables::{FamilyTables, Manner, Tables};
 use crate::pool::{Answers, Currency, Family, NodeId};
+pub use standing::NodeStanding;
 use words::{demand_reason, node_reason, passed_over, site_reason, ttl_reason};
 
 /// Why a decision names what it names.
@@ -359,8 +361,7 @@ impl View<'_> {
             } else if address.is_none() {
                 Some("no address of this family".to_owned())
             } else {
-                let drain = self.order(|what| matches!(what, Override::Drain { node } if *node == known.node.name));
-                let drain = drain.map(|order| order.told(self.now()));
+                let drain = self.tables.drain_told(&known.node.name, self.now());
                 passed_over(node, state, weight, share, is_named, drain)
             };
             let weighed = self.order(|what| matches!(what, Override::Weight { node, .. } if *node == known.node.name));

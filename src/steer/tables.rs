@@ -6,7 +6,7 @@ use super::alarm::Alarm;
 use super::constants::Constants;
 use super::menu::Menu;
 use super::model::Prediction;
-use super::overrides::Order;
+use super::overrides::{Drain, Order, Override};
 use crate::geo::RegionId;
 use crate::load::health::State;
 use crate::load::history::Reading;
@@ -27,8 +27,19 @@ pub struct Tables {
     pub alarms: Vec<Alarm>,
     /// What operators want for the time being.
     pub orders: Arc<[Order]>,
+    /// Nodes that get nobody new although nobody ordered it.
+    pub drains: Arc<[Drain]>,
     /// What a pick measures by.
     pub(super) thresholds: Thresholds,
+}
+
+impl Tables {
+    /// Who drained a node, until when, and why, as of `now` in seconds since 1970; none if nobody did.
+    pub fn drain_told(&self, node: &str, now: u64) -> Option<String> {
+        let is_meant = |order: &&Order| matches!(&order.what, Override::Drain { node: drained } if drained == node);
+        let ordered = self.orders.iter().find(is_meant).map(|order| order.told(now));
+        ordered.or_else(|| self.drains.iter().find(|drain| drain.node == node).map(|drain| drain.told(now)))
+    }
 }
 
 /// What a pick measures by.
@@ -279,6 +290,12 @@ impl FamilyTables {
     #[inline]
     pub fn is_full(&self, region: RegionId) -> bool {
         self.full.get(usize::from(region.0)).copied().unwrap_or(false)
+    }
+
+    /// The largest share of any region's clients that a site takes, 0 to 1.
+    pub(super) fn largest_share(&self, site: u16) -> f64 {
+        let regions = (0..self.ends.len()).map(|region| self.share(RegionId(region as u16), site));
+        regions.fold(0.0, f64::max)
     }
 
     /// The share of a region's clients that a site takes, 0 to 1.

@@ -8,12 +8,12 @@ use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 use tokio::sync::oneshot;
 
-use super::peer::NotTold;
+use super::peer::{ALARMS, NotTold};
 use super::push::{Outgoing, Pushed};
 use super::{AT_MOST, EVERY, Waiting, clock};
 use crate::feed::orders::check;
 use crate::feed::run::Feed;
-use crate::intake::{Applied, Message, PROTOCOL};
+use crate::intake::{Applied, Board, Grade, Message, PROTOCOL};
 use crate::steer::{Change, Decree, Report, Said};
 
 /// How long an operator's command waits for the others: less than it waits for us.
@@ -57,7 +57,9 @@ impl Feed {
         }
         if let Some(config) = &self.inputs.config.cluster {
             let addresses: Vec<_> = config.peers.iter().map(|peer| peer.value).collect();
-            cluster.set_peers(&addresses);
+            for gone in cluster.set_peers(&addresses) {
+                tell(&self.board, &gone.to_string(), &[]);
+            }
         }
         if *cluster.shared.tokens() != self.inputs.tokens {
             cluster.shared.set_tokens(self.inputs.tokens.clone());
@@ -67,7 +69,7 @@ impl Feed {
         let mut statuses = Vec::new();
         for peer in &mut cluster.peers {
             let alarms = peer.alarms(now);
-            peer.tell(&alarms);
+            tell(&self.board, &peer.address.to_string(), &alarms);
             if !peer.is_self {
                 statuses.push(peer.status(cluster.agreement.unknown_to(peer.knows(), unix), alarms));
             }
@@ -207,6 +209,8 @@ impl Feed {
     /// Steers by what was ordered elsewhere.
     fn take_changes(&mut self, peer: SocketAddr, changes: Vec<Change>) {
         let mut changed = Vec::new();
+        let board = Arc::clone(&self.board);
+        let note = |told: String| board.note("override", Grade::Note, &told);
         for change in changes {
             match change {
                 Change::Give(order) => {
@@ -215,21 +219,43 @@ impl Feed {
                     if let Err(because) = check::check(order.what.clone(), &self.inputs) {
                         tracing::warn!(id, "`{}` does nothing here: {because}", order.what);
                     }
+                    note(format!("{}: {who} at {peer}: {reason}", order.what));
                     self.orders.adopt(order.clone());
                     changed.push(order);
                 }
                 Change::Lift(what) => {
                     for order in self.orders.withdraw(&what) {
                         tracing::warn!(id = order.id, who = order.who, %peer, "override lifted at another nameserver: {what}");
+                        note(format!("{what}: lifted at {peer}"));
                         changed.push(order);
                     }
                 }
             }
         }
-        if !changed.is_empty()
-            && let Err(because) = self.follow(&changed)
-        {
+        if changed.is_empty() {
+            return;
+        }
+        if let Err(because) = self.follow(&changed) {
             tracing::error!("{because}");
+        }
+        self.save_orders(None);
+    }
+}
+
+/// Tells operators of alarms that begin and end.
+fn tell(board: &Board, peer: &str, alarms: &[(&'static str, String)]) {
+    for alarm in ALARMS {
+        match alarms.iter().find(|(word, _)| *word == alarm) {
+            Some((_, told)) => {
+                if board.raise(alarm, peer, told) {
+                    tracing::warn!(alarm, "{told}");
+                }
+            }
+            None => {
+                if board.clear(alarm, peer) {
+                    tracing::info!(alarm, "{peer}: {} is over", alarm.replace('_', " "));
+                }
+            }
         }
     }
 }

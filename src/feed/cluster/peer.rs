@@ -16,6 +16,9 @@ const APART: f64 = 60.0;
 /// A push that came through so lately that nothing needs to be repeated in a reply.
 const LATELY: Duration = Duration::from_secs(10);
 
+/// The words of all alarms about peers.
+pub(super) const ALARMS: [&str; 5] = ["peer_protocol", "peer_refuses", "peer_silent", "peer_differs", "peer_clock"];
+
 /// Another nameserver.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -43,8 +46,6 @@ pub(super) struct Peer {
     ahead: f64,
     /// What it knows of orders.
     knows: Vec<Decree>,
-    /// Words of the alarms that were told.
-    told: Vec<&'static str>,
 }
 
 /// Why something that it was told did not arrive.
@@ -73,7 +74,6 @@ impl Peer {
             differs: BTreeMap::new(),
             ahead: 0.0,
             knows: Vec::new(),
-            told: Vec::new(),
         }
     }
 
@@ -218,18 +218,6 @@ impl Peer {
             ));
         }
         alarms
-    }
-
-    /// Logs alarms that begin and end.
-    pub(super) fn tell(&mut self, alarms: &[(&'static str, String)]) {
-        for (alarm, told) in alarms.iter().filter(|(alarm, _)| !self.told.contains(alarm)) {
-            tracing::warn!(alarm, "{told}");
-        }
-        let is_over = |alarm: &&&str| alarms.iter().all(|(word, _)| *word != **alarm);
-        for alarm in self.told.iter().filter(is_over) {
-            tracing::info!(alarm, "{}: {} is over", self.address, alarm.replace('_', " "));
-        }
-        self.told = alarms.iter().map(|(alarm, _)| *alarm).collect();
     }
 
     /// As operators see it.
