@@ -4,9 +4,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::name::Name;
+
+mod access;
+
+pub use access::{Access, Authorization, Identity, Tls};
 
 /// The most nodes, and the most regions, of an installation: sizes the arrays that workers count in.
 pub const MAX_NODES: usize = 4096;
@@ -163,6 +168,8 @@ pub struct Exporter {
     pub kind: ExporterKind,
     /// Where it is read, `http` or `https`.
     pub url: String,
+    /// What goes with every request; one for all that are reached alike.
+    pub access: Arc<Access>,
 }
 
 /// Whose metrics an exporter has; where several tell what a node sends, the first of this order is believed.

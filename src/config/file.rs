@@ -16,9 +16,11 @@ use super::table::Table;
 use super::value;
 use super::written::{Problems, Written};
 
+mod access;
 mod node;
 mod pool;
 
+pub(super) use access::{AccessTable, ExporterTable};
 pub(super) use node::{CapacityTable, ExportersTable, LimitsTable, NodeSettings, NodeTable};
 pub(super) use pool::{OverflowTable, PolicyTable, PoolTable, ServiceTable, ViewerTable};
 
@@ -30,6 +32,8 @@ pub(super) struct ConfigFile {
     pub(super) geoip: GeoipTable,
     pub(super) places: Vec<PlaceTable>,
     pub(super) regions: Vec<RegionTable>,
+    /// What all exporters have in common.
+    pub(super) scrape: AccessTable,
     pub(super) node_defaults: NodeSettings,
     pub(super) nodes: Vec<NodeTable>,
     pub(super) pools: Vec<PoolTable>,
@@ -129,9 +133,12 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     let geoip = top.table("geoip", "geoip").map(read_geoip).unwrap_or_default();
     let places = read_named(&mut top, "place", problems, read_place);
     let regions = read_named(&mut top, "region", problems, |name, table| read_region(name, table, problems));
-    let node_defaults =
-        top.table("defaults", "defaults").and_then(node::read_defaults).unwrap_or_else(NodeSettings::nothing);
-    let nodes = read_named(&mut top, "node", problems, node::read_node);
+    let node_defaults = top
+        .table("defaults", "defaults")
+        .and_then(|table| node::read_defaults(table, problems))
+        .unwrap_or_else(NodeSettings::nothing);
+    let scrape = top.table("scrape", "scrape").map(|table| access::read_scrape(table, problems)).unwrap_or_default();
+    let nodes = read_named(&mut top, "node", problems, |name, table| node::read_node(name, table, problems));
     let pools = read_named(&mut top, "pool", problems, pool::read_pool);
     let services = top
         .named("service")
@@ -139,7 +146,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         .filter_map(|(name, table)| pool::read_service(&name, table, problems))
         .collect();
     top.finish();
-    ConfigFile { server, zones_directory, zones, geoip, places, regions, node_defaults, nodes, pools, services }
+    ConfigFile { server, zones_directory, zones, geoip, places, regions, scrape, node_defaults, nodes, pools, services }
 }
 
 fn read_named<T>(

@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use crate::geo::{Prefix, RegionRule};
 use crate::pool::{
-    Answers, Area, Capacity, Check, Currency, Exporter, ExporterKind, Limits, Node, Place, Pool, Saturation, Service,
-    TtlBounds, Viewer,
+    Access, Answers, Area, Capacity, Check, Currency, Exporter, ExporterKind, Limits, Node, Place, Pool, Saturation,
+    Service, TtlBounds, Viewer,
 };
 
+use super::access::Accesses;
 use super::address::fill;
 use super::area::{Atlas, Barrier};
 use super::file::{
-    CapacityTable, ConfigFile, ExportersTable, GeoipTable, LimitsTable, NodeSettings, NodeTable, PlaceTable, PoolTable,
-    RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable, ViewerTable, ZoneTable,
+    AccessTable, CapacityTable, ConfigFile, ExporterTable, ExportersTable, GeoipTable, LimitsTable, NodeSettings,
+    NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable,
+    ViewerTable, ZoneTable,
 };
 use super::written::Written;
 use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, policy};
@@ -25,11 +27,31 @@ use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFi
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
 pub(super) fn resolve(file: ConfigFile) -> Config {
     let atlas = Atlas::of(&file);
-    let ConfigFile { server, zones_directory, zones, geoip, places, regions, node_defaults, nodes, pools, services } =
-        file;
+    let ConfigFile {
+        server,
+        zones_directory,
+        zones,
+        geoip,
+        places,
+        regions,
+        scrape,
+        node_defaults,
+        nodes,
+        pools,
+        services,
+    } = file;
     let GeoipTable { databases, networks, rtt } = geoip;
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
-    let nodes: Vec<_> = nodes.into_iter().map(|node| resolve_node(node, &node_defaults, &atlas)).collect();
+    let accesses = Accesses::default();
+    // Also those of defaults that no node here uses: nodes of inventories do.
+    let _of_inventories = resolve_exporters(
+        &ExportersTable::default(),
+        &node_defaults.exporters,
+        |url| url,
+        |tables| accesses.resolve(&[tables[0], tables[1], &scrape]),
+    );
+    let nodes: Vec<_> =
+        nodes.into_iter().map(|node| resolve_node(node, &node_defaults, &scrape, &accesses, &atlas)).collect();
     let services: Vec<_> = services.into_iter().map(|service| resolve_service(service, &pools, &atlas)).collect();
     let mut pools: Vec<_> = pools.into_iter().map(resolve_pool).collect();
     if pools.is_empty() && !(nodes.is_empty() && services.is_empty()) {
@@ -42,6 +64,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         places: places.into_iter().map(resolve_place).collect(),
         regions: regions.into_iter().map(resolve_region).collect(),
         nodes,
+        accesses: accesses.into_list(),
         pools,
         services,
     }
@@ -159,7 +182,13 @@ fn values<T>(list: Vec<Written<T>>) -> Vec<T> {
     list.into_iter().map(|written| written.value).collect()
 }
 
-fn resolve_node(table: NodeTable, node_defaults: &NodeSettings, atlas: &Atlas) -> Written<Node> {
+fn resolve_node(
+    table: NodeTable,
+    node_defaults: &NodeSettings,
+    scrape: &AccessTable,
+    accesses: &Accesses,
+    atlas: &Atlas,
+) -> Written<Node> {
     let NodeTable { name, addresses, settings } = table;
     let labels = labels(&settings, node_defaults).unwrap_or_default();
     let NodeSettings { place, labels: _, capacity, limits, interval, exporters, cost, weight, serves, check } =
@@ -191,7 +220,9 @@ fn resolve_node(table: NodeTable, node_defaults: &NodeSettings, atlas: &Atlas) -
         },
         limits: resolve_limits(limits, &node_defaults.limits),
         interval: value_or(interval, &node_defaults.interval).unwrap_or(defaults::INTERVAL),
-        exporters: resolve_exporters(exporters, &node_defaults.exporters, filled),
+        exporters: resolve_exporters(&exporters, &node_defaults.exporters, filled, |tables| {
+            accesses.resolve(&[tables[0], tables[1], scrape])
+        }),
         cost: value_or(cost, &node_defaults.cost).unwrap_or(usual.cost),
         weight: value_or(weight, &node_defaults.weight).unwrap_or(usual.weight),
         serves: areas(serves, Barrier::Serves, atlas),
@@ -212,17 +243,24 @@ fn resolve_limits(own: LimitsTable, default: &LimitsTable) -> Limits {
 }
 
 fn resolve_exporters(
-    own: ExportersTable,
+    own: &ExportersTable,
     default: &ExportersTable,
     filled: impl Fn(String) -> String,
+    access: impl Fn([&AccessTable; 2]) -> Arc<Access>,
 ) -> Vec<Exporter> {
     let ExportersTable { node, process, srs } = own;
+    let nothing = ExporterTable::default();
     let written = [
-        (ExporterKind::Node, value_or(node, &default.node)),
-        (ExporterKind::Process, value_or(process, &default.process)),
-        (ExporterKind::Srs, value_or(srs, &default.srs)),
+        (ExporterKind::Node, node, &default.node),
+        (ExporterKind::Process, process, &default.process),
+        (ExporterKind::Srs, srs, &default.srs),
     ];
-    written.into_iter().filter_map(|(kind, url)| Some(Exporter { kind, url: filled(url?) })).collect()
+    let exporters = written.into_iter().filter_map(|(kind, own, default)| {
+        let [own, default] = [own, default].map(|table| table.as_ref().unwrap_or(&nothing));
+        let url = own.url.as_ref().or(default.url.as_ref())?.value.clone();
+        Some(Exporter { kind, url: filled(url), access: access([&own.access, &default.access]) })
+    });
+    exporters.collect()
 }
 
 /// The areas of words; those that name none have been reported.

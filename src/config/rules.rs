@@ -13,7 +13,7 @@ use super::file::{ConfigFile, NodeTable, PoolTable, RegionTable, SecureTable, Se
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
-use super::{defaults, full, policy};
+use super::{access, defaults, full, policy};
 
 /// Reports every rule that is broken.
 pub(super) fn check(file: &ConfigFile, problems: &Problems) {
@@ -24,6 +24,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         geoip: _,
         places,
         regions,
+        scrape,
         node_defaults,
         nodes,
         pools,
@@ -43,8 +44,11 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
     }
     check_regions(regions, problems);
     check_areas(file, problems);
+    access::check(scrape, None, problems);
+    access::check_exporters(&node_defaults.exporters, None, problems);
     for node in nodes {
         check_families(node, problems);
+        access::check_exporters(&node.settings.exporters, Some(&node_defaults.exporters), problems);
     }
     check_pools(file, problems);
     for pool in pools {

@@ -24,6 +24,12 @@ pub(super) struct Table<'p> {
     problems: &'p Problems,
 }
 
+/// What may be written short or at length.
+pub(super) enum ValueOrTable<'p, T> {
+    Value(Written<T>),
+    Table(Table<'p>),
+}
+
 impl<'p> Table<'p> {
     /// The top of the tree.
     pub(super) fn top(entries: Vec<Entry>, place: Place, problems: &'p Problems) -> Self {
@@ -124,6 +130,26 @@ impl<'p> Table<'p> {
         let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
         let entries = self.entries_of(item)?;
         Some(Table { kind, path, place: key_place, entries, known: Vec::new(), problems: self.problems })
+    }
+
+    /// A value that may stand alone, or be a key among others of a table.
+    pub(super) fn value_or_table<T>(
+        &mut self,
+        key: &'static str,
+        kind: &'static str,
+        read: impl Fn(&Item) -> Reading<T>,
+    ) -> Option<ValueOrTable<'p, T>> {
+        let is_table = |entry: &Entry| entry.key == key && matches!(entry.item.value, Value::Table(_));
+        if self.entries.iter().any(is_table) {
+            return self.table(key, kind).map(ValueOrTable::Table);
+        }
+        self.value(key, read).map(ValueOrTable::Value)
+    }
+
+    /// The keys that an operator made up, each with its place and value, in the order of the file.
+    pub(super) fn free_keys(mut self) -> Vec<(Written<String>, Item)> {
+        let entries = std::mem::take(&mut self.entries);
+        entries.into_iter().map(|entry| (Written::at(&entry.key_place, entry.key), entry.item)).collect()
     }
 
     /// Tables by names that the operator gave.

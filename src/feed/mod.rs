@@ -6,7 +6,10 @@ pub mod scrape;
 
 mod alarms;
 mod changes;
+mod client;
+mod credentials;
 mod include;
+mod names;
 mod orders;
 mod pace;
 mod reload;
@@ -14,7 +17,9 @@ mod run;
 mod secrets;
 mod stamps;
 mod tick;
+mod trust;
 mod watch;
 
+pub use credentials::{Credentials, Keyring};
 pub use run::{Feed, Options, StartError};
 pub use stamps::Stamps;

@@ -8,15 +8,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::header::USER_AGENT;
 use hyper::{Request, Uri};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::feed::client::{AGENT, Clients, HttpClient, causes};
+use crate::feed::credentials::Credentials;
+use crate::feed::names::Names;
 use crate::feed::pace::{FIRST_WITHIN, keep, next_tick, share};
-use crate::feed::scrape::exchange::{AGENT, HttpClient, causes, client};
 use crate::pool::{Check, Family, Node, NodeId};
 
 /// Time from a good probe to the next.
@@ -73,9 +75,9 @@ impl Probe {
 }
 
 /// Probes until the sender of probes is gone.
-pub(super) async fn run(probes: watch::Receiver<Vec<Probe>>, sender: mpsc::Sender<Probed>) {
+pub(super) async fn run(probes: watch::Receiver<Vec<Probe>>, sender: mpsc::Sender<Probed>, names: Names) {
     // A connection kept open would hide that no new one can be made.
-    let client = client(0);
+    let client = Clients::new(0, names).of(&Credentials::nothing());
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let epoch = Instant::now();
     keep(
@@ -151,7 +153,7 @@ async fn attempt(client: &HttpClient, goal: &Goal) -> Outcome {
             let request = url
                 .parse::<Uri>()
                 .map_err(http::Error::from)
-                .and_then(|url| Request::get(url).header(USER_AGENT, AGENT).body(Empty::new()));
+                .and_then(|url| Request::get(url).header(USER_AGENT, AGENT).body(Full::default()));
             let request = match request {
                 Ok(request) => request,
                 Err(error) => return Outcome::of_error("the URL cannot be asked", &error),
@@ -225,7 +227,7 @@ mod tests {
         news.mark_changed();
         let (sender, mut probed) = mpsc::channel(1);
         tokio::select! {
-            () = run(news, sender) => unreachable!("the sender of probes lives"),
+            () = run(news, sender, Names::of_system()) => unreachable!("the sender of probes lives"),
             probed = probed.recv() => {
                 let probed = probed.expect("run lives");
                 assert_eq!(probed.node, NodeId(3));
@@ -269,7 +271,7 @@ mod tests {
     async fn two_failures_come_within_ten_seconds_and_good_probes_every_five() {
         let (probes, news) = watch::channel(Vec::new());
         let (sender, mut probed) = mpsc::channel(16);
-        tokio::spawn(run(news, sender));
+        tokio::spawn(run(news, sender, Names::of_system()));
         let good = Probe { node: NodeId(1), goal: Goal::Tcp(serve(None).await) };
         let bad = Probe { node: NodeId(2), goal: Goal::Tcp(closed().await) };
         probes.send_replace(vec![good, bad]);

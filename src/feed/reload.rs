@@ -129,7 +129,8 @@ impl Feed {
                     self.histories.remove(&key).unwrap_or_else(|| History::new(capacity, node.limits, node.interval));
                 history.reconfigure(capacity, node.limits, node.interval);
                 histories.insert(key, history);
-                targets.push(Target { node: id, exporter: exporter.clone(), interval: node.interval });
+                let credentials = self.inputs.keyring.of(&exporter.access);
+                targets.push(Target { node: id, exporter: exporter.clone(), interval: node.interval, credentials });
             }
         }
         self.histories = histories;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use crate::config::address;
 use crate::config::table::Table;
 use crate::config::value;
-use crate::config::written::Written;
+use crate::config::written::{Problems, Written};
 use crate::pool::{Bitrate, Check};
 
+use super::access::{ExporterTable, read_exporter};
 use super::{HOUR, values};
 
 /// `[node.NAME]`.
@@ -56,9 +57,9 @@ pub(in crate::config) struct LimitsTable {
 /// `node.exporters`.
 #[derive(Default)]
 pub(in crate::config) struct ExportersTable {
-    pub(in crate::config) node: Option<Written<String>>,
-    pub(in crate::config) process: Option<Written<String>>,
-    pub(in crate::config) srs: Option<Written<String>>,
+    pub(in crate::config) node: Option<ExporterTable>,
+    pub(in crate::config) process: Option<ExporterTable>,
+    pub(in crate::config) srs: Option<ExporterTable>,
 }
 
 impl NodeSettings {
@@ -68,11 +69,11 @@ impl NodeSettings {
     }
 }
 
-pub(super) fn read_defaults(mut table: Table<'_>) -> Option<NodeSettings> {
+pub(super) fn read_defaults(mut table: Table<'_>, problems: &Problems) -> Option<NodeSettings> {
     let settings = table.table("node", "node").map(|mut node| {
         let help = "write them in `[node.NAME]`";
         node.forbid("addresses", "addresses cannot have a default: each node has its own", help);
-        let settings = read_settings(&mut node);
+        let settings = read_settings(&mut node, problems);
         node.finish();
         settings
     });
@@ -80,22 +81,25 @@ pub(super) fn read_defaults(mut table: Table<'_>) -> Option<NodeSettings> {
     settings
 }
 
-pub(super) fn read_node(name: Written<String>, mut table: Table<'_>) -> NodeTable {
+pub(super) fn read_node(name: Written<String>, mut table: Table<'_>, problems: &Problems) -> NodeTable {
     table.require("addresses", "write `addresses = [\"198.51.100.10\"]`: what viewers are told");
     let addresses = values(table.filled_list("addresses", address::of_node));
-    let settings = read_settings(&mut table);
+    let settings = read_settings(&mut table, problems);
     table.finish();
     NodeTable { name, addresses, settings }
 }
 
-fn read_settings(table: &mut Table<'_>) -> NodeSettings {
+fn read_settings(table: &mut Table<'_>, problems: &Problems) -> NodeSettings {
     NodeSettings {
         place: table.value("place", value::text),
         labels: table.texts("labels"),
         capacity: table.table("capacity", "node.capacity").map(read_capacity).unwrap_or_default(),
         limits: table.table("limits", "node.limits").map(read_limits).unwrap_or_default(),
         interval: table.value("interval", |item| value::duration(item, &(Duration::from_millis(100)..=HOUR))),
-        exporters: table.table("exporters", "node.exporters").map(read_exporters).unwrap_or_default(),
+        exporters: table
+            .table("exporters", "node.exporters")
+            .map(|exporters| read_exporters(exporters, problems))
+            .unwrap_or_default(),
         cost: table.value("cost", value::milliseconds),
         weight: table.value("weight", value::fraction),
         serves: table.list("serves", value::area).map(|list| list.value),
@@ -121,11 +125,11 @@ fn read_limits(mut table: Table<'_>) -> LimitsTable {
     limits
 }
 
-fn read_exporters(mut table: Table<'_>) -> ExportersTable {
+fn read_exporters(mut table: Table<'_>, problems: &Problems) -> ExportersTable {
     let exporters = ExportersTable {
-        node: table.value("node", address::exporter),
-        process: table.value("process", address::exporter),
-        srs: table.value("srs", address::exporter),
+        node: read_exporter(&mut table, "node", problems),
+        process: read_exporter(&mut table, "process", problems),
+        srs: read_exporter(&mut table, "srs", problems),
     };
     table.finish();
     exporters

@@ -1,0 +1,157 @@
+//! What accesses name: tokens, passwords and certificates, as they were read. Nothing of them is ever shown.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+
+use super::trust::{Material, Trust};
+use crate::diagnostic::Diagnostic;
+use crate::pool::{Access, Authorization, Identity, Tls};
+
+/// Everything that accesses of a configuration name.
+#[derive(Debug, Clone, Default)]
+pub struct Keyring {
+    held: HashMap<Arc<Access>, Arc<Credentials>>,
+}
+
+impl Keyring {
+    /// What is to be shown and trusted by an access; none if it could never be read.
+    pub fn of(&self, access: &Access) -> Option<Arc<Credentials>> {
+        self.held.get(access).cloned()
+    }
+
+    pub(super) fn put(&mut self, access: Arc<Access>, credentials: Arc<Credentials>) {
+        self.held.insert(access, credentials);
+    }
+}
+
+/// What goes with every request of one access, and what its connections are made with.
+#[derive(Clone, PartialEq)]
+pub struct Credentials {
+    headers: HeaderMap,
+    trust: Arc<Trust>,
+}
+
+impl Credentials {
+    /// Those of an access that names no file and no header.
+    pub(super) fn nothing() -> Self {
+        Self { headers: HeaderMap::new(), trust: Trust::of_system() }
+    }
+
+    /// Reads what an access names, by `read`; all that is wrong with it is reported.
+    ///
+    /// If its certificates are as they were in `previous`, its connections can go on.
+    pub(super) fn read(
+        access: &Access,
+        previous: Option<&Self>,
+        mut read: impl FnMut(&Path) -> (PathBuf, io::Result<Vec<u8>>),
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let Access { authorization, tls, params: _, headers: written } = access;
+        let mut problems = Vec::new();
+        let mut headers = HeaderMap::new();
+        for (name, value) in written {
+            // Both were checked when the configuration was read.
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                headers.insert(name, sensitive(value));
+            }
+        }
+        match authorization.as_ref().map(|authorization| authorize(authorization, &mut read)) {
+            Some(Ok(value)) => drop(headers.insert(AUTHORIZATION, value)),
+            Some(Err(problem)) => problems.push(problem),
+            None => {}
+        }
+        let trust = material(tls, &mut read).and_then(|material| match previous {
+            Some(previous) if previous.trust.is_of(&material) => Ok(Arc::clone(&previous.trust)),
+            _ => Trust::new(material).map(Arc::new),
+        });
+        match trust {
+            Ok(trust) if problems.is_empty() => Ok(Self { headers, trust }),
+            Ok(_) => Err(problems),
+            Err(more) => Err(problems.into_iter().chain(more).collect()),
+        }
+    }
+
+    /// What is added to every request.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// What connections are made with.
+    pub(super) fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+}
+
+/// Names what there is, and nothing of it.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.keys().collect();
+        f.debug_struct("Credentials").field("headers", &names).finish_non_exhaustive()
+    }
+}
+
+const UNREADABLE: &str = "check the path, and that the user whom the server runs as may read the file";
+
+fn authorize(
+    authorization: &Authorization,
+    read: &mut impl FnMut(&Path) -> (PathBuf, io::Result<Vec<u8>>),
+) -> Result<HeaderValue, Diagnostic> {
+    let (what, file) = match authorization {
+        Authorization::Bearer { file } => ("token", file),
+        Authorization::Basic { password_file, .. } => ("password", password_file),
+    };
+    let (path, octets) = read(file);
+    let wrong = |message: String| Diagnostic::error(message).in_file(path.display().to_string());
+    let octets = octets.map_err(|error| wrong(format!("the {what} cannot be read: {error}")).help(UNREADABLE))?;
+    // Editors end the line.
+    let secret = octets.trim_ascii_end();
+    if secret.is_empty() {
+        return Err(wrong(format!("there is no {what} in it")));
+    }
+    let value = match authorization {
+        Authorization::Bearer { .. } => [b"Bearer ", secret].concat(),
+        Authorization::Basic { user, .. } => {
+            format!("Basic {}", BASE64_STANDARD.encode([user.as_bytes(), b":", secret].concat())).into_bytes()
+        }
+    };
+    // Which octet is wrong is not said: it is one of the secret.
+    let is_line = !secret.contains(&b'\n') && !secret.contains(&b'\r');
+    let value = is_line.then_some(value).and_then(|value| HeaderValue::try_from(value).ok());
+    let help = format!("the file holds the {what} alone, on one line");
+    value.map(sensitive).ok_or_else(|| wrong(format!("the {what} has lines or control characters in it")).help(help))
+}
+
+fn sensitive(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
+}
+
+fn material(
+    tls: &Tls,
+    read: &mut impl FnMut(&Path) -> (PathBuf, io::Result<Vec<u8>>),
+) -> Result<Material, Vec<Diagnostic>> {
+    let Tls { ca, identity, server_name, is_unverified } = tls;
+    let mut problems = Vec::new();
+    let mut file = |path: &Path| {
+        let (path, octets) = read(path);
+        let name = path.display().to_string();
+        let octets = octets.map_err(|error| {
+            let problem = Diagnostic::error(format!("cannot be read: {error}")).in_file(name.clone()).help(UNREADABLE);
+            problems.push(problem);
+        });
+        Some((name, octets.ok()?))
+    };
+    let ca = ca.as_deref().map(&mut file);
+    let identity = identity.as_ref().map(|Identity { certificate, key }| (file(certificate), file(key)));
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let identity = identity.and_then(|(certificate, key)| Some((certificate?, key?)));
+    Ok(Material { ca: ca.flatten(), identity, server_name: server_name.clone(), is_unverified: *is_unverified })
+}
