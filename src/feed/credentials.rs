@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
-use super::trust::{Material, Trust};
+use super::trust::{Material, Read, Trust};
 use crate::diagnostic::Diagnostic;
 use crate::pool::{Access, Authorization, Identity, Tls};
 
@@ -39,21 +38,18 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Those of an access that names no file and no header.
-    pub(super) fn nothing() -> Self {
-        Self { headers: HeaderMap::new(), trust: Trust::of_system() }
-    }
-
-    /// Reads what an access names, by `read`; all that is wrong with it is reported.
+    /// Reads what an access names, by `read`, which gives a file's name and octets, or has said itself why not; all
+    /// that is wrong inside the files is reported.
     ///
     /// If its certificates are as they were in `previous`, its connections can go on.
     pub(super) fn read(
         access: &Access,
         previous: Option<&Self>,
-        mut read: impl FnMut(&Path) -> (PathBuf, io::Result<Vec<u8>>),
+        mut read: impl FnMut(&Path) -> Option<Read>,
     ) -> Result<Self, Vec<Diagnostic>> {
         let Access { authorization, tls, params: _, headers: written } = access;
         let mut problems = Vec::new();
+        let mut is_whole = true;
         let mut headers = HeaderMap::new();
         for (name, value) in written {
             // Both were checked when the configuration was read.
@@ -63,15 +59,20 @@ impl Credentials {
         }
         match authorization.as_ref().map(|authorization| authorize(authorization, &mut read)) {
             Some(Ok(value)) => drop(headers.insert(AUTHORIZATION, value)),
-            Some(Err(problem)) => problems.push(problem),
+            Some(Err(problem)) => {
+                is_whole = false;
+                problems.extend(problem);
+            }
             None => {}
         }
-        let trust = material(tls, &mut read).and_then(|material| match previous {
+        let material = material(tls, &mut read).ok_or_else(Vec::new);
+        let trust = material.and_then(|material| match previous {
             Some(previous) if previous.trust.is_of(&material) => Ok(Arc::clone(&previous.trust)),
+            _ if material == Material::default() => Ok(Trust::of_system()),
             _ => Trust::new(material).map(Arc::new),
         });
         match trust {
-            Ok(trust) if problems.is_empty() => Ok(Self { headers, trust }),
+            Ok(trust) if is_whole => Ok(Self { headers, trust }),
             Ok(_) => Err(problems),
             Err(more) => Err(problems.into_iter().chain(more).collect()),
         }
@@ -88,6 +89,13 @@ impl Credentials {
     }
 }
 
+/// Those of an access that names no file and no header.
+impl Default for Credentials {
+    fn default() -> Self {
+        Self { headers: HeaderMap::new(), trust: Trust::of_system() }
+    }
+}
+
 /// Names what there is, and nothing of it.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,23 +104,21 @@ impl fmt::Debug for Credentials {
     }
 }
 
-const UNREADABLE: &str = "check the path, and that the user whom the server runs as may read the file";
-
 fn authorize(
     authorization: &Authorization,
-    read: &mut impl FnMut(&Path) -> (PathBuf, io::Result<Vec<u8>>),
-) -> Result<HeaderValue, Diagnostic> {
+    read: &mut impl FnMut(&Path) -> Option<Read>,
+) -> Result<HeaderValue, Option<Diagnostic>> {
     let (what, file) = match authorization {
         Authorization::Bearer { file } => ("token", file),
         Authorization::Basic { password_file, .. } => ("password", password_file),
     };
-    let (path, octets) = read(file);
-    let wrong = |message: String| Diagnostic::error(message).in_file(path.display().to_string());
-    let octets = octets.map_err(|error| wrong(format!("the {what} cannot be read: {error}")).help(UNREADABLE))?;
+    let (name, octets) = read(file).ok_or(None)?;
+    let wrong = |message: String| Diagnostic::error(message).in_file(name.as_str());
+    let help = format!("the file holds the {what} alone, on one line");
     // Editors end the line.
     let secret = octets.trim_ascii_end();
     if secret.is_empty() {
-        return Err(wrong(format!("there is no {what} in it")));
+        return Err(Some(wrong(format!("there is no {what} in it")).help(help)));
     }
     let value = match authorization {
         Authorization::Bearer { .. } => [b"Bearer ", secret].concat(),
@@ -121,10 +127,10 @@ fn authorize(
         }
     };
     // Which octet is wrong is not said: it is one of the secret.
-    let is_line = !secret.contains(&b'\n') && !secret.contains(&b'\r');
+    let is_line = !secret.iter().any(u8::is_ascii_control);
     let value = is_line.then_some(value).and_then(|value| HeaderValue::try_from(value).ok());
-    let help = format!("the file holds the {what} alone, on one line");
-    value.map(sensitive).ok_or_else(|| wrong(format!("the {what} has lines or control characters in it")).help(help))
+    let broken = || wrong(format!("the {what} has lines or control characters in it")).help(help);
+    value.map(sensitive).ok_or_else(|| Some(broken()))
 }
 
 fn sensitive(mut value: HeaderValue) -> HeaderValue {
@@ -132,26 +138,19 @@ fn sensitive(mut value: HeaderValue) -> HeaderValue {
     value
 }
 
-fn material(
-    tls: &Tls,
-    read: &mut impl FnMut(&Path) -> (PathBuf, io::Result<Vec<u8>>),
-) -> Result<Material, Vec<Diagnostic>> {
+/// None if a file could not be read.
+fn material(tls: &Tls, read: &mut impl FnMut(&Path) -> Option<Read>) -> Option<Material> {
     let Tls { ca, identity, server_name, is_unverified } = tls;
-    let mut problems = Vec::new();
-    let mut file = |path: &Path| {
-        let (path, octets) = read(path);
-        let name = path.display().to_string();
-        let octets = octets.map_err(|error| {
-            let problem = Diagnostic::error(format!("cannot be read: {error}")).in_file(name.clone()).help(UNREADABLE);
-            problems.push(problem);
-        });
-        Some((name, octets.ok()?))
+    // All of them are tried, so that all that are missing are told.
+    let ca = ca.as_deref().map(&mut *read);
+    let identity = identity.as_ref().map(|Identity { certificate, key }| (read(certificate), read(key)));
+    let identity = match identity {
+        Some((certificate, key)) => Some((certificate?, key?)),
+        None => None,
     };
-    let ca = ca.as_deref().map(&mut file);
-    let identity = identity.as_ref().map(|Identity { certificate, key }| (file(certificate), file(key)));
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let identity = identity.and_then(|(certificate, key)| Some((certificate?, key?)));
-    Ok(Material { ca: ca.flatten(), identity, server_name: server_name.clone(), is_unverified: *is_unverified })
+    let ca = match ca {
+        Some(ca) => Some(ca?),
+        None => None,
+    };
+    Some(Material { ca, identity, server_name: server_name.clone(), is_unverified: *is_unverified })
 }

@@ -77,7 +77,7 @@ impl Probe {
 /// Probes until the sender of probes is gone.
 pub(super) async fn run(probes: watch::Receiver<Vec<Probe>>, sender: mpsc::Sender<Probed>, names: Names) {
     // A connection kept open would hide that no new one can be made.
-    let client = Clients::new(0, names).of(&Credentials::nothing());
+    let client = Clients::new(0, names).of(&Credentials::default());
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let epoch = Instant::now();
     keep(

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use hyper::Uri;
 
-use super::{Loader, read_file};
-use crate::config::{Config, Written};
+use super::{Loader, read_file, shown};
+use crate::config::Config;
 use crate::feed::credentials::{Credentials, Keyring};
 use crate::name::Name;
 use crate::pool::{Check, Node};
@@ -26,24 +26,43 @@ impl Loader {
     /// Reads the files that accesses name; where one is broken, what was read before is kept.
     pub(super) fn read_accesses(&mut self, config: &Config, previous: Option<&Keyring>) -> Keyring {
         let mut keyring = Keyring::default();
+        // Accesses share files; what is wrong with one is told once.
+        let mut told = BTreeSet::new();
         for written in &config.accesses {
             let before = previous.and_then(|keyring| keyring.of(&written.value));
+            let what_now = match &before {
+                Some(_) => "until then exporters are asked with what was read before",
+                None => "until then exporters that need it are not asked",
+            };
+            let mut unreadable = Vec::new();
             let read = Credentials::read(&written.value, before.as_deref(), |path| {
                 let path = self.directory.join(path);
                 self.watched.take(&path);
                 let octets = read_file(&path);
                 (&path, octets.as_ref().ok()).hash(&mut self.hasher);
-                (path, octets)
+                match octets {
+                    Ok(octets) => Some((shown(&path), octets)),
+                    Err(error) => {
+                        unreadable.push(format!("{} cannot be read: {error}", shown(&path)));
+                        None
+                    }
+                }
             });
+            for message in unreadable {
+                if told.insert(message.clone()) {
+                    let help = "the user whom the server runs as must be able to read it";
+                    self.diagnostics.push(written.error(message).help(format!("{help}; {what_now}")));
+                }
+            }
             match read {
                 Ok(credentials) => keyring.put(Arc::clone(&written.value), Arc::new(credentials)),
                 Err(problems) => {
-                    let what_now = match &before {
-                        Some(_) => "exporters that are reached so are asked with what was read before",
-                        None => "exporters that are reached so are not asked",
-                    };
-                    let problems = problems.into_iter().map(|problem| problem.note(used_by(written, what_now)));
-                    self.diagnostics.extend(problems);
+                    for problem in problems {
+                        if told.insert(problem.to_string()) {
+                            let note = format!("named by the access{}; {what_now}", written.in_line());
+                            self.diagnostics.push(problem.note(note));
+                        }
+                    }
                     if let Some(before) = before {
                         keyring.put(Arc::clone(&written.value), before);
                     }
@@ -87,10 +106,6 @@ impl Loader {
 
 const REMEDY: &str = "write addresses in the URLs of exporters and checks, such as `http://{address}:9100/metrics`";
 
-fn used_by<T>(access: &Written<T>, what_now: &str) -> String {
-    format!("named by the access{}; {what_now}", access.in_line())
-}
-
 /// The names of hosts that a node's exporters and check are asked at; addresses are none.
 fn hosts(node: &Node) -> impl Iterator<Item = String> {
     let check = match &node.check {
@@ -122,7 +137,50 @@ fn is_ours(address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::feed::inputs::{Loaded, load};
+
+    const CONFIG: &str = concat!(
+        "[geoip]\ndatabases = [\"",
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/geoip/flat.mmdb\"]\n[scrape]\nbearer_file = \"token\"\n",
+        "[node.a]\naddresses = [\"198.51.100.10\"]\nexporters.node = \"http://{address}/metrics\"\n",
+    );
+
+    #[test]
+    fn a_secret_is_read_again_and_a_broken_one_leaves_the_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, token) = (directory.path().join("thalweg.toml"), directory.path().join("token"));
+        fs::create_dir(directory.path().join("zones")).unwrap();
+        fs::write(&file, CONFIG).unwrap();
+        let told = |loaded: &Loaded| loaded.diagnostics.iter().map(ToString::to_string).collect::<String>();
+        let shown = |loaded: &Loaded| {
+            let inputs = loaded.inputs.as_ref().unwrap();
+            let exporter = &inputs.config.nodes[0].value.exporters[0];
+            let credentials = inputs.keyring.of(&exporter.access)?;
+            Some(credentials.headers()["authorization"].to_str().unwrap().to_owned())
+        };
+        let loaded = load(&file, &[], None);
+        assert_eq!(shown(&loaded), None);
+        assert!(told(&loaded).contains("token cannot be read: No such file"), "{}", told(&loaded));
+        assert!(loaded.watched.paths().any(|path| path == token));
+
+        fs::write(&token, "first").unwrap();
+        let first = load(&file, &[], loaded.inputs.as_ref());
+        assert_eq!((shown(&first).as_deref(), told(&first).as_str()), (Some("Bearer first"), ""));
+        fs::write(&token, "second").unwrap();
+        let second = load(&file, &[], first.inputs.as_ref());
+        assert_eq!(shown(&second).as_deref(), Some("Bearer second"));
+        let fingerprint = |loaded: &Loaded| loaded.inputs.as_ref().unwrap().fingerprint;
+        assert_ne!(fingerprint(&second), fingerprint(&first));
+        fs::write(&token, "").unwrap();
+        let broken = load(&file, &[], second.inputs.as_ref());
+        assert_eq!(shown(&broken).as_deref(), Some("Bearer second"));
+        let expected = "there is no token in it";
+        assert!(told(&broken).contains(expected) && !told(&broken).contains("second"), "{}", told(&broken));
+    }
 
     #[test]
     fn nameservers_are_read_as_the_system_reads_them() {

@@ -67,6 +67,12 @@ impl Exchange {
         outcome
     }
 
+    /// What goes with every question.
+    #[cfg(test)]
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     async fn get(&self, client: &HttpClient, url: &Uri) -> Result<Vec<u8>, ScrapeError> {
         let mut request = Request::new(Full::default());
         *request.uri_mut() = url.clone();

@@ -1,5 +1,8 @@
 //! Exporters of all sorts, kind and hostile, and what is made of their answers.
 
+mod access;
+mod coding;
+
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,7 +20,9 @@ const BODY: &str = include_str!("../../../tests/load/node_exporter_default.prom"
 #[derive(Clone)]
 enum Server {
     /// Answers each request with these octets, then keeps or closes the connection as they say.
-    Answers(String),
+    Answers(Vec<u8>),
+    /// Answers the body to requests that have these words in them, 401 to others.
+    Wants(String),
     /// Answers this to narrowed requests, the body to others.
     RefusesToNarrow,
     /// Speaks before it is asked, and no TLS.
@@ -52,10 +57,16 @@ async fn answer(mut stream: TcpStream, server: Server) -> io::Result<()> {
         }
         match &server {
             Server::Answers(answer) => {
-                stream.write_all(answer.as_bytes()).await?;
-                if !answer.contains("Content-Length") || answer.contains("Connection: close") {
+                stream.write_all(answer).await?;
+                let head = String::from_utf8_lossy(&answer[..answer.len().min(200)]);
+                if !head.contains("Content-Length") || head.contains("Connection: close") {
                     return Ok(());
                 }
+            }
+            Server::Wants(words) => {
+                let has_them = String::from_utf8_lossy(&request).contains(words);
+                let status = if has_them { "200 OK" } else { "401 Unauthorized" };
+                stream.write_all(response(status, "", BODY).as_bytes()).await?;
             }
             Server::RefusesToNarrow => {
                 let is_narrowed = String::from_utf8_lossy(&request).starts_with("GET /metrics?collect%5B%5D=cpu&");
@@ -92,13 +103,16 @@ fn target(node: u16, url: String, interval: Duration) -> Target {
         node: NodeId(node),
         exporter: Exporter { kind: ExporterKind::Node, url, access: Arc::default() },
         interval,
-        credentials: Some(Arc::new(Credentials::nothing())),
+        credentials: Some(Arc::new(Credentials::default())),
     }
 }
 
 async fn outcome(url: String) -> Result<Counters, ScrapeError> {
-    let (_targets, news) = watch::channel(vec![target(0, url, Duration::from_secs(5))]);
-    let mut news = news;
+    outcome_at(target(0, url, Duration::from_secs(5))).await
+}
+
+async fn outcome_at(target: Target) -> Result<Counters, ScrapeError> {
+    let (_targets, mut news) = watch::channel(vec![target]);
     news.mark_changed();
     let (sender, mut scraped) = mpsc::channel(1);
     tokio::select! {
@@ -117,7 +131,7 @@ async fn outcome_of(server: Server) -> Result<Counters, ScrapeError> {
 async fn a_body_becomes_counters() {
     let typed = response("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", BODY);
     let until_close = format!("HTTP/1.0 200 OK\r\n\r\n{BODY}");
-    for server in [Server::Answers(typed), Server::Answers(until_close), Server::RefusesToNarrow] {
+    for server in [Server::Answers(typed.into()), Server::Answers(until_close.into()), Server::RefusesToNarrow] {
         let counters = outcome_of(server).await.expect("counters");
         assert_eq!(counters.devices["eth0"].sent, Some(737263.0));
     }
@@ -143,7 +157,7 @@ async fn each_hostile_answer_is_its_own_error() {
         (response("200 OK", "", json), ScrapeError::NothingWanted { refused: 0 }),
         (format!("HTTP/1.0 200 OK\r\n\r\n{cut}"), ScrapeError::Truncated),
     ] {
-        assert_eq!(outcome_of(Server::Answers(answer)).await, Err(expected));
+        assert_eq!(outcome_of(Server::Answers(answer.into())).await, Err(expected));
     }
 }
 
@@ -159,7 +173,7 @@ async fn broken_http_is_an_error() {
         "+PONG\r\n".to_owned(),
         format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{BODY}"),
     ] {
-        let outcome = outcome_of(Server::Answers(answer.clone())).await;
+        let outcome = outcome_of(Server::Answers(answer.clone().into())).await;
         assert!(matches!(outcome, Err(ScrapeError::Http(_))), "{outcome:?} for {}", &answer[..20.min(answer.len())]);
     }
 }
@@ -191,7 +205,8 @@ async fn no_connection_is_an_error() {
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_for_a_silent_exporter_and_reloads_keep_the_pace() {
     const INTERVAL: Duration = Duration::from_secs(5);
-    let good = target(1, format!("http://{}/a", start(Server::Answers(response("200 OK", "", BODY))).await), INTERVAL);
+    let good =
+        target(1, format!("http://{}/a", start(Server::Answers(response("200 OK", "", BODY).into())).await), INTERVAL);
     let silent = target(2, format!("http://{}/b", start(Server::Silent).await), INTERVAL);
     let (targets, news) = watch::channel(Vec::new());
     let (sender, mut scraped) = mpsc::channel(16);
@@ -225,7 +240,7 @@ async fn nobody_waits_for_a_silent_exporter_and_reloads_keep_the_pace() {
 
 #[tokio::test]
 async fn a_dropped_scraper_leaves_nothing_behind() {
-    let address = start(Server::Answers(response("200 OK", "", BODY))).await;
+    let address = start(Server::Answers(response("200 OK", "", BODY).into())).await;
     let (sender, mut scraped) = mpsc::channel(1);
     let (probes, mut probed) = mpsc::channel(1);
     let scraper = Scraper::start(sender, probes, 0).expect("a thread");
