@@ -14,7 +14,7 @@ use crate::diagnostic::Diagnostic;
 use crate::pool::{Access, Authorization, Identity, Tls};
 
 /// Everything that accesses of a configuration name.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Keyring {
     held: HashMap<Arc<Access>, Arc<Credentials>>,
 }
