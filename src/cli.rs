@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use overrides::OverrideCommand;
 
-use crate::command::{check, demo, explain, run, simulate};
+use crate::command::{check, demo, explain, presets, run, simulate};
 use crate::serve::admin::ExplainParameters;
 
 /// Where the configuration is looked for, the first that is there.
@@ -46,6 +46,11 @@ enum Command {
     Explain(ExplainArguments),
     #[command(flatten)]
     Override(OverrideCommand),
+    /// List the presets by which exporters are read, or show the rules of one.
+    Presets {
+        /// Which one to show.
+        name: Option<String>,
+    },
     /// Compare policies in a model world: crowds, failures, and monitoring that lags or lies.
     Simulate(SimulateArguments),
 }
@@ -167,6 +172,7 @@ impl Cli {
                 explain::explain(&config.file(), &parameters, offline, json)
             }
             Command::Override(command) => command.execute(),
+            Command::Presets { name } => presets::presets(name.as_deref()),
             Command::Simulate(arguments) => {
                 let SimulateArguments {
                     scenario,

@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod demo;
 pub mod explain;
 pub mod overrides;
+pub mod presets;
 pub mod run;
 pub mod simulate;
 

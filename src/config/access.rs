@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
-use crate::pool::{Access, Authorization, Identity, Tls};
+use crate::pool::{Access, Authorization, ClientCertificate, Tls};
 
 use super::file::{AccessTable, ExportersTable};
 use super::written::{Place, Problems, Written};
@@ -32,7 +32,7 @@ impl Accesses {
                 ca: first(tables, |table| table.ca.as_ref().map(path)),
                 identity: first(tables, |table| {
                     let (certificate, key) = (table.certificate.as_ref()?, table.key.as_ref()?);
-                    Some(Identity { certificate: path(certificate), key: path(key) })
+                    Some(ClientCertificate { certificate: path(certificate), key: path(key) })
                 }),
                 server_name: first(tables, |table| table.server_name.as_ref().map(|name| name.value.clone())),
                 is_unverified: first(tables, |table| table.insecure_skip_verify.as_ref().map(|skip| skip.value))
@@ -85,12 +85,9 @@ fn merged<V: Clone>(
 
 /// Reports exporters without a URL, and what contradicts itself in them; those of the defaults may leave URLs to nodes.
 pub(super) fn check_exporters(own: &ExportersTable, defaults: Option<&ExportersTable>, problems: &Problems) {
-    let ExportersTable { node, process, srs } = own;
-    let nothing = ExportersTable::default();
-    let ExportersTable { node: usual_node, process: usual_process, srs: usual_srs } = defaults.unwrap_or(&nothing);
-    for (own, usual) in [(node, usual_node), (process, usual_process), (srs, usual_srs)] {
-        let Some(own) = own else { continue };
-        let url = own.url.as_ref().or(usual.as_ref().and_then(|usual| usual.url.as_ref()));
+    for (preset, own) in own {
+        let usual = defaults.and_then(|defaults| defaults.iter().find(|(name, _)| name.value == preset.value));
+        let url = own.url.as_ref().or(usual.and_then(|(_, usual)| usual.url.as_ref()));
         check(&own.access, url, problems);
         if let (Some(place), None, Some(_)) = (&own.access.place, url, defaults)
             && !own.has_url

@@ -12,6 +12,7 @@ use crate::wire::MAX_NSID;
 use super::RateLimitMode;
 use super::address;
 use super::defaults;
+use super::preset::{self, Presets};
 use super::table::Table;
 use super::value;
 use super::written::{Problems, Written};
@@ -34,6 +35,7 @@ pub(super) struct ConfigFile {
     pub(super) regions: Vec<RegionTable>,
     /// What all exporters have in common.
     pub(super) scrape: AccessTable,
+    pub(super) presets: Presets,
     pub(super) node_defaults: NodeSettings,
     pub(super) nodes: Vec<NodeTable>,
     pub(super) pools: Vec<PoolTable>,
@@ -133,12 +135,13 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     let geoip = top.table("geoip", "geoip").map(read_geoip).unwrap_or_default();
     let places = read_named(&mut top, "place", problems, read_place);
     let regions = read_named(&mut top, "region", problems, |name, table| read_region(name, table, problems));
-    let node_defaults = top
-        .table("defaults", "defaults")
-        .and_then(|table| node::read_defaults(table, problems))
+    let presets = preset::read_all(&mut top, problems);
+    let node_defaults = top.table("defaults", "defaults");
+    let node_defaults = node_defaults
+        .and_then(|defaults| node::read_defaults(defaults, &presets))
         .unwrap_or_else(NodeSettings::nothing);
-    let scrape = top.table("scrape", "scrape").map(|table| access::read_scrape(table, problems)).unwrap_or_default();
-    let nodes = read_named(&mut top, "node", problems, |name, table| node::read_node(name, table, problems));
+    let nodes = read_named(&mut top, "node", problems, |name, table| node::read_node(name, table, &presets));
+    let scrape = top.table("scrape", "scrape").map(access::read_scrape).unwrap_or_default();
     let pools = read_named(&mut top, "pool", problems, pool::read_pool);
     let services = top
         .named("service")
@@ -146,7 +149,20 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         .filter_map(|(name, table)| pool::read_service(&name, table, problems))
         .collect();
     top.finish();
-    ConfigFile { server, zones_directory, zones, geoip, places, regions, scrape, node_defaults, nodes, pools, services }
+    ConfigFile {
+        server,
+        zones_directory,
+        zones,
+        geoip,
+        places,
+        regions,
+        scrape,
+        presets,
+        node_defaults,
+        nodes,
+        pools,
+        services,
+    }
 }
 
 fn read_named<T>(

@@ -20,6 +20,7 @@ mod file;
 mod full;
 mod later;
 mod policy;
+mod preset;
 mod resolve;
 mod rules;
 mod table;
@@ -29,6 +30,7 @@ mod value;
 mod written;
 
 pub use policy::policy_of_word;
+pub use preset::{Presets, embedded as embedded_presets, embedded_text as preset_text, read_text as read_preset};
 pub use units::{bitrate, duration};
 pub use written::{Place, Written};
 

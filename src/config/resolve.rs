@@ -1,7 +1,7 @@
 //! From what was written to what is run: defaults are filled in, key by key.
 #![deny(clippy::disallowed_methods)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::geo::{Prefix, RegionRule};
 use crate::pool::{
-    Access, Answers, Area, Capacity, Check, Currency, Exporter, ExporterKind, Limits, Node, Place, Pool, Saturation,
-    Service, TtlBounds, Viewer,
+    Answers, Area, Capacity, Check, Currency, Exporter, Limits, Node, Place, Pool, Saturation, Service, TtlBounds,
+    Viewer,
 };
 
 use super::access::Accesses;
@@ -21,6 +21,7 @@ use super::file::{
     NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable,
     ViewerTable, ZoneTable,
 };
+use super::preset::Presets;
 use super::written::Written;
 use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, policy};
 
@@ -35,6 +36,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         places,
         regions,
         scrape,
+        presets,
         node_defaults,
         nodes,
         pools,
@@ -43,15 +45,10 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     let GeoipTable { databases, networks, rtt } = geoip;
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
     let accesses = Accesses::default();
+    let common = Common { node_defaults: &node_defaults, scrape: &scrape, presets: &presets, accesses: &accesses };
     // Also those of defaults that no node here uses: nodes of inventories do.
-    let _of_inventories = resolve_exporters(
-        &ExportersTable::default(),
-        &node_defaults.exporters,
-        |url| url,
-        |tables| accesses.resolve(&[tables[0], tables[1], &scrape]),
-    );
-    let nodes: Vec<_> =
-        nodes.into_iter().map(|node| resolve_node(node, &node_defaults, &scrape, &accesses, &atlas)).collect();
+    let _of_inventories = resolve_exporters(&ExportersTable::default(), &common, |url| url);
+    let nodes: Vec<_> = nodes.into_iter().map(|node| resolve_node(node, &common, &atlas)).collect();
     let services: Vec<_> = services.into_iter().map(|service| resolve_service(service, &pools, &atlas)).collect();
     let mut pools: Vec<_> = pools.into_iter().map(resolve_pool).collect();
     if pools.is_empty() && !(nodes.is_empty() && services.is_empty()) {
@@ -182,18 +179,21 @@ fn values<T>(list: Vec<Written<T>>) -> Vec<T> {
     list.into_iter().map(|written| written.value).collect()
 }
 
-fn resolve_node(
-    table: NodeTable,
-    node_defaults: &NodeSettings,
-    scrape: &AccessTable,
-    accesses: &Accesses,
-    atlas: &Atlas,
-) -> Written<Node> {
+/// What all nodes have in common.
+struct Common<'c> {
+    node_defaults: &'c NodeSettings,
+    scrape: &'c AccessTable,
+    presets: &'c Presets,
+    accesses: &'c Accesses,
+}
+
+fn resolve_node(table: NodeTable, common: &Common<'_>, atlas: &Atlas) -> Written<Node> {
+    let node_defaults = common.node_defaults;
     let NodeTable { name, addresses, settings } = table;
     let labels = labels(&settings, node_defaults).unwrap_or_default();
     let NodeSettings { place, labels: _, capacity, limits, interval, exporters, cost, weight, serves, check } =
         settings;
-    let CapacityTable { egress, clients } = capacity;
+    let CapacityTable { egress, clients, process_cpu } = capacity;
     let first = addresses.first().map(|address| address.value);
     let filled = |url: String| first.map_or(url.clone(), |first| fill(&url, first));
     let serves = serves.as_ref().or(node_defaults.serves.as_ref()).map_or(&[][..], Vec::as_slice);
@@ -217,12 +217,11 @@ fn resolve_node(
         capacity: Capacity {
             egress: value_or(egress, &node_defaults.capacity.egress),
             clients: value_or(clients, &node_defaults.capacity.clients).map(f64::from),
+            process_cpu: value_or(process_cpu, &node_defaults.capacity.process_cpu),
         },
         limits: resolve_limits(limits, &node_defaults.limits),
         interval: value_or(interval, &node_defaults.interval).unwrap_or(defaults::INTERVAL),
-        exporters: resolve_exporters(&exporters, &node_defaults.exporters, filled, |tables| {
-            accesses.resolve(&[tables[0], tables[1], scrape])
-        }),
+        exporters: resolve_exporters(&exporters, common, filled),
         cost: value_or(cost, &node_defaults.cost).unwrap_or(usual.cost),
         weight: value_or(weight, &node_defaults.weight).unwrap_or(usual.weight),
         serves: areas(serves, Barrier::Serves, atlas),
@@ -232,35 +231,38 @@ fn resolve_node(
 }
 
 fn resolve_limits(own: LimitsTable, default: &LimitsTable) -> Limits {
-    let LimitsTable { cpu, process_cpu, egress, clients } = own;
+    let LimitsTable { cpu, process_cpu, egress, clients, udp_drops, memory, disk, custom } = own;
     let usual = Limits::default();
     Limits {
         cpu: value_or(cpu, &default.cpu).unwrap_or(usual.cpu),
         process_cpu: value_or(process_cpu, &default.process_cpu).unwrap_or(usual.process_cpu),
         egress: value_or(egress, &default.egress).unwrap_or(usual.egress),
         clients: value_or(clients, &default.clients).unwrap_or(usual.clients),
+        udp_drops: value_or(udp_drops, &default.udp_drops).unwrap_or(usual.udp_drops),
+        memory: value_or(memory, &default.memory).unwrap_or(usual.memory),
+        disk: value_or(disk, &default.disk).unwrap_or(usual.disk),
+        // The node's own come last, and stay.
+        custom: default.custom.iter().chain(&custom).map(|(name, limit)| (name.value.clone(), limit.value)).collect(),
     }
 }
 
-fn resolve_exporters(
-    own: &ExportersTable,
-    default: &ExportersTable,
-    filled: impl Fn(String) -> String,
-    access: impl Fn([&AccessTable; 2]) -> Arc<Access>,
-) -> Vec<Exporter> {
-    let ExportersTable { node, process, srs } = own;
+/// The exporters of a node in the order in which they are believed: those of the whole machine first, then by name.
+fn resolve_exporters(own: &ExportersTable, common: &Common<'_>, filled: impl Fn(String) -> String) -> Vec<Exporter> {
+    let Common { node_defaults, scrape, presets, accesses } = common;
+    let named = |tables: &'_ ExportersTable, preset: &str| tables.iter().position(|(name, _)| name.value == preset);
     let nothing = ExporterTable::default();
-    let written = [
-        (ExporterKind::Node, node, &default.node),
-        (ExporterKind::Process, process, &default.process),
-        (ExporterKind::Srs, srs, &default.srs),
-    ];
-    let exporters = written.into_iter().filter_map(|(kind, own, default)| {
-        let [own, default] = [own, default].map(|table| table.as_ref().unwrap_or(&nothing));
+    let names: BTreeSet<&str> =
+        node_defaults.exporters.iter().chain(own).map(|(preset, _)| preset.value.as_str()).collect();
+    let exporters = names.into_iter().filter_map(|name| {
+        let own = named(own, name).map_or(&nothing, |at| &own[at].1);
+        let default = named(&node_defaults.exporters, name).map_or(&nothing, |at| &node_defaults.exporters[at].1);
         let url = own.url.as_ref().or(default.url.as_ref())?.value.clone();
-        Some(Exporter { kind, url: filled(url), access: access([&own.access, &default.access]) })
+        let access = accesses.resolve(&[&own.access, &default.access, scrape]);
+        Some(Exporter { preset: Arc::clone(presets.get(name)?), url: filled(url), access })
     });
-    exporters.collect()
+    let mut exporters: Vec<Exporter> = exporters.collect();
+    exporters.sort_by_key(|exporter| exporter.preset.scope);
+    exporters
 }
 
 /// The areas of words; those that name none have been reported.

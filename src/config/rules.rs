@@ -25,6 +25,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         places,
         regions,
         scrape,
+        presets: _,
         node_defaults,
         nodes,
         pools,

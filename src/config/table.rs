@@ -20,7 +20,7 @@ pub(super) struct Table<'p> {
     place: Place,
     entries: Vec<Entry>,
     /// The keys that were asked for.
-    known: Vec<&'static str>,
+    known: Vec<String>,
     problems: &'p Problems,
 }
 
@@ -126,24 +126,79 @@ impl<'p> Table<'p> {
 
     /// A table of the schema.
     pub(super) fn table(&mut self, key: &'static str, kind: &'static str) -> Option<Table<'p>> {
-        let Entry { key_place, item, .. } = self.take(key)?;
-        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        let entry = self.take(key)?;
+        self.table_of(entry, kind)
+    }
+
+    fn table_of(&self, entry: Entry, kind: &'static str) -> Option<Table<'p>> {
+        let Entry { key, key_place, item } = entry;
+        let path = self.path_of(&key);
         let entries = self.entries_of(item)?;
         Some(Table { kind, path, place: key_place, entries, known: Vec::new(), problems: self.problems })
     }
 
-    /// A value that may stand alone, or be a key among others of a table.
-    pub(super) fn value_or_table<T>(
+    /// A value, or several in a list.
+    pub(super) fn some<T>(&mut self, key: &'static str, read: impl Fn(&Item) -> Reading<T>) -> Vec<Written<T>> {
+        let is_list = |entry: &Entry| entry.key == key && matches!(entry.item.value, Value::Array(_));
+        if self.entries.iter().any(is_list) {
+            return self.filled_list(key, read).map(|list| list.value).unwrap_or_default();
+        }
+        self.value(key, read).into_iter().collect()
+    }
+
+    /// A list of tables: `[[preset.NAME.rule]]`.
+    pub(super) fn tables(&mut self, key: &'static str, kind: &'static str) -> Vec<Table<'p>> {
+        let Some(Entry { item, .. }) = self.take(key) else { return Vec::new() };
+        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        let Value::Array(items) = item.value else {
+            let help = format!("write `[[{path}]]` above each");
+            self.problems.add(&item.place, Diagnostic::from(wrong(&item, "a list of tables")).help(help));
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for item in items {
+            let place = item.place.clone();
+            let Some(entries) = self.entries_of(item) else { continue };
+            tables.push(Table { kind, path: path.clone(), place, entries, known: Vec::new(), problems: self.problems });
+        }
+        tables
+    }
+
+    /// The values of all keys that have one of these names.
+    pub(super) fn each_of<T>(
         &mut self,
-        key: &'static str,
+        names: &[String],
+        read: impl Fn(&Item) -> Reading<T>,
+    ) -> Vec<(Written<String>, Written<T>)> {
+        let found = names.iter().filter_map(|name| {
+            let Entry { key, key_place, item } = self.take(name)?;
+            let value = read_item(&item, &read, self.problems)?;
+            Some((Written::at(&key_place, key), value))
+        });
+        found.collect()
+    }
+
+    /// Of the keys with one of these names, each a value that may stand alone, or be a key among others of a table.
+    pub(super) fn values_or_tables<T>(
+        &mut self,
+        names: &[String],
         kind: &'static str,
         read: impl Fn(&Item) -> Reading<T>,
-    ) -> Option<ValueOrTable<'p, T>> {
-        let is_table = |entry: &Entry| entry.key == key && matches!(entry.item.value, Value::Table(_));
-        if self.entries.iter().any(is_table) {
-            return self.table(key, kind).map(ValueOrTable::Table);
-        }
-        self.value(key, read).map(ValueOrTable::Value)
+    ) -> Vec<(Written<String>, ValueOrTable<'p, T>)> {
+        let found = names.iter().filter_map(|name| {
+            let entry = self.take(name)?;
+            let name = Written::at(&entry.key_place, name.clone());
+            if let Value::Table(_) = entry.item.value {
+                return Some((name, ValueOrTable::Table(self.table_of(entry, kind)?)));
+            }
+            Some((name, ValueOrTable::Value(read_item(&entry.item, &read, self.problems)?)))
+        });
+        found.collect()
+    }
+
+    /// Where what is wrong with it is told.
+    pub(super) fn problems(&self) -> &'p Problems {
+        self.problems
     }
 
     /// The keys that an operator made up, each with its place and value, in the order of the file.
@@ -186,7 +241,7 @@ impl<'p> Table<'p> {
 
     fn unknown(&self, entry: &Entry) -> Diagnostic {
         let what = if self.path.is_empty() { "table" } else { "key" };
-        let known = self.known.iter().copied().chain(later::keys(self.kind));
+        let known: Vec<&str> = self.known.iter().map(String::as_str).chain(later::keys(self.kind)).collect();
         let diagnostic = Diagnostic::error(format!("unknown {what} `{}`", self.path_of(&entry.key)));
         if let Some(help) = did_you_mean(&entry.key, known) {
             return diagnostic.help(help);
@@ -203,8 +258,8 @@ impl<'p> Table<'p> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn take(&mut self, key: &'static str) -> Option<Entry> {
-        self.known.push(key);
+    fn take(&mut self, key: &str) -> Option<Entry> {
+        self.known.push(key.to_owned());
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(at))
     }
@@ -239,12 +294,12 @@ fn not_built(what: &str, later: &later::Later) -> Wrong {
 }
 
 /// The name that was meant by `[service.play.live.example]`, which TOML reads as four tables.
-fn dotted_name(first: &str, entry: &Entry, known: &[&str]) -> String {
+fn dotted_name(first: &str, entry: &Entry, known: &[String]) -> String {
     let mut name = format!("{first}.{}", entry.key);
     let mut below = &entry.item.value;
     while let Value::Table(entries) = below
         && let Some(next) = entries.iter().find(|next| matches!(next.item.value, Value::Table(_)))
-        && !known.contains(&next.key.as_str())
+        && !known.contains(&next.key)
     {
         name = format!("{name}.{}", next.key);
         below = &next.item.value;
@@ -258,7 +313,7 @@ fn printed(name: &str) -> Cow<'_, str> {
     if is_bare { Cow::Borrowed(name) } else { Cow::Owned(format!("\"{}\"", name.escape_debug())) }
 }
 
-fn listed(words: &[&str]) -> String {
+fn listed(words: &[String]) -> String {
     let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.as_slice() {
         [one] => one.clone(),

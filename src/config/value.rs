@@ -155,6 +155,12 @@ pub(super) fn fraction(item: &Item) -> Reading<f64> {
     }
 }
 
+/// A number of cores, a quota among them: above 0.
+pub(super) fn cores(item: &Item) -> Reading<f64> {
+    let found = number(item).filter(|value| *value > 0.0 && *value <= 4096.0);
+    found.ok_or_else(|| wrong(item, "a number of cores, such as `4` or `1.5`"))
+}
+
 /// A distance in milliseconds, not negative: a number without a unit.
 pub(super) fn milliseconds(item: &Item) -> Reading<f64> {
     // No round trip on earth is longer.
@@ -362,7 +368,7 @@ pub(super) fn string<'a>(item: &'a Item, expected: &str) -> Reading<&'a str> {
     }
 }
 
-fn number(item: &Item) -> Option<f64> {
+pub(super) fn number(item: &Item) -> Option<f64> {
     let value = match &item.value {
         Value::Integer(number) => *number as f64,
         Value::Float(number) => *number,

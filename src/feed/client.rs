@@ -21,8 +21,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const AGENT: &str = concat!("thalweg/", env!("CARGO_PKG_VERSION"));
 /// More header lines than any exporter sends.
 const MAX_HEADERS: usize = 64;
-/// Octets of a connection's read buffer, and so of all headers together; hyper's own limit makes 80 KB a connection.
-pub(super) const READ_BUFFER: usize = 16 << 10;
+/// Octets of a connection's read buffer, and so of all headers together; hyper's own limit makes 80 KB a connection,
+/// and takes no smaller one.
+pub(super) const READ_BUFFER: usize = 8 << 10;
 /// A connection without a request for this long is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 

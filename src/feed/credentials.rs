@@ -11,7 +11,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use super::trust::{Material, Read, Trust};
 use crate::diagnostic::Diagnostic;
-use crate::pool::{Access, Authorization, Identity, Tls};
+use crate::pool::{Access, Authorization, ClientCertificate, Tls};
 
 /// Everything that accesses of a configuration name.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -143,7 +143,7 @@ fn material(tls: &Tls, read: &mut impl FnMut(&Path) -> Option<Read>) -> Option<M
     let Tls { ca, identity, server_name, is_unverified } = tls;
     // All of them are tried, so that all that are missing are told.
     let ca = ca.as_deref().map(&mut *read);
-    let identity = identity.as_ref().map(|Identity { certificate, key }| (read(certificate), read(key)));
+    let identity = identity.as_ref().map(|ClientCertificate { certificate, key }| (read(certificate), read(key)));
     let identity = match identity {
         Some((certificate, key)) => Some((certificate?, key?)),
         None => None,

@@ -9,7 +9,7 @@ use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
 use super::probe::Probe;
 use super::run::{Feed, log};
-use super::scrape::Target;
+use super::scrape::{Target, source};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::load::history::History;
 use crate::pool::NodeId;
@@ -123,11 +123,11 @@ impl Feed {
                 probes.push(probe);
             }
             for exporter in &node.exporters {
-                let key = (id, exporter.url.clone());
-                let capacity = self.orders.capacity_of(node);
-                let mut history =
-                    self.histories.remove(&key).unwrap_or_else(|| History::new(capacity, node.limits, node.interval));
-                history.reconfigure(capacity, node.limits, node.interval);
+                let key = source(id, exporter);
+                let (preset, capacity, limits) = (&exporter.preset, self.orders.capacity_of(node), &node.limits);
+                let begun = || History::new(Arc::clone(preset), capacity, limits.clone(), node.interval);
+                let mut history = self.histories.remove(&key).unwrap_or_else(begun);
+                history.reconfigure(Arc::clone(preset), capacity, limits.clone(), node.interval);
                 histories.insert(key, history);
                 let credentials = self.inputs.keyring.of(&exporter.access);
                 targets.push(Target { node: id, exporter: exporter.clone(), interval: node.interval, credentials });

@@ -13,7 +13,7 @@ use super::alarms::Alarms;
 use super::inputs::{self, Inputs, Loaded};
 use super::orders::Orders;
 use super::reload::{Reload, finished};
-use super::scrape::Scraper;
+use super::scrape::{Scraper, Source};
 use super::secrets::Drawn;
 use super::stamps::Stamps;
 use super::watch::Watch;
@@ -63,7 +63,7 @@ pub struct Feed {
     pub(super) watched: Stamps,
     pub(super) published: Arc<Published>,
     pub(super) controller: Controller,
-    pub(super) histories: HashMap<(NodeId, String), History>,
+    pub(super) histories: HashMap<Source, History>,
     /// Of the nodes that are probed.
     pub(super) health: HashMap<NodeId, Health>,
     /// What operators want for the time being.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::feed::client::Clients;
@@ -24,6 +24,9 @@ use crate::pool::{Exporter, NodeId};
 
 /// The longest time for a whole scrape, if the interval allows it.
 const MAX_TIMEOUT: Duration = Duration::from_secs(4);
+/// Exporters whose connections are kept from scrape to scrape. Each takes 30 KB, as measured; a new one for each scrape
+/// costs as much time as to keep it, but for TLS.
+const MAX_KEPT: usize = 1_024;
 /// Idle connections that are kept to each exporter.
 const IDLE_CONNECTIONS: usize = 1;
 /// The shortest interval, whatever is asked for.
@@ -46,10 +49,12 @@ pub struct Target {
     pub credentials: Option<Arc<Credentials>>,
 }
 
-impl Target {
-    fn key(&self) -> (NodeId, String) {
-        (self.node, self.exporter.url.clone())
-    }
+/// What tells the sources of load apart: a node, a preset by name, and where it is read.
+pub type Source = (NodeId, String, String);
+
+/// What tells an exporter of a node from others.
+pub fn source(node: NodeId, exporter: &Exporter) -> Source {
+    (node, exporter.preset.name.clone(), exporter.url.clone())
 }
 
 /// The outcome of one scrape.
@@ -58,7 +63,7 @@ pub struct Scraped {
     /// Whose load it shows.
     pub node: NodeId,
     /// The exporter, as configured.
-    pub url: String,
+    pub exporter: Exporter,
     /// When the answer was complete, or given up.
     pub at: std::time::Instant,
     /// What it gave.
@@ -139,20 +144,31 @@ struct Common {
     epoch: Instant,
     /// Makes the offsets of one nameserver differ from those of another.
     salt: u64,
+    /// Connections that may be kept.
+    kept: Arc<Semaphore>,
 }
 
 async fn run(targets: watch::Receiver<Vec<Target>>, sender: mpsc::Sender<Scraped>, names: Names, salt: u64) {
-    let common = Common { clients: Clients::new(IDLE_CONNECTIONS, names), sender, epoch: Instant::now(), salt };
-    keep(targets, Target::key, |target| scrape_at_intervals(common.clone(), target)).await;
+    let common = Common {
+        clients: Clients::new(IDLE_CONNECTIONS, names),
+        sender,
+        epoch: Instant::now(),
+        salt,
+        kept: Arc::new(Semaphore::new(MAX_KEPT)),
+    };
+    let key = |target: &Target| source(target.node, &target.exporter);
+    keep(targets, key, |target| scrape_at_intervals(common.clone(), target)).await;
 }
 
 async fn scrape_at_intervals(common: Common, target: Target) {
-    let Common { clients, sender, epoch, salt } = common;
+    let Common { clients, sender, epoch, salt, kept } = common;
     let Target { node, exporter, interval, credentials } = target;
     let interval = interval.max(MIN_INTERVAL);
     let limit = interval.mul_f64(0.8).min(MAX_TIMEOUT);
-    let mut asked =
-        credentials.map(|credentials| (clients.of(&credentials), Exchange::new(&exporter, &credentials, limit)));
+    // It is held as long as the target is asked.
+    let kept = kept.try_acquire_owned().ok();
+    let mut asked = credentials
+        .map(|credentials| (clients.of(&credentials), Exchange::new(&exporter, &credentials, limit, kept.is_some())));
     let share = share(&(&exporter.url, salt));
     let mut due = Instant::now() + FIRST_WITHIN.min(interval).mul_f64(share);
     tokio::time::sleep_until(due).await;
@@ -168,8 +184,8 @@ async fn scrape_at_intervals(common: Common, target: Target) {
             None => Err(ScrapeError::Access),
         };
         let at = Instant::now().into_std();
-        let result = body.and_then(|body| load::read(exporter.kind, &body));
-        if sender.send(Scraped { node, url: exporter.url.clone(), at, result }).await.is_err() {
+        let result = body.and_then(|body| load::read(&exporter.preset, &body));
+        if sender.send(Scraped { node, exporter: exporter.clone(), at, result }).await.is_err() {
             return;
         }
         ticks.tick().await;

@@ -41,7 +41,7 @@ pub struct Tls {
     /// The PEM file of the certificates that may vouch for a server; none = those of the system.
     pub ca: Option<PathBuf>,
     /// What we show if the server asks.
-    pub identity: Option<Identity>,
+    pub identity: Option<ClientCertificate>,
     /// The name that the server's certificate must have; none = the host of the URL.
     pub server_name: Option<String>,
     /// Whether any certificate will do.
@@ -50,7 +50,7 @@ pub struct Tls {
 
 /// A client certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Identity {
+pub struct ClientCertificate {
     /// The PEM file of the certificate and its chain.
     pub certificate: PathBuf,
     /// The PEM file of the private key.

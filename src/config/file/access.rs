@@ -43,32 +43,35 @@ pub(in crate::config) struct BasicTable {
     pub(in crate::config) password_file: Option<Written<PathBuf>>,
 }
 
-/// An exporter: its URL alone, or in a table with how it is reached.
-pub(super) fn read_exporter(table: &mut Table<'_>, key: &'static str, problems: &Problems) -> Option<ExporterTable> {
-    match table.value_or_table(key, "node.exporters.exporter", address::exporter)? {
+/// Exporters of these presets: each a URL alone, or in a table with how it is reached.
+pub(super) fn read_exporters(table: &mut Table<'_>, presets: &[String]) -> Vec<(Written<String>, ExporterTable)> {
+    let written = table.values_or_tables(presets, "node.exporters.exporter", address::exporter);
+    let exporters = written.into_iter().map(|(preset, exporter)| match exporter {
         ValueOrTable::Value(url) => {
-            Some(ExporterTable { url: Some(url), has_url: true, access: AccessTable::default() })
+            (preset, ExporterTable { url: Some(url), has_url: true, access: AccessTable::default() })
         }
         ValueOrTable::Table(mut table) => {
             let has_url = table.has("url");
             let url = table.value("url", address::exporter);
-            let access = read_access(&mut table, problems);
+            let access = read_access(&mut table);
             table.finish();
-            Some(ExporterTable { url, has_url, access })
+            (preset, ExporterTable { url, has_url, access })
         }
-    }
+    });
+    exporters.collect()
 }
 
 /// `[scrape]`: what all exporters have in common.
-pub(super) fn read_scrape(mut table: Table<'_>, problems: &Problems) -> AccessTable {
+pub(super) fn read_scrape(mut table: Table<'_>) -> AccessTable {
     table.forbid("url", "a URL cannot be common to all", "write it in `exporters` of `[defaults.node]` or of a node");
-    let access = read_access(&mut table, problems);
+    let access = read_access(&mut table);
     table.finish();
     access
 }
 
 /// Takes the keys of an access from a table that may have others.
-pub(in crate::config) fn read_access(table: &mut Table<'_>, problems: &Problems) -> AccessTable {
+pub(in crate::config) fn read_access(table: &mut Table<'_>) -> AccessTable {
+    let problems = table.problems();
     let place = table.place().clone();
     let basic_place = table.key_place("basic").cloned();
     let basic = table.table("basic", "access.basic").map(read_basic);

@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::address;
+use crate::config::preset::{Presets, custom_resources};
 use crate::config::table::Table;
 use crate::config::value;
-use crate::config::written::{Problems, Written};
+use crate::config::written::Written;
 use crate::pool::{Bitrate, Check};
 
-use super::access::{ExporterTable, read_exporter};
+use super::access::{self, ExporterTable};
 use super::{HOUR, values};
 
 /// `[node.NAME]`.
@@ -43,6 +44,7 @@ pub(in crate::config) struct NodeSettings {
 pub(in crate::config) struct CapacityTable {
     pub(in crate::config) egress: Option<Written<Bitrate>>,
     pub(in crate::config) clients: Option<Written<u32>>,
+    pub(in crate::config) process_cpu: Option<Written<f64>>,
 }
 
 /// `node.limits`.
@@ -52,15 +54,15 @@ pub(in crate::config) struct LimitsTable {
     pub(in crate::config) process_cpu: Option<Written<f64>>,
     pub(in crate::config) egress: Option<Written<f64>>,
     pub(in crate::config) clients: Option<Written<f64>>,
+    pub(in crate::config) udp_drops: Option<Written<f64>>,
+    pub(in crate::config) memory: Option<Written<f64>>,
+    pub(in crate::config) disk: Option<Written<f64>>,
+    /// By the name that presets gave.
+    pub(in crate::config) custom: Vec<(Written<String>, Written<f64>)>,
 }
 
-/// `node.exporters`.
-#[derive(Default)]
-pub(in crate::config) struct ExportersTable {
-    pub(in crate::config) node: Option<ExporterTable>,
-    pub(in crate::config) process: Option<ExporterTable>,
-    pub(in crate::config) srs: Option<ExporterTable>,
-}
+/// `node.exporters`: exporters by preset.
+pub(in crate::config) type ExportersTable = Vec<(Written<String>, ExporterTable)>;
 
 impl NodeSettings {
     /// What an absent table sets.
@@ -69,11 +71,11 @@ impl NodeSettings {
     }
 }
 
-pub(super) fn read_defaults(mut table: Table<'_>, problems: &Problems) -> Option<NodeSettings> {
+pub(super) fn read_defaults(mut table: Table<'_>, presets: &Presets) -> Option<NodeSettings> {
     let settings = table.table("node", "node").map(|mut node| {
         let help = "write them in `[node.NAME]`";
         node.forbid("addresses", "addresses cannot have a default: each node has its own", help);
-        let settings = read_settings(&mut node, problems);
+        let settings = read_settings(&mut node, presets);
         node.finish();
         settings
     });
@@ -81,24 +83,24 @@ pub(super) fn read_defaults(mut table: Table<'_>, problems: &Problems) -> Option
     settings
 }
 
-pub(super) fn read_node(name: Written<String>, mut table: Table<'_>, problems: &Problems) -> NodeTable {
+pub(super) fn read_node(name: Written<String>, mut table: Table<'_>, presets: &Presets) -> NodeTable {
     table.require("addresses", "write `addresses = [\"198.51.100.10\"]`: what viewers are told");
     let addresses = values(table.filled_list("addresses", address::of_node));
-    let settings = read_settings(&mut table, problems);
+    let settings = read_settings(&mut table, presets);
     table.finish();
     NodeTable { name, addresses, settings }
 }
 
-fn read_settings(table: &mut Table<'_>, problems: &Problems) -> NodeSettings {
+fn read_settings(table: &mut Table<'_>, presets: &Presets) -> NodeSettings {
     NodeSettings {
         place: table.value("place", value::text),
         labels: table.texts("labels"),
         capacity: table.table("capacity", "node.capacity").map(read_capacity).unwrap_or_default(),
-        limits: table.table("limits", "node.limits").map(read_limits).unwrap_or_default(),
+        limits: table.table("limits", "node.limits").map(|limits| read_limits(limits, presets)).unwrap_or_default(),
         interval: table.value("interval", |item| value::duration(item, &(Duration::from_millis(100)..=HOUR))),
         exporters: table
             .table("exporters", "node.exporters")
-            .map(|exporters| read_exporters(exporters, problems))
+            .map(|exporters| read_exporters(exporters, presets))
             .unwrap_or_default(),
         cost: table.value("cost", value::milliseconds),
         weight: table.value("weight", value::fraction),
@@ -110,27 +112,29 @@ fn read_settings(table: &mut Table<'_>, problems: &Problems) -> NodeSettings {
 fn read_capacity(mut table: Table<'_>) -> CapacityTable {
     let egress = table.value("egress", value::bitrate);
     let clients = table.value("clients", |item| value::whole(item, &(1..=100_000_000)));
+    let process_cpu = table.value("process_cpu", value::cores);
     table.finish();
-    CapacityTable { egress, clients }
+    CapacityTable { egress, clients, process_cpu }
 }
 
-fn read_limits(mut table: Table<'_>) -> LimitsTable {
+fn read_limits(mut table: Table<'_>, presets: &Presets) -> LimitsTable {
     let limits = LimitsTable {
         cpu: table.value("cpu", value::share),
         process_cpu: table.value("process_cpu", value::share),
         egress: table.value("egress", value::share),
         clients: table.value("clients", value::share),
+        udp_drops: table.value("udp_drops", value::share),
+        memory: table.value("memory", value::share),
+        disk: table.value("disk", value::share),
+        custom: table.each_of(&custom_resources(presets), value::share),
     };
     table.finish();
     limits
 }
 
-fn read_exporters(mut table: Table<'_>, problems: &Problems) -> ExportersTable {
-    let exporters = ExportersTable {
-        node: read_exporter(&mut table, "node", problems),
-        process: read_exporter(&mut table, "process", problems),
-        srs: read_exporter(&mut table, "srs", problems),
-    };
+fn read_exporters(mut table: Table<'_>, presets: &Presets) -> ExportersTable {
+    let names: Vec<String> = presets.keys().cloned().collect();
+    let exporters = access::read_exporters(&mut table, &names);
     table.finish();
     exporters
 }

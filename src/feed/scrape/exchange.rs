@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
 use hyper::{Request, Response, StatusCode, Uri};
 
 use super::body::Body;
@@ -14,8 +16,7 @@ use crate::feed::client::{AGENT, HttpClient, causes};
 use crate::feed::credentials::Credentials;
 use crate::load::error::ScrapeError;
 use crate::load::exposition::MAX_BODY;
-use crate::load::node_exporter;
-use crate::pool::{Access, Exporter, ExporterKind};
+use crate::pool::{Access, Exporter};
 
 /// Octets that are set aside for a body at most before any came.
 const MAX_EXPECTED: usize = 256 << 10;
@@ -31,8 +32,9 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Prepares the questions to an exporter, which knows by their headers that they are given up after `limit`.
-    pub(super) fn new(exporter: &Exporter, credentials: &Credentials, limit: Duration) -> Self {
+    /// Prepares the questions to an exporter, which knows by their headers that they are given up after `limit`, and
+    /// whether its connection is kept.
+    pub(super) fn new(exporter: &Exporter, credentials: &Credentials, limit: Duration, is_kept: bool) -> Self {
         let Access { params, .. } = &*exporter.access;
         let written: Result<Uri, _> = exporter.url.parse();
         let has_collectors =
@@ -40,9 +42,9 @@ impl Exchange {
         let own =
             params.iter().flat_map(|(name, values)| values.iter().map(move |value| (name.as_str(), value.as_str())));
         let own: Vec<_> = own.collect();
-        let collectors = node_exporter::COLLECTORS.iter().map(|name| ("collect[]", *name));
-        let narrowed = match exporter.kind {
-            ExporterKind::Node if !has_collectors => Some(own.iter().copied().chain(collectors).collect::<Vec<_>>()),
+        let collectors = exporter.preset.collect.iter().map(|name| ("collect[]", name.as_str()));
+        let narrowed = match exporter.preset.collect.as_slice() {
+            [_, ..] if !has_collectors => Some(own.iter().copied().chain(collectors).collect::<Vec<_>>()),
             _ => None,
         };
         let with = |params: &[(&str, &str)]| {
@@ -50,7 +52,10 @@ impl Exchange {
             with_params(url, params).ok_or_else(|| ScrapeError::Url("with its parameters it is too long".to_owned()))
         };
         let plain = with(&own);
-        let headers = headers(plain.as_ref().is_ok_and(is_remote), credentials, limit);
+        let mut headers = headers(plain.as_ref().is_ok_and(is_remote), credentials, limit);
+        if !is_kept {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         Self { narrowed: narrowed.and_then(|params| with(&params).ok()), plain, headers, last: 0 }
     }
 

@@ -9,10 +9,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::config::embedded_presets;
 use crate::feed::client::READ_BUFFER;
 use crate::feed::probe::Goal;
 use crate::load::exposition::MAX_BODY;
-use crate::pool::{Bitrate, ExporterKind};
 
 const BODY: &str = include_str!("../../../tests/load/node_exporter_default.prom");
 
@@ -101,7 +101,7 @@ fn response(status: &str, headers: &str, body: &str) -> String {
 fn target(node: u16, url: String, interval: Duration) -> Target {
     Target {
         node: NodeId(node),
-        exporter: Exporter { kind: ExporterKind::Node, url, access: Arc::default() },
+        exporter: Exporter { preset: Arc::clone(&embedded_presets()["node"]), url, access: Arc::default() },
         interval,
         credentials: Some(Arc::new(Credentials::default())),
     }
@@ -133,7 +133,7 @@ async fn a_body_becomes_counters() {
     let until_close = format!("HTTP/1.0 200 OK\r\n\r\n{BODY}");
     for server in [Server::Answers(typed.into()), Server::Answers(until_close.into()), Server::RefusesToNarrow] {
         let counters = outcome_of(server).await.expect("counters");
-        assert_eq!(counters.devices["eth0"].sent, Some(737263.0));
+        assert_eq!(counters.rules[1]["eth0"].value, 737263.0);
     }
 }
 
@@ -246,8 +246,8 @@ async fn a_dropped_scraper_leaves_nothing_behind() {
     let scraper = Scraper::start(sender, probes, 0).expect("a thread");
     scraper.set_targets(vec![target(7, format!("http://{address}/metrics"), MIN_INTERVAL)]);
     let first = scraped.recv().await.expect("an outcome");
-    assert_eq!((first.node, first.url), (NodeId(7), format!("http://{address}/metrics")));
-    assert_eq!(first.result.expect("counters").devices["eth0"].speed, None::<Bitrate>);
+    assert_eq!((first.node, first.exporter.url), (NodeId(7), format!("http://{address}/metrics")));
+    assert_eq!(first.result.expect("counters").rules[1]["eth0"].capacity, None);
     scraper.set_probes(vec![Probe { node: NodeId(8), goal: Goal::Tcp(address) }]);
     let probe = probed.recv().await.expect("an outcome");
     assert_eq!((probe.node, probe.result), (NodeId(8), Ok(())));

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::pool::{Access, Authorization, Identity, Tls};
+use crate::pool::{Access, Authorization, ClientCertificate, Tls};
 
 /// Files that accesses name, relative to here.
 struct Files {
@@ -39,7 +39,7 @@ impl Files {
 
     async fn outcome(&self, url: String, access: Access) -> Result<Counters, ScrapeError> {
         let credentials = Some(Arc::new(self.read(&access).expect("sound files")));
-        let exporter = Exporter { kind: ExporterKind::Node, url, access: Arc::new(access) };
+        let exporter = Exporter { preset: Arc::clone(&embedded_presets()["node"]), url, access: Arc::new(access) };
         let target = Target { node: NodeId(0), exporter, interval: Duration::from_secs(5), credentials };
         outcome_at(target).await
     }
@@ -104,7 +104,7 @@ fn broken_files_are_told_without_what_is_in_them() {
         .write("text", "hunter2");
     let tls = |tls| Access { tls, ..Access::default() };
     let ca = |file: &str| tls(Tls { ca: Some(file.into()), ..Tls::default() });
-    let identity = Identity { certificate: "text".into(), key: "lines".into() };
+    let identity = ClientCertificate { certificate: "text".into(), key: "lines".into() };
     for (access, expected) in [
         (bearer("empty"), vec!["empty: error: there is no token in it"]),
         (bearer("lines"), vec!["lines: error: the token has lines or control characters in it"]),
@@ -132,11 +132,16 @@ fn nothing_that_is_printed_has_a_secret() {
     access.headers = BTreeMap::from([("x-api-key".to_owned(), "hunter2".to_owned())]);
     access.params = BTreeMap::from([("key".to_owned(), vec!["hunter2".to_owned()])]);
     let credentials = Some(Arc::new(files.read(&access).expect("a token")));
-    let exporter = Exporter { kind: ExporterKind::Node, url: "http://x/".to_owned(), access: Arc::new(access) };
+    let exporter = Exporter {
+        preset: Arc::clone(&embedded_presets()["node"]),
+        url: "http://x/".to_owned(),
+        access: Arc::new(access),
+    };
     let target = Target { node: NodeId(0), exporter, interval: MIN_INTERVAL, credentials };
     let printed = format!("{target:?} {target:#?}");
     assert!(printed.contains("x-api-key") && !printed.contains("hunter2"), "{printed}");
-    let exchange = Exchange::new(&target.exporter, target.credentials.as_ref().expect("credentials"), MAX_TIMEOUT);
+    let exchange =
+        Exchange::new(&target.exporter, target.credentials.as_ref().expect("credentials"), MAX_TIMEOUT, true);
     assert!(!format!("{:?}", exchange.headers()).contains("hunter2"));
 }
 
@@ -210,7 +215,8 @@ async fn both_sides_must_show_what_the_other_trusts() {
     }
     let url = format!("https://{}/metrics", start_tls(&ours).await);
     let path = |name: &str| Path::new(name).to_owned();
-    let identity = |certificate: &str, key: &str| Some(Identity { certificate: path(certificate), key: path(key) });
+    let identity =
+        |certificate: &str, key: &str| Some(ClientCertificate { certificate: path(certificate), key: path(key) });
     let right = Tls {
         ca: Some(path("ca.pem")),
         identity: identity("c.pem", "k.pem"),
@@ -219,7 +225,7 @@ async fn both_sides_must_show_what_the_other_trusts() {
     };
     let access = |tls: &Tls| Access { tls: tls.clone(), ..Access::default() };
     let outcome = files.outcome(url.clone(), access(&right)).await;
-    assert_eq!(outcome.expect("counters").devices["eth0"].sent, Some(737263.0));
+    assert_eq!(outcome.expect("counters").rules[1]["eth0"].value, 737263.0);
     let unverified = Tls { ca: None, server_name: None, is_unverified: true, ..right.clone() };
     assert!(files.outcome(url.clone(), access(&unverified)).await.is_ok());
 

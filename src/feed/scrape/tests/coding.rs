@@ -27,7 +27,7 @@ async fn packed_answers_are_read() {
     let members = [packed(first.as_bytes()), packed(second.as_bytes())].concat();
     for (coding, body) in [("gzip", &whole), ("X-GZIP", &whole), ("gzip", &members), ("identity", &BODY.into())] {
         let counters = outcome_of(answer_in(coding, body)).await.expect("counters");
-        assert_eq!(counters.devices["eth0"].sent, Some(737263.0));
+        assert_eq!(counters.rules[1]["eth0"].value, 737263.0);
     }
 }
 
@@ -73,11 +73,11 @@ async fn gzip_is_asked_for_where_octets_have_a_way_to_go() {
         ("exporter.example", true),
     ] {
         let exporter = Exporter {
-            kind: ExporterKind::Node,
+            preset: Arc::clone(&embedded_presets()["node"]),
             url: format!("http://{host}:9100/metrics"),
             access: Arc::new(Access::default()),
         };
-        let exchange = Exchange::new(&exporter, &Credentials::default(), MAX_TIMEOUT);
+        let exchange = Exchange::new(&exporter, &Credentials::default(), MAX_TIMEOUT, true);
         assert_eq!(exchange.headers().contains_key("accept-encoding"), is_asked, "{host}");
     }
 }
