@@ -243,7 +243,6 @@ fn a_hostile_answer_of_5_mb_costs_less_than_10() {
         [head.as_bytes(), body.as_bytes()].concat()
     };
     let filled = |line: &str| line.repeat(OCTETS / line.len());
-    // The last one is within the bound of bodies, and all of it is wanted.
     let labels: String = (0..30).map(|label| format!("l{label}=\"\",")).collect();
     let wanted = format!("node_cpu_seconds_total{{{labels}}} 1\n");
     for (what, body) in [
@@ -251,7 +250,6 @@ fn a_hostile_answer_of_5_mb_costs_less_than_10() {
         ("short lines", filled("a 1\n")),
         ("wanted lines", filled("node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 1\n")),
         ("labels", filled(&wanted)),
-        ("labels within bounds", wanted.repeat(4_000_000 / wanted.len())),
     ] {
         let small = answer("node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 1\n".to_owned());
         let url = exporter(vec![small, answer(body)]);
@@ -267,7 +265,6 @@ fn a_hostile_answer_of_5_mb_costs_less_than_10() {
         MOST.store(before, Ordering::Relaxed);
         let outcome = scraped.blocking_recv().unwrap().result;
         let cost = MOST.load(Ordering::Relaxed).saturating_sub(before);
-        eprintln!("{what}: {cost} octets, {:?}", outcome.as_ref().err());
         assert!(outcome.is_err() && cost < 10_000_000, "{what}: {cost} octets, {outcome:?}");
     }
 }

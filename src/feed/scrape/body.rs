@@ -81,8 +81,16 @@ pub(super) struct Bounded {
 
 impl Write for Bounded {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        if self.octets.len() + octets.len() > self.limit {
+        let needed = self.octets.len() + octets.len();
+        if needed > self.limit {
             return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        if needed > self.octets.capacity() {
+            // By itself it would double beyond the limit too; and the last step is a long one, for both are held while
+            // the old is copied.
+            let doubled = 2 * self.octets.capacity();
+            let capacity = if doubled > self.limit / 2 { self.limit } else { doubled.max(needed) };
+            self.octets.reserve_exact(capacity - self.octets.len());
         }
         self.octets.extend_from_slice(octets);
         Ok(octets.len())
