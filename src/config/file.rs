@@ -18,10 +18,12 @@ use super::table::Table;
 use super::value;
 use super::written::{Problems, Written};
 
+mod access;
 mod maintenance;
 mod node;
 mod pool;
 
+pub(super) use access::{AccessTable, ExporterTable};
 pub(super) use maintenance::MaintenanceTable;
 pub(super) use node::{CapacityTable, ExportersTable, LimitsTable, NodeSettings, NodeTable};
 pub(super) use pool::{OverflowTable, PolicyTable, PoolTable, ServiceTable, ViewerTable};
@@ -35,6 +37,8 @@ pub(super) struct ConfigFile {
     pub(super) geoip: GeoipTable,
     pub(super) places: Vec<PlaceTable>,
     pub(super) regions: Vec<RegionTable>,
+    /// What all exporters have in common.
+    pub(super) scrape: AccessTable,
     pub(super) presets: Presets,
     pub(super) node_defaults: NodeSettings,
     pub(super) nodes: Vec<NodeTable>,
@@ -144,6 +148,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         .and_then(|defaults| node::read_defaults(defaults, &presets))
         .unwrap_or_else(NodeSettings::nothing);
     let nodes = read_named(&mut top, "node", problems, |name, table| node::read_node(name, table, &presets));
+    let scrape = top.table("scrape", "scrape").map(access::read_scrape).unwrap_or_default();
     let pools = read_named(&mut top, "pool", problems, pool::read_pool);
     let services = top
         .named("service")
@@ -160,6 +165,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         geoip,
         places,
         regions,
+        scrape,
         presets,
         node_defaults,
         nodes,

@@ -11,6 +11,7 @@ use crate::geo::{Prefix, RegionRule};
 use crate::name::Name;
 use crate::pool;
 
+mod access;
 mod address;
 mod area;
 mod barriers;
@@ -56,6 +57,8 @@ pub struct Config {
     pub regions: Vec<Written<RegionRule>>,
     /// Streaming machines; the place of each is its key.
     pub nodes: Vec<Written<pool::Node>>,
+    /// How exporters are reached, each way once; its place is that of what says the most particular of it.
+    pub accesses: Vec<Written<Arc<pool::Access>>>,
     /// Groups of nodes; one named `default`, which nobody wrote, if the file has none.
     pub pools: Vec<Written<pool::Pool>>,
     /// Steered names, each with a pool that exists; the place of each is its key.

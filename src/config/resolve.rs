@@ -1,7 +1,7 @@
 //! From what was written to what is run: defaults are filled in, key by key.
 #![deny(clippy::disallowed_methods)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,10 +13,12 @@ use crate::pool::{
     fill,
 };
 
+use super::access::Accesses;
 use super::area::{Atlas, Barrier};
 use super::file::{
-    CapacityTable, ConfigFile, ExportersTable, GeoipTable, LimitsTable, NodeSettings, NodeTable, PlaceTable, PoolTable,
-    RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable, ViewerTable, ZoneTable,
+    AccessTable, CapacityTable, ConfigFile, ExporterTable, ExportersTable, GeoipTable, LimitsTable, NodeSettings,
+    NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable,
+    ViewerTable, ZoneTable,
 };
 use super::preset::Presets;
 use super::written::Written;
@@ -36,6 +38,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         geoip,
         places,
         regions,
+        scrape,
         presets,
         node_defaults,
         nodes,
@@ -45,7 +48,11 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     } = file;
     let GeoipTable { databases, networks, rtt } = geoip;
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
-    let nodes: Vec<_> = nodes.into_iter().map(|node| resolve_node(node, &node_defaults, &presets, &atlas)).collect();
+    let accesses = Accesses::default();
+    let common = Common { node_defaults: &node_defaults, scrape: &scrape, presets: &presets, accesses: &accesses };
+    // Also those of defaults that no node here uses: nodes of inventories do.
+    let _of_inventories = resolve_exporters(&ExportersTable::default(), &common, |url| url);
+    let nodes: Vec<_> = nodes.into_iter().map(|node| resolve_node(node, &common, &atlas)).collect();
     let services: Vec<_> = services.into_iter().map(|service| resolve_service(service, &pools, &atlas)).collect();
     let mut pools: Vec<_> = pools.into_iter().map(resolve_pool).collect();
     if pools.is_empty() && !(nodes.is_empty() && services.is_empty()) {
@@ -59,6 +66,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         places: places.into_iter().map(resolve_place).collect(),
         regions: regions.into_iter().map(resolve_region).collect(),
         nodes,
+        accesses: accesses.into_list(),
         pools,
         services,
         maintenance: maintenance.into_iter().filter_map(maintenance::resolve).collect(),
@@ -179,7 +187,16 @@ fn values<T>(list: Vec<Written<T>>) -> Vec<T> {
     list.into_iter().map(|written| written.value).collect()
 }
 
-fn resolve_node(table: NodeTable, node_defaults: &NodeSettings, presets: &Presets, atlas: &Atlas) -> Written<Node> {
+/// What all nodes have in common.
+struct Common<'c> {
+    node_defaults: &'c NodeSettings,
+    scrape: &'c AccessTable,
+    presets: &'c Presets,
+    accesses: &'c Accesses,
+}
+
+fn resolve_node(table: NodeTable, common: &Common<'_>, atlas: &Atlas) -> Written<Node> {
+    let node_defaults = common.node_defaults;
     let NodeTable { name, addresses, settings } = table;
     let labels = labels(&settings, node_defaults).unwrap_or_default();
     let NodeSettings {
@@ -220,7 +237,7 @@ fn resolve_node(table: NodeTable, node_defaults: &NodeSettings, presets: &Preset
         },
         limits: resolve_limits(limits, &node_defaults.limits),
         interval: value_or(interval, &node_defaults.interval).unwrap_or(defaults::INTERVAL),
-        exporters: resolve_exporters(&exporters, &node_defaults.exporters, presets, filled),
+        exporters: resolve_exporters(&exporters, common, filled),
         cost: value_or(cost, &node_defaults.cost).unwrap_or(usual.cost),
         weight: value_or(weight, &node_defaults.weight).unwrap_or(usual.weight),
         serves: areas(serves, Barrier::Serves, atlas),
@@ -248,16 +265,18 @@ fn resolve_limits(own: LimitsTable, default: &LimitsTable) -> Limits {
 }
 
 /// The exporters of a node in the order in which they are believed: those of the whole machine first, then by name.
-fn resolve_exporters(
-    own: &ExportersTable,
-    default: &ExportersTable,
-    presets: &Presets,
-    filled: impl Fn(String) -> String,
-) -> Vec<Exporter> {
-    let urls: BTreeMap<&str, &str> =
-        default.iter().chain(own).map(|(name, url)| (name.value.as_str(), url.value.as_str())).collect();
-    let exporters = urls.into_iter().filter_map(|(name, url)| {
-        Some(Exporter { preset: Arc::clone(presets.get(name)?), url: filled(url.to_owned()) })
+fn resolve_exporters(own: &ExportersTable, common: &Common<'_>, filled: impl Fn(String) -> String) -> Vec<Exporter> {
+    let Common { node_defaults, scrape, presets, accesses } = common;
+    let named = |tables: &'_ ExportersTable, preset: &str| tables.iter().position(|(name, _)| name.value == preset);
+    let nothing = ExporterTable::default();
+    let names: BTreeSet<&str> =
+        node_defaults.exporters.iter().chain(own).map(|(preset, _)| preset.value.as_str()).collect();
+    let exporters = names.into_iter().filter_map(|name| {
+        let own = named(own, name).map_or(&nothing, |at| &own[at].1);
+        let default = named(&node_defaults.exporters, name).map_or(&nothing, |at| &node_defaults.exporters[at].1);
+        let url = own.url.as_ref().or(default.url.as_ref())?.value.clone();
+        let access = accesses.resolve(&[&own.access, &default.access, scrape]);
+        Some(Exporter { preset: Arc::clone(presets.get(name)?), url: filled(url), access })
     });
     let mut exporters: Vec<Exporter> = exporters.collect();
     exporters.sort_by_key(|exporter| exporter.preset.scope);

@@ -14,7 +14,7 @@ use super::file::{ConfigFile, NodeTable, PoolTable, RegionTable, SecureTable, Se
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
-use super::{defaults, full, maintenance, policy};
+use super::{access, defaults, full, maintenance, policy};
 
 /// Reports every rule that is broken.
 pub(super) fn check(file: &ConfigFile, problems: &Problems) {
@@ -26,6 +26,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         geoip: _,
         places,
         regions,
+        scrape,
         presets: _,
         node_defaults,
         nodes,
@@ -50,8 +51,11 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
     }
     check_regions(regions, problems);
     check_areas(file, problems);
+    access::check(scrape, None, problems);
+    access::check_exporters(&node_defaults.exporters, None, problems);
     for node in nodes {
         check_families(node, problems);
+        access::check_exporters(&node.settings.exporters, Some(&node_defaults.exporters), problems);
     }
     check_pools(file, problems);
     check_checks(file, problems);

@@ -10,8 +10,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::alarms::Alarms;
-use super::health::Healths;
 use super::cluster::{Cluster, cluster_turn};
+use super::health::Healths;
 use super::inputs::Inputs;
 use super::orders::Orders;
 use super::readiness::Readiness;
@@ -146,7 +146,7 @@ impl Feed {
         (self.shelves, self.answers) = (shelves, answers);
         let (sender, mut scraped) = mpsc::channel(MAX_SCRAPED);
         let (probes, mut probed) = mpsc::channel(MAX_SCRAPED);
-        self.scraper = Scraper::start(sender, probes)
+        self.scraper = Scraper::start(sender, probes, self.inputs.salt())
             .inspect_err(|error| {
                 tracing::error!(%error, "no load is read and no node probed: the scraper's thread cannot be started");
             })

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::alarms::Alarms;
-use super::health::Healths;
 use super::cluster::Cluster;
+use super::health::Healths;
 use super::inputs::{self, Inputs, Loaded};
 use super::orders::Orders;
 use super::readiness::Readiness;
