@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Secure, Server, Workers as Configured, Written};
@@ -35,6 +35,7 @@ pub struct Daemon {
     pub listening: Listening,
     published: Arc<Published>,
     events: mpsc::Sender<Event>,
+    readiness: watch::Receiver<bool>,
     stop: CancellationToken,
     workers: Option<udp::Workers>,
     streams: Option<Runtime>,
@@ -82,6 +83,11 @@ impl Daemon {
         &self.published
     }
 
+    /// Becomes true when each node has been probed and scraped once, or that has had its time; DNS is answered before.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.readiness.clone()
+    }
+
     /// Reads all inputs again and says what changed, or why nothing did.
     pub async fn reload(&self) -> Result<String, String> {
         let (sender, outcome) = oneshot::channel();
@@ -122,8 +128,15 @@ impl Daemon {
         let metrics =
             Metrics::new(Arc::clone(&published), counts, streams_counts, Arc::clone(&pulse), Arc::clone(&board));
         let published_too = Arc::clone(&published);
-        let admin =
-            Admin { published: published_too, metrics, events: sender.clone(), board, pulse: Arc::clone(&pulse) };
+        let readiness = feed.readiness();
+        let admin = Admin {
+            published: published_too,
+            metrics,
+            events: sender.clone(),
+            board,
+            pulse: Arc::clone(&pulse),
+            readiness: readiness.clone(),
+        };
 
         let streams = tokio::runtime::Builder::new_multi_thread().thread_name("streams").enable_all().build()?;
         {
@@ -155,6 +168,7 @@ impl Daemon {
             listening: bound.listening,
             published,
             events: sender,
+            readiness,
             stop,
             workers: Some(workers),
             streams: Some(streams),

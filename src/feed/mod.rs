@@ -6,10 +6,12 @@ pub mod scrape;
 
 mod alarms;
 mod changes;
+mod health;
 mod include;
 mod maintenance;
 mod orders;
 mod pace;
+mod readiness;
 mod reload;
 mod run;
 mod secrets;

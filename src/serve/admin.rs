@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::unix_milliseconds;
@@ -49,6 +49,8 @@ pub struct Admin {
     pub board: Arc<Board>,
     /// Beats when tables were made.
     pub pulse: Arc<Pulse>,
+    /// True when the first probes and scrapes have been tried, or have had their time.
+    pub readiness: watch::Receiver<bool>,
 }
 
 /// Who asks what, as parameters of `/v1/explain`.
@@ -111,7 +113,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
         .route("/v1/status", get(status::status))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
         .with_state(Arc::new(admin));
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
@@ -127,6 +129,14 @@ async fn explain_answer(
         Ok(question) => Json(explain(&admin.published.snapshot(), &question, unix_milliseconds())).into_response(),
         Err(message) => (StatusCode::BAD_REQUEST, format!("{message}\n")).into_response(),
     }
+}
+
+/// DNS is answered from the start on; only who waits for this waits for the first round.
+async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    if *admin.readiness.borrow() {
+        return "ok\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, "not ready: the first probes and scrapes are under way\n").into_response()
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
