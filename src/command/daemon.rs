@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Cluster, Secure, Server, Workers as Configured, Written};
@@ -37,6 +37,7 @@ pub struct Daemon {
     pub listening: Listening,
     published: Arc<Published>,
     events: mpsc::Sender<Event>,
+    readiness: watch::Receiver<bool>,
     stop: CancellationToken,
     workers: Option<udp::Workers>,
     streams: Option<Runtime>,
@@ -87,6 +88,11 @@ impl Daemon {
         &self.published
     }
 
+    /// Becomes true when each node has been probed and scraped once, or that has had its time; DNS is answered before.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.readiness.clone()
+    }
+
     /// Reads all inputs again and says what changed, or why nothing did.
     pub async fn reload(&self) -> Result<String, String> {
         let (sender, outcome) = oneshot::channel();
@@ -124,6 +130,7 @@ impl Daemon {
         let pulse = feed.pulse();
         let streams_counts = Arc::clone(connections.counts());
         let board = feed.board();
+        let readiness = feed.readiness();
         let metrics = Metrics::new(
             Arc::clone(&published),
             counts,
@@ -139,6 +146,7 @@ impl Daemon {
             board,
             pulse: Arc::clone(&pulse),
             cluster: feed.cluster(),
+            readiness: readiness.clone(),
         };
 
         let streams = tokio::runtime::Builder::new_multi_thread().thread_name("streams").enable_all().build()?;
@@ -175,6 +183,7 @@ impl Daemon {
             listening: bound.listening,
             published,
             events: sender,
+            readiness,
             stop,
             workers: Some(workers),
             streams: Some(streams),

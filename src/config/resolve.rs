@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use crate::geo::{Prefix, RegionRule};
 use crate::pool::{
-    Answers, Area, Capacity, Check, Currency, Exporter, Limits, Node, Place, Pool, Saturation, Service, TtlBounds,
-    Viewer,
+    Answers, Area, Capacity, Currency, Exporter, Limits, Node, Place, Pool, Saturation, Service, TtlBounds, Viewer,
+    fill,
 };
 
-use super::address::fill;
 use super::area::{Atlas, Barrier};
 use super::file::{
     CapacityTable, ConfigFile, ExportersTable, GeoipTable, LimitsTable, NodeSettings, NodeTable, PlaceTable, PoolTable,
@@ -183,16 +182,24 @@ fn values<T>(list: Vec<Written<T>>) -> Vec<T> {
 fn resolve_node(table: NodeTable, node_defaults: &NodeSettings, presets: &Presets, atlas: &Atlas) -> Written<Node> {
     let NodeTable { name, addresses, settings } = table;
     let labels = labels(&settings, node_defaults).unwrap_or_default();
-    let NodeSettings { place, labels: _, capacity, limits, interval, exporters, cost, weight, serves, check } =
-        settings;
+    let NodeSettings {
+        place,
+        labels: _,
+        capacity,
+        limits,
+        interval,
+        exporters,
+        cost,
+        weight,
+        serves,
+        check,
+        rise,
+        fall,
+    } = settings;
     let CapacityTable { egress, clients, process_cpu } = capacity;
     let first = addresses.first().map(|address| address.value);
     let filled = |url: String| first.map_or(url.clone(), |first| fill(&url, first));
     let serves = serves.as_ref().or(node_defaults.serves.as_ref()).map_or(&[][..], Vec::as_slice);
-    let check = value_or(check, &node_defaults.check).map(|check| match check {
-        Check::Tcp(port) => Check::Tcp(port),
-        Check::Http(url) => Check::Http(filled(url)),
-    });
     let usual = Node::default();
     name.map(|name| Node {
         name,
@@ -217,7 +224,9 @@ fn resolve_node(table: NodeTable, node_defaults: &NodeSettings, presets: &Preset
         cost: value_or(cost, &node_defaults.cost).unwrap_or(usual.cost),
         weight: value_or(weight, &node_defaults.weight).unwrap_or(usual.weight),
         serves: areas(serves, Barrier::Serves, atlas),
-        check,
+        checks: values(value_or(check, &node_defaults.check).unwrap_or_default()),
+        rise: value_or(rise, &node_defaults.rise).unwrap_or(usual.rise),
+        fall: value_or(fall, &node_defaults.fall).unwrap_or(usual.fall),
         drained: None,
     })
 }
@@ -285,6 +294,7 @@ fn resolve_pool(table: PoolTable) -> Written<Pool> {
         overflow: _,
         has_overflow: _,
         saturation,
+        check,
     } = table;
     let ViewerTable { bitrate, stays } = viewer;
     let usual = Viewer::default();
@@ -305,6 +315,7 @@ fn resolve_pool(table: PoolTable) -> Written<Pool> {
             Some("clip") => Saturation::Clip,
             _ => Saturation::Alarm,
         },
+        checks: check.map_or_else(Vec::new, |check| values(check.value)),
     })
 }
 

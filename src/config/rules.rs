@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::diagnostic::Diagnostic;
-use crate::pool::MAX_NODES;
+use crate::pool::{MAX_NODES, PLACEHOLDER};
 
 use super::area::{Atlas, Barrier};
 use super::cluster::{self, ClusterTable};
@@ -54,6 +54,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         check_families(node, problems);
     }
     check_pools(file, problems);
+    check_checks(file, problems);
     for pool in pools {
         policy::check_pool(pool, problems);
         let is_of =
@@ -244,6 +245,17 @@ fn check_areas(file: &ConfigFile, problems: &Problems) {
                 problems.add_to(word, wrong);
             }
         }
+    }
+}
+
+/// Checks of many nodes that ask all of them at the same place.
+fn check_checks(file: &ConfigFile, problems: &Problems) {
+    let pools = file.pools.iter().filter_map(|pool| pool.check.as_ref());
+    let checks = pools.chain(&file.node_defaults.check).flat_map(|list| &list.value);
+    for check in checks.filter(|check| !check.value.is_at_address()) {
+        let message = format!("`{}` is the same for all nodes: where it fails, it fails for all at once", check.value);
+        let help = format!("write `{PLACEHOLDER}` where the address of the node belongs");
+        problems.add_to(check, Diagnostic::warning(message).help(help));
     }
 }
 

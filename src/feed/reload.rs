@@ -9,7 +9,7 @@ use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
 use super::probe::Probe;
 use super::run::{Feed, log};
-use super::scrape::{Target, source};
+use super::scrape::{Source, Target, source};
 use super::start::{BROKEN_INPUTS, KEPT_INPUTS};
 use super::state::Files;
 use crate::diagnostic::{Diagnostic, has_errors};
@@ -145,16 +145,12 @@ impl Feed {
         Ok(())
     }
 
-    /// Scrapes and probes the nodes of the configuration; keeps what is known of those that stay.
-    pub(super) fn set_targets(&mut self) {
-        let (mut targets, mut probes) = (Vec::new(), Vec::new());
-        let (mut histories, mut health) = (HashMap::new(), HashMap::new());
+    /// Scrapes and probes the nodes of the configuration, and says what; keeps what is known of those that stay.
+    pub(super) fn set_targets(&mut self) -> (Vec<Probe>, Vec<Source>) {
+        let mut targets = Vec::new();
+        let mut histories = HashMap::new();
         for (index, known) in self.inputs.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
             let (id, node) = (NodeId(index as u16), &known.node);
-            if let Some(probe) = Probe::of(id, node) {
-                health.insert(id, self.health.remove(&id).unwrap_or_default());
-                probes.push(probe);
-            }
             for exporter in &node.exporters {
                 let key = source(id, exporter);
                 let (preset, capacity, limits) = (&exporter.preset, self.orders.capacity_of(node), &node.limits);
@@ -165,12 +161,14 @@ impl Feed {
                 targets.push(Target { node: id, exporter: exporter.clone(), interval: node.interval });
             }
         }
+        let scrapes = histories.keys().cloned().collect();
         self.histories = histories;
-        self.health = health;
+        let probes = self.healths.count(&self.inputs.fleet);
         if let Some(scraper) = &self.scraper {
             scraper.set_targets(targets);
-            scraper.set_probes(probes);
+            scraper.set_probes(probes.clone());
         }
+        (probes, scrapes)
     }
 }
 

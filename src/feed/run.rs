@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::alarms::Alarms;
 use super::cluster::{Cluster, cluster_turn};
+use super::health::Healths;
 use super::inputs::Inputs;
 use super::orders::Orders;
+use super::readiness::Readiness;
 use super::reload::{Reload, finished};
 use super::scrape::{Scraper, Source};
 use super::secrets::Drawn;
@@ -21,9 +23,7 @@ use super::state::Keeper;
 use super::watch::Watch;
 use crate::diagnostic::Diagnostic;
 use crate::intake::{self, Board, Counts, Event, Pulse, Shelf};
-use crate::load::health::Health;
 use crate::load::history::History;
-use crate::pool::NodeId;
 use crate::snapshot::{InputStatus, Published};
 use crate::steer::Controller;
 
@@ -66,8 +66,9 @@ pub struct Feed {
     pub(super) published: Arc<Published>,
     pub(super) controller: Controller,
     pub(super) histories: HashMap<Source, History>,
-    /// Of the nodes that are probed.
-    pub(super) health: HashMap<NodeId, Health>,
+    /// What probes found.
+    pub(super) healths: Healths,
+    pub(super) readiness: Readiness,
     /// What operators want for the time being.
     pub(super) orders: Orders,
     /// The other nameservers, if there are any.
@@ -124,6 +125,11 @@ impl Feed {
         self.cluster.as_ref().map(Cluster::shared)
     }
 
+    /// Becomes true when the first probes and scrapes have been tried, or have had their time.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.readiness.receiver()
+    }
+
     /// The inputs that were read at the start.
     pub fn inputs(&self) -> &Inputs {
         &self.inputs
@@ -145,7 +151,8 @@ impl Feed {
                 tracing::error!(%error, "no load is read and no node probed: the scraper's thread cannot be started");
             })
             .ok();
-        self.set_targets();
+        let (probes, scrapes) = self.set_targets();
+        self.readiness.begin(Instant::now(), probes, scrapes);
         let mut watch = Watch::new();
         watch.set_inputs(self.watched.clone());
         let mut ticks = tokio::time::interval(TICK);
@@ -163,6 +170,7 @@ impl Feed {
                     self.watch_peers();
                     self.tick();
                     self.save_sometimes();
+                    self.readiness.judge(Instant::now());
                 }
                 Some(scraped) = scraped.recv() => self.take(scraped),
                 Some(probed) = probed.recv() => self.take_probe(probed),

@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use super::alarms::Alarms;
 use super::cluster::Cluster;
+use super::health::Healths;
 use super::inputs::{self, Inputs, Loaded};
 use super::orders::Orders;
+use super::readiness::Readiness;
 use super::run::{Feed, Options, StartError, log};
 use super::secrets::Drawn;
 use super::state::{self, Keeper, NoStore, Store};
@@ -16,7 +18,7 @@ use super::{token, unix_seconds};
 use crate::config::Essentials;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::{Board, Grade, Pulse};
-use crate::load::health::State;
+use crate::load::health::NodeHealth;
 use crate::load::history::Reading;
 use crate::snapshot::{InputStatus, Published};
 use crate::steer::{self, Controller, NodeInput};
@@ -95,7 +97,8 @@ impl Feed {
             published: Arc::new(Published::new(first)),
             controller,
             histories: HashMap::new(),
-            health: HashMap::new(),
+            healths: Healths::default(),
+            readiness: Readiness::new(),
             orders,
             cluster,
             alarms: Alarms::default(),
@@ -190,6 +193,6 @@ fn open(directory: &Path, is_strict: bool, board: &Arc<Board>) -> Result<Option<
 }
 
 fn unread(inputs: &Inputs) -> Vec<NodeInput> {
-    let unknown = NodeInput { reading: Reading::Never { because: None }, health: State::Unknown };
+    let unknown = NodeInput { reading: Reading::Never { because: None }, health: NodeHealth::default() };
     vec![unknown; inputs.fleet.nodes.len()]
 }

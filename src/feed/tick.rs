@@ -10,7 +10,7 @@ use super::scrape::{Scraped, source};
 use super::state::SAVED;
 use super::{maintenance, token, unix_seconds};
 use crate::intake::{Grade, SourceReport};
-use crate::load::health::{Health, State};
+use crate::load::health::NodeHealth;
 use crate::load::history::Reading;
 use crate::load::merge;
 use crate::pool::NodeId;
@@ -180,6 +180,7 @@ impl Feed {
         let Scraped { node, exporter, at, result } = scraped;
         let (key, url) = (source(node, &exporter), &exporter.url);
         let name = &self.inputs.fleet.node(node).node.name;
+        self.readiness.scraped(&key);
         let Some(history) = self.histories.get_mut(&key) else { return };
         let at = at.saturating_duration_since(self.epoch).as_secs_f64();
         match result {
@@ -196,26 +197,20 @@ impl Feed {
         }
     }
 
-    /// Whether a node serves, by its probes; seconds on the clock of the readings.
-    pub fn health(&self, node: NodeId) -> State {
-        self.health.get(&node).map_or(State::Unknown, Health::state)
+    /// What the checks of a node found; seconds on the clock of the readings.
+    pub fn health(&self, node: NodeId) -> NodeHealth {
+        self.healths.of(node, &self.inputs.fleet)
     }
 
     pub(super) fn take_probe(&mut self, probed: Probed) {
-        let Probed { node: id, at, result } = probed;
-        let node = &self.inputs.fleet.node(id).node.name;
-        let Some(health) = self.health.get_mut(&id) else { return };
-        let at = at.saturating_duration_since(self.epoch).as_secs_f64();
-        let news = health.observe(at, result.is_ok());
-        match (news, result) {
-            (None, Ok(())) => return,
-            (None, Err(because)) => return tracing::debug!(node, because, "a probe failed"),
-            (Some(_), Ok(())) => tracing::info!(node, "its probes succeed again"),
-            (Some(_), Err(because)) => tracing::warn!(node, because, "its probes fail; it counts as down"),
+        self.readiness.probed(&probed.probe);
+        let at = probed.at.saturating_duration_since(self.epoch).as_secs_f64();
+        let Self { healths, inputs, .. } = self;
+        if healths.take(probed, at, &inputs.fleet) {
+            // Whoever is sent to a dead node until the next tick would not get through.
+            self.tick();
+            self.tell_peers_soon();
         }
-        // Whoever is sent to a dead node until the next tick would not get through.
-        self.tick();
-        self.tell_peers_soon();
     }
 }
 
@@ -226,8 +221,10 @@ mod tests {
 
     use super::*;
     use crate::feed::Options;
+    use crate::feed::probe::{Fault, Goal, Probe};
     use crate::intake::{Lift, Wish};
-    use crate::pool::{Bitrate, Policy};
+    use crate::load::health::State;
+    use crate::pool::{Bitrate, Check, Family, Policy};
     use crate::snapshot::Snapshot;
     use crate::steer::{Limited, Override};
 
@@ -246,33 +243,46 @@ mod tests {
         Feed::new(options).unwrap_or_else(|error| panic!("{error:?}"))
     }
 
-    /// Whether the outcome of a probe made a new snapshot.
-    fn publishes(feed: &mut Feed, result: Result<(), String>) -> bool {
+    /// Whether the outcome of a probe of the node's IPv4 address made a new snapshot.
+    fn publishes(feed: &mut Feed, result: Result<(), Fault>) -> bool {
         let before = feed.published.snapshot();
-        feed.take_probe(Probed { node: NODE, at: Instant::now(), result });
+        feed.take_probe(Probed { probe: probe(feed, NODE, Family::V4), at: Instant::now(), result });
         !Arc::ptr_eq(&before, &feed.published.snapshot())
+    }
+
+    fn probe(feed: &Feed, node: NodeId, family: Family) -> Probe {
+        let address = feed.inputs.fleet.node(node).node.address(family).unwrap();
+        Probe { node, goal: Goal::of(&Check::Tcp(1935), address) }
+    }
+
+    fn refused() -> Result<(), Fault> {
+        Err(Fault::Node("refused".to_owned()))
+    }
+
+    fn state(feed: &Feed, family: Family) -> State {
+        feed.health(NODE).own(family)
     }
 
     #[test]
     fn a_change_of_health_is_published_at_once() {
-        let refused = || Err("refused".to_owned());
         let mut feed = feed();
-        feed.health.insert(NODE, Health::default());
-        assert_eq!(feed.health(NODE), State::Unknown);
+        feed.set_targets();
+        assert_eq!(state(&feed, Family::V4), State::Unknown);
         assert!(!publishes(&mut feed, Ok(())));
         assert!(!publishes(&mut feed, refused()));
         assert!(publishes(&mut feed, refused()));
-        assert!(matches!(feed.health(NODE), State::Down { since } if since >= 0.0));
+        assert!(matches!(state(&feed, Family::V4), State::Down { since } if since >= 0.0));
+        assert_eq!(state(&feed, Family::V6), State::Unknown, "nobody has looked there");
         assert!(!publishes(&mut feed, refused()));
         assert!(!publishes(&mut feed, Ok(())) && !publishes(&mut feed, Ok(())) && publishes(&mut feed, Ok(())));
-        assert!(matches!(feed.health(NODE), State::Up { since } if since.is_finite()));
+        assert!(matches!(state(&feed, Family::V4), State::Up { since } if since.is_finite()));
     }
 
     #[test]
     fn a_late_probe_of_a_node_that_has_no_check_any_more_says_nothing() {
         let mut feed = feed();
-        assert!(!publishes(&mut feed, Err("late".to_owned())) && !publishes(&mut feed, Err("late".to_owned())));
-        assert_eq!(feed.health(NODE), State::Unknown);
+        assert!(!publishes(&mut feed, refused()) && !publishes(&mut feed, refused()));
+        assert_eq!(state(&feed, Family::V4), State::Unknown);
     }
 
     fn wish(what: Override) -> Wish {
@@ -283,11 +293,19 @@ mod tests {
         wish(Override::Drain { node: feed.inputs.fleet.node(node).node.name.clone() })
     }
 
-    fn fall(feed: &mut Feed, node: NodeId) {
-        feed.health.insert(node, Health::default());
-        for _ in 0..2 {
-            feed.take_probe(Probed { node, at: Instant::now(), result: Err("refused".to_owned()) });
+    /// Probes of the node fail at its addresses of these families.
+    fn fall(feed: &mut Feed, node: NodeId, families: &[Family]) {
+        feed.set_targets();
+        for probe in families.iter().map(|&family| probe(feed, node, family)).collect::<Vec<_>>() {
+            for _ in 0..2 {
+                feed.take_probe(Probed { probe: probe.clone(), at: Instant::now(), result: refused() });
+            }
         }
+    }
+
+    /// Nodes that are passed over in the first pool.
+    fn dead(snapshot: &Snapshot, family: Family) -> Vec<NodeId> {
+        snapshot.tables.pools[0].of(family).dead.clone()
     }
 
     #[test]
@@ -298,15 +316,21 @@ mod tests {
         feed.fault = true;
         feed.tick();
         let after = feed.published.snapshot();
-        assert_eq!((after.tables.at, after.tables.dead.len()), (before.tables.at, 0));
-        fall(&mut feed, NODE);
+        assert_eq!((after.tables.at, dead(&after, Family::V4).len()), (before.tables.at, 0));
+        fall(&mut feed, NODE, &[Family::V6]);
         let after = feed.published.snapshot();
-        assert_eq!((after.tables.at, after.tables.dead.as_slice()), (before.tables.at, &[NODE][..]));
+        assert_eq!((dead(&after, Family::V4), dead(&after, Family::V6)), (vec![], vec![NODE]));
+        assert_ne!(after.tables.nodes[0].standing, Standing::Down, "it serves over IPv4");
+        fall(&mut feed, NODE, &[Family::V4]);
+        // It stays so, however many ticks fail.
+        feed.tick();
+        let after = feed.published.snapshot();
+        assert_eq!((after.tables.at, dead(&after, Family::V4)), (before.tables.at, vec![NODE]));
         assert_eq!(after.tables.nodes[0].standing, Standing::Down);
         feed.fault = false;
         feed.tick();
         let again = feed.published.snapshot();
-        assert!(again.tables.at > before.tables.at && again.tables.dead.is_empty());
+        assert!(again.tables.at > before.tables.at && dead(&again, Family::V4).is_empty());
         assert_eq!(again.tables.nodes[0].standing, Standing::Down);
     }
 

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::counter;
 use crate::geo::RegionId;
 use crate::intake::{Board, Counts, LIFETIMES, Pulse};
+use crate::load::health::State;
 use crate::pool::{Family, NodeId, PoolId};
 use crate::snapshot::{Published, Snapshot};
 use crate::steer::{Alarm, NodeState, Override, Standing};
@@ -44,6 +45,7 @@ impl Collector for SteeringReadout {
         alarms(&mut encoder, &snapshot, self.pulse.is_stuck(now), &self.board)?;
         overrides(&mut encoder, &snapshot)?;
         nodes(&mut encoder, &snapshot)?;
+        checks(&mut encoder, &snapshot)?;
         weights(&mut encoder, &snapshot)?;
         plans(&mut encoder, &snapshot)?;
         demands(&mut encoder, &snapshot)?;
@@ -141,6 +143,31 @@ fn nodes(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Resul
         (labels, 1.0)
     });
     gauges(encoder, "node_standing", "1 for the state in which the node is", standings)
+}
+
+/// By node and each family that it has; once more for each pool that has checks of its own.
+fn checks(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let Snapshot { fleet, tables, .. } = snapshot;
+    let mut values = Vec::new();
+    for (index, known) in fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
+        let Some(state) = tables.nodes.get(index) else { continue };
+        for family in Family::ALL.into_iter().filter(|&family| known.node.address(family).is_some()) {
+            let labels = vec![("node", known.node.name.clone()), ("family", family.word().to_owned())];
+            let is_up = |state: State| f64::from(u8::from(state.is_up()));
+            values.push((labels.clone(), is_up(state.checks.own(family))));
+            let with_checks = fleet.pools.iter().enumerate().filter(|(_, used)| !used.pool.checks.is_empty());
+            let pools: BTreeMap<&str, PoolId> = with_checks
+                .filter(|(_, used)| used.pool.selects(&known.node))
+                .map(|(pool, used)| (used.pool.name.as_str(), PoolId(pool as u16)))
+                .collect();
+            for (pool, id) in pools {
+                let labels = labels.iter().cloned().chain([("pool", pool.to_owned())]).collect();
+                values.push((labels, is_up(state.checks.at(id, family))));
+            }
+        }
+    }
+    let help = "1 if the node's checks do not fail at its address of the family; with a pool, those of the pool too";
+    gauges(encoder, "node_up", help, values)
 }
 
 /// Uses of one pool, and address families, differ little: the largest weight counts.

@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::unix_milliseconds;
@@ -52,6 +52,8 @@ pub struct Admin {
     pub pulse: Arc<Pulse>,
     /// The other nameservers, if there are any.
     pub cluster: Option<Arc<Cluster>>,
+    /// True when the first probes and scrapes have been tried, or have had their time.
+    pub readiness: watch::Receiver<bool>,
 }
 
 /// Who asks what, as parameters of `/v1/explain`.
@@ -115,7 +117,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
         .route("/v1/cluster", get(cluster::list).post(cluster::spread))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
         .with_state(Arc::new(admin));
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
@@ -131,6 +133,14 @@ async fn explain_answer(
         Ok(question) => Json(explain(&admin.published.snapshot(), &question, unix_milliseconds())).into_response(),
         Err(message) => (StatusCode::BAD_REQUEST, format!("{message}\n")).into_response(),
     }
+}
+
+/// DNS is answered from the start on; only who waits for this waits for the first round.
+async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    if *admin.readiness.borrow() {
+        return "ok\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, "not ready: the first probes and scrapes are under way\n").into_response()
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {

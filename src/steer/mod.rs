@@ -22,6 +22,7 @@ mod policy;
 mod quota;
 mod reasons;
 mod rooms;
+mod standings;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ mod weigh;
 
 pub use alarm::{Alarm, Names};
 pub use constants::Constants;
-pub use controller::{Controller, Inputs, Learned, NodeInput, PeerFlow, Report};
+pub use controller::{Controller, Inputs, Learned, NodeInput, PeerFailure, PeerFlow, Report};
 pub use fleet::{Assembly, Fleet, FleetNode, FleetPool, FleetService, Guess, Site};
 pub use forecast::{SiteForecast, forecast};
 pub use hash::{Key, mix};
@@ -44,4 +45,6 @@ pub use reasons::{
     DemandReason, KeyReason, NodeReason, NodeStanding, OverrideReason, SiteReason, SteeringReasons, UseReason,
 };
 pub use rooms::{Room, rooms};
-pub use tables::{DemandState, Factors, FamilyTables, NodeState, PoolTables, Share, SiteState, Standing, Tables};
+pub use tables::{
+    DemandState, Factors, FamilyTables, Fitness, NodeState, PoolTables, Share, SiteState, Standing, Tables,
+};

@@ -276,7 +276,7 @@ impl Model {
         }
     }
 
-    /// Takes what probes say.
+    /// Takes what probes say of it where it is best: what it learned is right while anybody is sent there.
     pub(super) fn set_health(&mut self, health: State) {
         if !health.is_up() && self.health.is_up() {
             self.flows.stop();
@@ -360,10 +360,10 @@ impl Model {
         self.learned.min(self.clipped)
     }
 
-    /// What a new viewer of the node is trusted to find: 0.1 to 1 in the first 90 s.
-    pub(super) fn warmth(&self, constants: &Constants, now: f64) -> f64 {
+    /// What a new viewer of the node is trusted to find where its health is this: 0.1 to 1 in the first 90 s.
+    pub(super) fn warmth(&self, constants: &Constants, now: f64, health: State) -> f64 {
         let Constants { slow_start, slow_start_from, .. } = *constants;
-        let since = match self.health {
+        let since = match health {
             State::Up { since } => since.max(self.first_seen),
             State::Unknown | State::Down { .. } => self.first_seen,
         };

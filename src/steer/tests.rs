@@ -126,7 +126,7 @@ impl World {
                 window: 1.0,
                 ..NodeLoad::default()
             }),
-            health: *health,
+            health: (*health).into(),
         };
         let nodes: Vec<NodeInput> = self.known.iter().map(input).collect();
         let overrides = Overrides::new(wishes.to_vec(), self.regions.iter().map(String::as_str));
@@ -501,7 +501,7 @@ fn what_was_learned_is_known_after_a_restart_as_far_as_it_is_trusted() {
     for (trust, part) in [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)] {
         world.controller = Controller::default();
         world.controller.inherit(serde_json::from_str(&json).unwrap(), trust);
-        let silent = vec![NodeInput { reading: Reading::Never { because: None }, health: State::Unknown }; 6];
+        let silent = vec![NodeInput { reading: Reading::Never { because: None }, health: State::Unknown.into() }; 6];
         let regions = world.regions();
         let tables = world.controller.tick(&Inputs {
             now: 0.0,

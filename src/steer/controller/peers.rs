@@ -9,6 +9,7 @@ use crate::geo::Region;
 use crate::pool::NodeId;
 use crate::steer::fleet::Fleet;
 use crate::steer::flows::Theirs;
+use crate::steer::standings::Failing;
 
 /// Seconds for which a report is taken as it is, and after which nothing of it is left.
 const FRESH: f64 = 10.0;
@@ -28,8 +29,24 @@ pub struct Report {
     pub flows: Vec<PeerFlow>,
     /// Expected viewers per second, by use of a pool and region.
     pub arrivals: Vec<(String, String, f64)>,
-    /// Nodes that fail its probes.
+    /// Nodes that serve nobody by its probes; older versions know no more.
     pub down: Vec<String>,
+    /// Where nodes fail its probes.
+    #[serde(default)]
+    pub failing: Vec<PeerFailure>,
+}
+
+/// Where a node fails the probes of a nameserver.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PeerFailure {
+    /// Node.
+    pub node: String,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// The pool whose checks it fails; none = those of the node, and so in all pools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
 }
 
 /// What a nameserver's answers send from a region to a node.
@@ -83,12 +100,17 @@ impl Peers {
         self.expected = count;
     }
 
-    /// Whether more than half of all nameservers see a node fail; to be asked of one that fails here.
+    /// Whether more than half of all nameservers see a node fail there; to be asked of one that fails here.
     ///
     /// Whoever is silent, or does not probe it, counts as one that does not see that. So nobody who has been cut off, alone
     /// or with a minority, takes away more of a place than the brake lets him.
-    pub(super) fn confirm_down(&self, node: &str, now: f64) -> bool {
-        self.most_see(now, |report| report.down.iter().any(|down| down == node))
+    pub(super) fn confirm(&self, fleet: &Fleet, failing: Failing, now: f64) -> bool {
+        let node = &fleet.node(failing.node).node.name;
+        let pool = failing.pool.map(|pool| fleet.pool(pool).pool.name.as_str());
+        let is_it = |seen: &PeerFailure| {
+            seen.node == *node && seen.family == failing.family.word() && seen.pool.as_deref() == pool
+        };
+        self.most_see(now, |report| report.down.contains(node) || report.failing.iter().any(is_it))
     }
 
     fn most_see(&self, now: f64, sees: impl Fn(&Report) -> bool) -> bool {
@@ -181,13 +203,28 @@ pub(super) fn report(controller: &Controller, fleet: &Fleet, regions: &[Region])
         let (pool, region) = names(index as u32)?;
         (demand.own() > 0.0).then(|| (pool, region, demand.own()))
     });
-    let fails = controller.nodes.iter().zip(&fleet.nodes).filter(|(model, _)| !model.health().is_up());
-    Report { flows, arrivals: arrivals.collect(), down: fails.map(|(_, known)| known.node.name.clone()).collect() }
+    let down = controller.nodes.iter().zip(&fleet.nodes).filter(|(model, _)| !model.health().is_up());
+    let mut failing: Vec<PeerFailure> = Vec::new();
+    for &Failing { node, pool, family } in &controller.failing {
+        let Some(known) = fleet.nodes.get(usize::from(node.0)) else { continue };
+        let pool = pool.and_then(|pool| fleet.pools.get(usize::from(pool.0))).map(|used| used.pool.name.clone());
+        let seen = PeerFailure { node: known.node.name.clone(), family: family.word().to_owned(), pool };
+        // A pool may be used in several ways.
+        if failing.last() != Some(&seen) {
+            failing.push(seen);
+        }
+    }
+    let down = down.map(|(_, known)| known.node.name.clone()).collect();
+    Report { flows, arrivals: arrivals.collect(), down, failing }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn sees(report: &Report) -> bool {
+        report.down.contains(&"fra1".to_owned())
+    }
 
     /// What one nameserver of `all` makes of a node that fails here, if these others report, of whom so many see it fail.
     fn is_withdrawn(all: usize, reporting: usize, see_it: usize) -> bool {
@@ -197,7 +234,7 @@ mod tests {
             let down = if peer < see_it { vec!["fra1".to_owned()] } else { vec!["other".to_owned()] };
             peers.take(&peer.to_string(), Report { down, ..Report::default() }, 100.0);
         }
-        peers.confirm_down("fra1", 100.0)
+        peers.most_see(100.0, sees)
     }
 
     #[test]
@@ -229,13 +266,13 @@ mod tests {
         let mut peers = Peers::default();
         peers.expect(2);
         peers.take("ns2", Report { down: vec!["fra1".to_owned()], ..Report::default() }, 100.0);
-        assert!(peers.confirm_down("fra1", 115.0));
-        assert!(!peers.confirm_down("fra1", 115.1));
+        assert!(peers.most_see(115.0, sees));
+        assert!(!peers.most_see(115.1, sees));
         // Reports that nobody expects make the majority larger, too.
         peers.expect(0);
         for peer in ["ns3", "ns4", "ns5"] {
             peers.take(peer, Report::default(), 110.0);
         }
-        assert!(!peers.confirm_down("fra1", 110.0));
+        assert!(!peers.most_see(110.0, sees));
     }
 }
