@@ -267,6 +267,26 @@ pub struct Exporter {
     pub access: Arc<Access>,
 }
 
+/// Where the load of a source is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whence<'e> {
+    /// At the exporter itself.
+    Url(&'e str),
+    /// From Prometheus servers, as they know the exporter: by its label, or by the node's name or address.
+    Prometheus(Option<&'e str>),
+}
+
+impl Exporter {
+    /// Where its load is read: its URL may be the word `prometheus`, alone or with a label behind a colon.
+    pub fn whence(&self) -> Whence<'_> {
+        match self.url.strip_prefix("prometheus") {
+            Some("") => Whence::Prometheus(None),
+            Some(rest) if rest.starts_with(':') => Whence::Prometheus(Some(&rest[1..])),
+            _ => Whence::Url(&self.url),
+        }
+    }
+}
+
 /// Nodes that serve the same thing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pool {

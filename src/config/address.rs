@@ -135,12 +135,29 @@ fn meant_kind(kind: &str, rest: &str) -> Option<String> {
     }
 }
 
+/// Stands in place of an exporter's URL where a Prometheus server has its load, alone or with the target's label behind a
+/// colon.
+const PROMETHEUS: &str = "prometheus";
 const EXPORTER: &str = "a URL of an exporter";
 
 /// The URL of an exporter, in which `{address}` may stand.
 pub(super) fn exporter(item: &Item) -> Reading<String> {
     let expected = "a URL such as `\"http://{address}:9100/metrics\"`";
-    url(item, string(item, expected)?, EXPORTER)
+    let text = string(item, expected)?;
+    match text.strip_prefix(PROMETHEUS) {
+        Some("") => Ok(text.to_owned()),
+        Some(rest) if rest.len() > 1 && rest.starts_with(':') => Ok(text.to_owned()),
+        _ => url(item, text, EXPORTER),
+    }
+}
+
+/// The URL of a Prometheus server, up to `/api/v1`.
+pub(super) fn prometheus(item: &Item) -> Reading<String> {
+    let text = url(item, string(item, "a URL such as `\"http://127.0.0.1:9090\"`")?, "a URL of a Prometheus server")?;
+    match text.split_once("/api/v1") {
+        Some((server, _)) => Err(wrong(item, "a URL of a Prometheus server").help(write(server))),
+        None => Ok(text),
+    }
 }
 
 fn url(item: &Item, text: &str, what: &str) -> Reading<String> {

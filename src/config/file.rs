@@ -19,11 +19,13 @@ use super::value;
 use super::written::{Problems, Written};
 
 mod access;
+mod load;
 mod maintenance;
 mod node;
 mod pool;
 
 pub(super) use access::{AccessTable, ExporterTable};
+pub(super) use load::LoadTable;
 pub(super) use maintenance::MaintenanceTable;
 pub(super) use node::{CapacityTable, ExportersTable, LimitsTable, NodeSettings, NodeTable};
 pub(super) use pool::{OverflowTable, PolicyTable, PoolTable, ServiceTable, ViewerTable};
@@ -39,6 +41,7 @@ pub(super) struct ConfigFile {
     pub(super) regions: Vec<RegionTable>,
     /// What all exporters have in common.
     pub(super) scrape: AccessTable,
+    pub(super) load: Option<LoadTable>,
     pub(super) presets: Presets,
     pub(super) node_defaults: NodeSettings,
     pub(super) nodes: Vec<NodeTable>,
@@ -148,6 +151,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         .and_then(|defaults| node::read_defaults(defaults, &presets))
         .unwrap_or_else(NodeSettings::nothing);
     let nodes = read_named(&mut top, "node", problems, |name, table| node::read_node(name, table, &presets));
+    let load = top.table("load", "load").map(load::read_load);
     let scrape = top.table("scrape", "scrape").map(access::read_scrape).unwrap_or_default();
     let pools = read_named(&mut top, "pool", problems, pool::read_pool);
     let services = top
@@ -166,6 +170,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         places,
         regions,
         scrape,
+        load,
         presets,
         node_defaults,
         nodes,

@@ -57,6 +57,8 @@ pub struct Config {
     pub regions: Vec<Written<RegionRule>>,
     /// Streaming machines; the place of each is its key.
     pub nodes: Vec<Written<pool::Node>>,
+    /// Prometheus servers that are asked in place of exporters, if there are any.
+    pub load: Option<Load>,
     /// How exporters are reached, each way once; its place is that of what says the most particular of it.
     pub accesses: Vec<Written<Arc<pool::Access>>>,
     /// Groups of nodes; one named `default`, which nobody wrote, if the file has none.
@@ -65,6 +67,21 @@ pub struct Config {
     pub services: Vec<Written<pool::Service>>,
     /// When which nodes get nobody new; the place of each is its key.
     pub maintenance: Vec<Written<pool::Maintenance>>,
+}
+
+/// Prometheus servers that are asked in place of exporters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Load {
+    /// Their URLs, up to `/api/v1`; all are asked, and the newest samples count.
+    pub prometheus: Vec<String>,
+    /// How they are reached.
+    pub access: Arc<pool::Access>,
+    /// The label that tells targets apart.
+    pub label: String,
+    /// What series must match, as in PromQL without braces; empty = all.
+    pub filter: String,
+    /// Time between their own scrapes.
+    pub interval: Duration,
 }
 
 /// Listeners and their limits.
@@ -283,6 +300,9 @@ mod defaults {
     pub(super) const WORKERS: Workers = Workers::Auto;
     pub(super) const ZONES_DIRECTORY: &str = "zones";
     pub(super) const INTERVAL: Duration = Duration::from_secs(5);
+    pub(super) const PROMETHEUS_LABEL: &str = "instance";
+    /// What many installations have, and half of Prometheus' own default.
+    pub(super) const PROMETHEUS_INTERVAL: Duration = Duration::from_secs(15);
     pub(super) const POOL: &str = "default";
     pub(super) const HASH_KEY: HashKey = HashKey::Client;
     /// How many keys move when a node fills up grows with 1 / (bound − 1)², so not much less (Mirrokni, Thorup and

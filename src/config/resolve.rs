@@ -16,14 +16,14 @@ use crate::pool::{
 use super::access::Accesses;
 use super::area::{Atlas, Barrier};
 use super::file::{
-    AccessTable, CapacityTable, ConfigFile, ExporterTable, ExportersTable, GeoipTable, LimitsTable, NodeSettings,
+    AccessTable, CapacityTable, ConfigFile, ExporterTable, ExportersTable, GeoipTable, LimitsTable, LoadTable, NodeSettings,
     NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable,
     ViewerTable, ZoneTable,
 };
 use super::preset::Presets;
 use super::written::Written;
 use super::{
-    Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults, full,
+    Config, Geoip, Load, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults, full,
     maintenance, policy,
 };
 
@@ -39,6 +39,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         places,
         regions,
         scrape,
+        load,
         presets,
         node_defaults,
         nodes,
@@ -66,6 +67,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         places: places.into_iter().map(resolve_place).collect(),
         regions: regions.into_iter().map(resolve_region).collect(),
         nodes,
+        load: load.map(|load| resolve_load(load, &accesses)),
         accesses: accesses.into_list(),
         pools,
         services,
@@ -246,6 +248,18 @@ fn resolve_node(table: NodeTable, common: &Common<'_>, atlas: &Atlas) -> Written
         fall: value_or(fall, &node_defaults.fall).unwrap_or(usual.fall),
         drained: None,
     })
+}
+
+fn resolve_load(table: LoadTable, accesses: &Accesses) -> Load {
+    let LoadTable { prometheus, label, matching, interval, access } = table;
+    let text = |written: Option<Written<String>>, usual: &str| written.map_or(usual.to_owned(), |text| text.value);
+    Load {
+        prometheus: values(prometheus),
+        access: accesses.resolve(&[&access]),
+        label: text(label, defaults::PROMETHEUS_LABEL),
+        filter: text(matching, ""),
+        interval: interval.map_or(defaults::PROMETHEUS_INTERVAL, |interval| interval.value),
+    }
 }
 
 fn resolve_limits(own: LimitsTable, default: &LimitsTable) -> Limits {

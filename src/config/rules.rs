@@ -10,7 +10,7 @@ use crate::pool::{MAX_NODES, PLACEHOLDER};
 
 use super::area::{Atlas, Barrier};
 use super::cluster::{self, ClusterTable};
-use super::file::{ConfigFile, NodeTable, PoolTable, RegionTable, SecureTable, ServerTable, ServiceTable};
+use super::file::{ConfigFile, LoadTable, NodeSettings, NodeTable, PoolTable, RegionTable, SecureTable, ServerTable, ServiceTable};
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
@@ -27,6 +27,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         places,
         regions,
         scrape,
+        load,
         presets: _,
         node_defaults,
         nodes,
@@ -51,6 +52,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
     }
     check_regions(regions, problems);
     check_areas(file, problems);
+    check_load(load.as_ref(), nodes.iter().map(|node| &node.settings).chain([node_defaults]), problems);
     access::check(scrape, None, problems);
     access::check_exporters(&node_defaults.exporters, None, problems);
     for node in nodes {
@@ -194,6 +196,23 @@ fn overlaps(a: SocketAddr, b: SocketAddr) -> bool {
     let same_address = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     // Port 0 is a free one, each time another.
     a.port() == b.port() && a.port() != 0 && a.is_ipv4() == b.is_ipv4() && same_address
+}
+
+/// Load that Prometheus servers have needs some.
+fn check_load<'n>(
+    load: Option<&LoadTable>,
+    settings: impl Iterator<Item = &'n NodeSettings>,
+    problems: &Problems,
+) {
+    if let Some(load) = load {
+        return access::check(&load.access, None, problems);
+    }
+    let exporters = settings.flat_map(|settings| &settings.exporters);
+    let urls = exporters.filter_map(|(_, exporter)| exporter.url.as_ref());
+    for url in urls.filter(|url| url.value == "prometheus" || url.value.starts_with("prometheus:")) {
+        let message = "no Prometheus server is configured that has this load";
+        problems.add_to(url, Diagnostic::error(message).help("write `[load]` with `prometheus = [\"http://127.0.0.1:9090\"]`"));
+    }
 }
 
 fn check_regions(regions: &[RegionTable], problems: &Problems) {

@@ -16,6 +16,7 @@ mod names;
 mod orders;
 mod pace;
 mod parts;
+mod prometheus;
 mod readiness;
 mod reload;
 mod run;

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
 use super::probe::Probe;
+use super::prometheus::{self, Wanted};
 use super::run::{Feed, log};
 use super::scrape::{Source, Target, source};
 use super::start::{BROKEN_INPUTS, KEPT_INPUTS};
@@ -15,7 +16,7 @@ use super::state::Files;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::Grade;
 use crate::load::history::History;
-use crate::pool::NodeId;
+use crate::pool::{NodeId, Whence};
 
 /// Those who want to hear what came of a reload.
 pub(super) type Waiting = Vec<oneshot::Sender<Result<String, String>>>;
@@ -147,26 +148,37 @@ impl Feed {
 
     /// Scrapes and probes the nodes of the configuration, and says what; keeps what is known of those that stay.
     pub(super) fn set_targets(&mut self) -> (Vec<Probe>, Vec<Source>) {
-        let mut targets = Vec::new();
+        let (mut targets, mut wanted) = (Vec::new(), Vec::new());
+        let load = self.inputs.config.load.as_ref();
         let mut histories = HashMap::new();
         for (index, known) in self.inputs.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
             let (id, node) = (NodeId(index as u16), &known.node);
             for exporter in &node.exporters {
                 let key = source(id, exporter);
                 let (preset, capacity, limits) = (&exporter.preset, self.orders.capacity_of(node), &node.limits);
-                let begun = || History::new(Arc::clone(preset), capacity, limits.clone(), node.interval);
+                // Samples of Prometheus are as old as its own scrapes.
+                let of_prometheus = load.filter(|_| matches!(exporter.whence(), Whence::Prometheus(_)));
+                let interval = of_prometheus.map_or(node.interval, |load| load.interval);
+                let begun = || History::new(Arc::clone(preset), capacity, limits.clone(), interval);
                 let mut history = self.histories.remove(&key).unwrap_or_else(begun);
-                history.reconfigure(Arc::clone(preset), capacity, limits.clone(), node.interval);
+                history.reconfigure(Arc::clone(preset), capacity, limits.clone(), interval);
                 histories.insert(key, history);
-                let credentials = self.inputs.keyring.of(&exporter.access);
-                targets.push(Target { node: id, exporter: exporter.clone(), interval: node.interval, credentials });
+                match exporter.whence() {
+                    Whence::Prometheus(instance) => wanted.push(Wanted::new(id, node, exporter, instance)),
+                    Whence::Url(_) => {
+                        let credentials = self.inputs.keyring.of(&exporter.access);
+                        targets.push(Target { node: id, exporter: exporter.clone(), interval, credentials });
+                    }
+                }
             }
         }
+        let queries = load.map(|load| prometheus::queries(load, &self.inputs.keyring, wanted)).unwrap_or_default();
         let scrapes = histories.keys().cloned().collect();
         self.histories = histories;
         let probes = self.healths.count(&self.inputs.fleet);
         if let Some(scraper) = &self.scraper {
             scraper.set_targets(targets);
+            scraper.set_queries(queries);
             scraper.set_probes(probes.clone());
         }
         (probes, scrapes)

@@ -16,6 +16,7 @@ use crate::feed::credentials::Credentials;
 use crate::feed::names::{AT_ONCE as LOOK_UPS_AT_ONCE, Names};
 use crate::feed::pace::{FIRST_WITHIN, keep, next_tick, share};
 use crate::feed::probe::{self, Probe, Probed};
+use crate::feed::prometheus::{self, Query};
 use crate::feed::scrape::exchange::Exchange;
 use crate::load;
 use crate::load::counters::Counters;
@@ -76,6 +77,7 @@ pub struct Scraper {
     /// None only while dropping, as `probes` is.
     targets: Option<watch::Sender<Vec<Target>>>,
     probes: Option<watch::Sender<Vec<Probe>>>,
+    queries: Option<watch::Sender<Vec<Query>>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -90,22 +92,34 @@ impl Scraper {
             .build()?;
         let (targets, new_targets) = watch::channel(Vec::new());
         let (probes, new_probes) = watch::channel(Vec::new());
+        let (queries, new_queries) = watch::channel(Vec::new());
         let thread = thread::Builder::new().name("scrape".to_owned()).spawn(move || {
             give_way();
             let names = Names::of_system();
             runtime.block_on(async {
-                tokio::join!(run(new_targets, scraped, names.clone(), salt), probe::run(new_probes, probed, names))
+                tokio::join!(
+                    run(new_targets, scraped.clone(), names.clone(), salt),
+                    prometheus::run(new_queries, scraped, names.clone()),
+                    probe::run(new_probes, probed, names)
+                )
             });
             // The system's look-up of a name cannot be cancelled, and may hang for a minute: it is left behind.
             runtime.shutdown_background();
         })?;
-        Ok(Self { targets: Some(targets), probes: Some(probes), thread: Some(thread) })
+        Ok(Self { targets: Some(targets), probes: Some(probes), queries: Some(queries), thread: Some(thread) })
     }
 
     /// Asks these and no others from now on; those that were asked already keep their pace.
     pub fn set_targets(&self, targets: Vec<Target>) {
         if let Some(sender) = &self.targets {
             sender.send_replace(targets);
+        }
+    }
+
+    /// Asks Prometheus servers these queries and no others from now on.
+    pub fn set_queries(&self, queries: Vec<Query>) {
+        if let Some(sender) = &self.queries {
+            sender.send_replace(queries);
         }
     }
 
@@ -121,6 +135,7 @@ impl Drop for Scraper {
     fn drop(&mut self) {
         self.targets = None;
         self.probes = None;
+        self.queries = None;
         let outcome = self.thread.take().map(thread::JoinHandle::join);
         if let Some(Err(_)) = outcome {
             tracing::error!("the scraper's thread had panicked");

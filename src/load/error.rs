@@ -38,6 +38,8 @@ pub enum ScrapeError {
     },
     /// Two samples of one metric with the same labels.
     Duplicate(String),
+    /// Prometheus has no target that is up and is the node's, by this label.
+    NoTarget(String),
     /// The exporter runs, its server does not; the series that says so.
     ServerDown(String),
 }
@@ -63,6 +65,7 @@ impl fmt::Display for ScrapeError {
                 write!(f, "the answer has no usable wanted metric, {refused} samples were refused")
             }
             Self::Duplicate(name) => write!(f, "two samples of `{name}` have the same labels"),
+            Self::NoTarget(label) => write!(f, "Prometheus has no target of the node that is up, by its label `{label}`"),
             Self::ServerDown(series) => write!(f, "the exporter does not reach its server: `{series}` is 0"),
         }
     }

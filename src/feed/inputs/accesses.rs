@@ -12,7 +12,7 @@ use super::{Loader, read_file, shown};
 use crate::config::Config;
 use crate::feed::credentials::{Credentials, Keyring};
 use crate::name::Name;
-use crate::pool::{Check, Node};
+use crate::pool::{Check, Node, Whence};
 use crate::snapshot::Zones;
 
 /// Where the system's resolver reads which nameservers it asks.
@@ -112,7 +112,8 @@ fn hosts(node: &Node) -> impl Iterator<Item = String> {
         Check::Http { url, .. } => Some(url),
         Check::Tcp(_) | Check::Rtmp(_) | Check::Tls(_) => None,
     });
-    let urls = node.exporters.iter().map(|exporter| &exporter.url).chain(checks);
+    let exporters = node.exporters.iter().filter(|exporter| matches!(exporter.whence(), Whence::Url(_)));
+    let urls = exporters.map(|exporter| &exporter.url).chain(checks);
     let hosts = urls.filter_map(|url| {
         let uri: Uri = url.parse().ok()?;
         let host = uri.host()?;
