@@ -21,6 +21,8 @@ mod health;
 mod learning;
 #[path = "steering/machine.rs"]
 mod machine;
+#[path = "steering/prometheus.rs"]
+mod prometheus;
 mod support;
 
 /// The node that something happens to.

@@ -16,9 +16,9 @@ use crate::pool::{
 use super::access::Accesses;
 use super::area::{Atlas, Barrier};
 use super::file::{
-    AccessTable, CapacityTable, ConfigFile, ExporterTable, ExportersTable, GeoipTable, LimitsTable, LoadTable, NodeSettings,
-    NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable,
-    ViewerTable, ZoneTable,
+    AccessTable, CapacityTable, ConfigFile, ExporterTable, ExportersTable, GeoipTable, LimitsTable, LoadTable,
+    NodeSettings, NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable, ServerTable,
+    ServiceTable, TcpTable, ViewerTable, ZoneTable,
 };
 use super::preset::Presets;
 use super::written::Written;

@@ -10,7 +10,9 @@ use crate::pool::{MAX_NODES, PLACEHOLDER};
 
 use super::area::{Atlas, Barrier};
 use super::cluster::{self, ClusterTable};
-use super::file::{ConfigFile, LoadTable, NodeSettings, NodeTable, PoolTable, RegionTable, SecureTable, ServerTable, ServiceTable};
+use super::file::{
+    ConfigFile, LoadTable, NodeSettings, NodeTable, PoolTable, RegionTable, SecureTable, ServerTable, ServiceTable,
+};
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
@@ -199,11 +201,7 @@ fn overlaps(a: SocketAddr, b: SocketAddr) -> bool {
 }
 
 /// Load that Prometheus servers have needs some.
-fn check_load<'n>(
-    load: Option<&LoadTable>,
-    settings: impl Iterator<Item = &'n NodeSettings>,
-    problems: &Problems,
-) {
+fn check_load<'n>(load: Option<&LoadTable>, settings: impl Iterator<Item = &'n NodeSettings>, problems: &Problems) {
     if let Some(load) = load {
         return access::check(&load.access, None, problems);
     }
@@ -211,7 +209,10 @@ fn check_load<'n>(
     let urls = exporters.filter_map(|(_, exporter)| exporter.url.as_ref());
     for url in urls.filter(|url| url.value == "prometheus" || url.value.starts_with("prometheus:")) {
         let message = "no Prometheus server is configured that has this load";
-        problems.add_to(url, Diagnostic::error(message).help("write `[load]` with `prometheus = [\"http://127.0.0.1:9090\"]`"));
+        problems.add_to(
+            url,
+            Diagnostic::error(message).help("write `[load]` with `prometheus = [\"http://127.0.0.1:9090\"]`"),
+        );
     }
 }
 

@@ -65,7 +65,9 @@ impl fmt::Display for ScrapeError {
                 write!(f, "the answer has no usable wanted metric, {refused} samples were refused")
             }
             Self::Duplicate(name) => write!(f, "two samples of `{name}` have the same labels"),
-            Self::NoTarget(label) => write!(f, "Prometheus has no target of the node that is up, by its label `{label}`"),
+            Self::NoTarget(label) => {
+                write!(f, "Prometheus has no target of the node that is up, by its label `{label}`")
+            }
             Self::ServerDown(series) => write!(f, "the exporter does not reach its server: `{series}` is 0"),
         }
     }

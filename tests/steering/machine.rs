@@ -50,6 +50,11 @@ impl Machine {
         format!("http://{}/metrics", self.server.address)
     }
 
+    /// Where its exporter listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
     /// Scrapes that it has answered.
     pub(crate) fn scrapes(&self) -> u64 {
         self.server.served()
