@@ -1,11 +1,13 @@
 //! The command line.
 
+mod operate;
 mod overrides;
 
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
+use operate::OperateCommand;
 use overrides::OverrideCommand;
 
 use crate::command::{check, demo, explain, presets, run, simulate};
@@ -44,6 +46,8 @@ enum Command {
     },
     /// Say why a client gets the answer it gets.
     Explain(ExplainArguments),
+    #[command(flatten)]
+    Operate(OperateCommand),
     #[command(flatten)]
     Override(OverrideCommand),
     /// List the presets by which exporters are read, or show the rules of one.
@@ -171,6 +175,7 @@ impl Cli {
                 let parameters = ExplainParameters { name, qtype: Some(qtype), client, resolver, ecs, viewers };
                 explain::explain(&config.file(), &parameters, offline, json)
             }
+            Command::Operate(command) => command.execute(),
             Command::Override(command) => command.execute(),
             Command::Presets { name } => presets::presets(name.as_deref()),
             Command::Simulate(arguments) => {

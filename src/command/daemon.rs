@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Secure, Server, Workers as Configured, Written};
@@ -35,6 +35,7 @@ pub struct Daemon {
     pub listening: Listening,
     published: Arc<Published>,
     events: mpsc::Sender<Event>,
+    readiness: watch::Receiver<bool>,
     stop: CancellationToken,
     workers: Option<udp::Workers>,
     streams: Option<Runtime>,
@@ -70,7 +71,7 @@ impl Daemon {
     /// Reads the inputs, binds all sockets and starts to answer; all that is in the way is reported.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let directory = options.file.parent().unwrap_or(Path::new("")).to_owned();
-        let feed = Feed::new(options)?;
+        let feed = Feed::start(options)?;
         let server = feed.inputs().config.server.clone();
         let bound = bind(&server, &directory)?;
         Self::answer(feed, &server, bound)
@@ -80,6 +81,11 @@ impl Daemon {
     /// What is served now.
     pub fn published(&self) -> &Arc<Published> {
         &self.published
+    }
+
+    /// Becomes true when each node has been probed and scraped once, or that has had its time; DNS is answered before.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.readiness.clone()
     }
 
     /// Reads all inputs again and says what changed, or why nothing did.
@@ -118,8 +124,19 @@ impl Daemon {
         let connections = stream::Connections::new(server.tcp);
         let pulse = feed.pulse();
         let streams_counts = Arc::clone(connections.counts());
-        let metrics = Metrics::new(Arc::clone(&published), counts, streams_counts, Arc::clone(&pulse));
-        let admin = Admin { published: Arc::clone(&published), metrics, events: sender.clone() };
+        let board = feed.board();
+        let metrics =
+            Metrics::new(Arc::clone(&published), counts, streams_counts, Arc::clone(&pulse), Arc::clone(&board));
+        let published_too = Arc::clone(&published);
+        let readiness = feed.readiness();
+        let admin = Admin {
+            published: published_too,
+            metrics,
+            events: sender.clone(),
+            board,
+            pulse: Arc::clone(&pulse),
+            readiness: readiness.clone(),
+        };
 
         let streams = tokio::runtime::Builder::new_multi_thread().thread_name("streams").enable_all().build()?;
         {
@@ -151,6 +168,7 @@ impl Daemon {
             listening: bound.listening,
             published,
             events: sender,
+            readiness,
             stop,
             workers: Some(workers),
             streams: Some(streams),

@@ -3,15 +3,19 @@
 pub mod check;
 pub mod daemon;
 pub mod demo;
+pub mod drain;
 pub mod explain;
+pub mod nodes;
 pub mod overrides;
 pub mod presets;
 pub mod run;
 pub mod simulate;
+pub mod status;
 
 mod admin;
 mod notify;
 mod table;
+mod watch;
 
 use std::io::IsTerminal;
 

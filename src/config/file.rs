@@ -18,10 +18,12 @@ use super::value;
 use super::written::{Problems, Written};
 
 mod access;
+mod maintenance;
 mod node;
 mod pool;
 
 pub(super) use access::{AccessTable, ExporterTable};
+pub(super) use maintenance::MaintenanceTable;
 pub(super) use node::{CapacityTable, ExportersTable, LimitsTable, NodeSettings, NodeTable};
 pub(super) use pool::{OverflowTable, PolicyTable, PoolTable, ServiceTable, ViewerTable};
 
@@ -40,6 +42,7 @@ pub(super) struct ConfigFile {
     pub(super) nodes: Vec<NodeTable>,
     pub(super) pools: Vec<PoolTable>,
     pub(super) services: Vec<ServiceTable>,
+    pub(super) maintenance: Vec<MaintenanceTable>,
 }
 
 /// `[server]`.
@@ -58,6 +61,7 @@ pub(super) struct ServerTable {
     pub(super) nsid: Option<Written<String>>,
     pub(super) cookie_secrets: Option<Written<PathBuf>>,
     pub(super) whoami: Option<Written<Name>>,
+    pub(super) state: Option<Written<PathBuf>>,
 }
 
 /// `server.tcp`.
@@ -148,6 +152,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         .into_iter()
         .filter_map(|(name, table)| pool::read_service(&name, table, problems))
         .collect();
+    let maintenance = read_named(&mut top, "maintenance", problems, maintenance::read_maintenance);
     top.finish();
     ConfigFile {
         server,
@@ -162,6 +167,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         nodes,
         pools,
         services,
+        maintenance,
     }
 }
 
@@ -194,8 +200,23 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
     let nsid = table.value("nsid", |item| value::short_text(item, MAX_NSID));
     let cookie_secrets = table.value("cookie_secrets", value::path);
     let whoami = table.value("whoami", value::name);
+    let state = table.value("state", value::path);
     table.finish();
-    ServerTable { dns, tls, quic, admin, workers, tcp, rate_limit, identity, version, nsid, cookie_secrets, whoami }
+    ServerTable {
+        dns,
+        tls,
+        quic,
+        admin,
+        workers,
+        tcp,
+        rate_limit,
+        identity,
+        version,
+        nsid,
+        cookie_secrets,
+        whoami,
+        state,
+    }
 }
 
 fn read_tcp(mut table: Table<'_>) -> TcpTable {

@@ -34,7 +34,6 @@ const LATER: &[Later] = &[
     key("server", "http", "nothing is served over HTTP but the admin address"),
     key("server", "https", "nothing is served over HTTPS"),
     key("server", "trusted_proxies", "clients are known by their address and by EDNS client subnet"),
-    key("server", "state", "nothing is kept over a restart: load is scraped anew"),
     key("server", "token_file", "the admin address stays on loopback"),
     key("zone", "dnssec", FILES_ONLY),
     key("zone", "transfer", FILES_ONLY),

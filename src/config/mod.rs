@@ -19,6 +19,8 @@ mod environment;
 mod file;
 mod full;
 mod later;
+mod maintenance;
+mod moment;
 mod policy;
 mod preset;
 mod resolve;
@@ -58,6 +60,8 @@ pub struct Config {
     pub pools: Vec<Written<pool::Pool>>,
     /// Steered names, each with a pool that exists; the place of each is its key.
     pub services: Vec<Written<pool::Service>>,
+    /// When which nodes get nobody new; the place of each is its key.
+    pub maintenance: Vec<Written<pool::Maintenance>>,
 }
 
 /// Listeners and their limits.
@@ -87,6 +91,8 @@ pub struct Server {
     pub cookie_secrets: Option<Written<PathBuf>>,
     /// The name at which TXT records say what the server sees of whoever asks; off if there is none.
     pub whoami: Option<Written<Name>>,
+    /// The directory of what survives a restart, as written; nothing does if there is none.
+    pub state: Option<Written<PathBuf>>,
 }
 
 /// Listeners with a certificate.
@@ -208,6 +214,34 @@ pub fn read(source: &Source, environment: &[(String, String)]) -> (Option<Config
     let diagnostics = problems.into_diagnostics();
     let is_sound = !crate::diagnostic::has_errors(&diagnostics);
     (config.filter(|_| is_sound), diagnostics)
+}
+
+/// What can be told of a configuration in which anything else may be wrong, syntax too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Essentials {
+    /// The directory of the state, as written: what was kept there can stand in for the rest.
+    pub state: Option<PathBuf>,
+    /// The admin listener: a daemon may run all the same.
+    pub admin: SocketAddr,
+}
+
+impl Essentials {
+    /// Reads what can be read.
+    pub fn of(text: &str, environment: &[(String, String)]) -> Self {
+        let problems = Problems::default();
+        let source = Source::new("", text);
+        let mut tree = tree::parse_what_can_be_read(&source);
+        environment::overlay(&mut tree, environment, &problems);
+        let mut top = Table::top(tree, Place::in_file(&source, 0..0), &problems);
+        let mut server = top.table("server", "server");
+        let mut read = || {
+            let server = server.as_mut()?;
+            let admin = server.value("admin", |item| address::listen(item, defaults::ADMIN_PORT));
+            Some((server.value("state", value::path), admin))
+        };
+        let (state, admin) = read().unwrap_or_default();
+        Self { state: state.map(|state| state.value), admin: admin.map_or_else(defaults::admin, |admin| admin.value) }
+    }
 }
 
 /// What holds where nothing was written; those of nodes and services stand beside their types in `pool`.

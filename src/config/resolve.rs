@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use crate::geo::{Prefix, RegionRule};
 use crate::pool::{
-    Answers, Area, Capacity, Check, Currency, Exporter, Limits, Node, Place, Pool, Saturation, Service, TtlBounds,
-    Viewer,
+    Answers, Area, Capacity, Currency, Exporter, Limits, Node, Place, Pool, Saturation, Service, TtlBounds, Viewer,
+    fill,
 };
 
 use super::access::Accesses;
-use super::address::fill;
 use super::area::{Atlas, Barrier};
 use super::file::{
     AccessTable, CapacityTable, ConfigFile, ExporterTable, ExportersTable, GeoipTable, LimitsTable, NodeSettings,
@@ -23,7 +22,9 @@ use super::file::{
 };
 use super::preset::Presets;
 use super::written::Written;
-use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, policy};
+use super::{
+    Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, maintenance, policy,
+};
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
 pub(super) fn resolve(file: ConfigFile) -> Config {
@@ -41,6 +42,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         nodes,
         pools,
         services,
+        maintenance,
     } = file;
     let GeoipTable { databases, networks, rtt } = geoip;
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
@@ -64,6 +66,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         accesses: accesses.into_list(),
         pools,
         services,
+        maintenance: maintenance.into_iter().filter_map(maintenance::resolve).collect(),
     }
 }
 
@@ -81,6 +84,7 @@ fn resolve_server(table: ServerTable) -> Server {
         nsid,
         cookie_secrets,
         whoami,
+        state,
     } = table;
     let workers = match workers.map(|workers| workers.value) {
         None => defaults::WORKERS,
@@ -100,6 +104,7 @@ fn resolve_server(table: ServerTable) -> Server {
         nsid,
         cookie_secrets,
         whoami,
+        state,
     }
 }
 
@@ -191,16 +196,24 @@ fn resolve_node(table: NodeTable, common: &Common<'_>, atlas: &Atlas) -> Written
     let node_defaults = common.node_defaults;
     let NodeTable { name, addresses, settings } = table;
     let labels = labels(&settings, node_defaults).unwrap_or_default();
-    let NodeSettings { place, labels: _, capacity, limits, interval, exporters, cost, weight, serves, check } =
-        settings;
+    let NodeSettings {
+        place,
+        labels: _,
+        capacity,
+        limits,
+        interval,
+        exporters,
+        cost,
+        weight,
+        serves,
+        check,
+        rise,
+        fall,
+    } = settings;
     let CapacityTable { egress, clients, process_cpu } = capacity;
     let first = addresses.first().map(|address| address.value);
     let filled = |url: String| first.map_or(url.clone(), |first| fill(&url, first));
     let serves = serves.as_ref().or(node_defaults.serves.as_ref()).map_or(&[][..], Vec::as_slice);
-    let check = value_or(check, &node_defaults.check).map(|check| match check {
-        Check::Tcp(port) => Check::Tcp(port),
-        Check::Http(url) => Check::Http(filled(url)),
-    });
     let usual = Node::default();
     name.map(|name| Node {
         name,
@@ -225,7 +238,9 @@ fn resolve_node(table: NodeTable, common: &Common<'_>, atlas: &Atlas) -> Written
         cost: value_or(cost, &node_defaults.cost).unwrap_or(usual.cost),
         weight: value_or(weight, &node_defaults.weight).unwrap_or(usual.weight),
         serves: areas(serves, Barrier::Serves, atlas),
-        check,
+        checks: values(value_or(check, &node_defaults.check).unwrap_or_default()),
+        rise: value_or(rise, &node_defaults.rise).unwrap_or(usual.rise),
+        fall: value_or(fall, &node_defaults.fall).unwrap_or(usual.fall),
         drained: None,
     })
 }
@@ -295,6 +310,7 @@ fn resolve_pool(table: PoolTable) -> Written<Pool> {
         overflow: _,
         has_overflow: _,
         saturation,
+        check,
     } = table;
     let ViewerTable { bitrate, stays } = viewer;
     let usual = Viewer::default();
@@ -315,6 +331,7 @@ fn resolve_pool(table: PoolTable) -> Written<Pool> {
             Some("clip") => Saturation::Clip,
             _ => Saturation::Alarm,
         },
+        checks: check.map_or_else(Vec::new, |check| values(check.value)),
     })
 }
 

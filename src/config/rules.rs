@@ -6,14 +6,14 @@ use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::diagnostic::Diagnostic;
-use crate::pool::MAX_NODES;
+use crate::pool::{MAX_NODES, PLACEHOLDER};
 
 use super::area::{Atlas, Barrier};
 use super::file::{ConfigFile, NodeTable, PoolTable, RegionTable, SecureTable, ServerTable, ServiceTable};
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
-use super::{access, defaults, full, policy};
+use super::{access, defaults, full, maintenance, policy};
 
 /// Reports every rule that is broken.
 pub(super) fn check(file: &ConfigFile, problems: &Problems) {
@@ -30,6 +30,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         nodes,
         pools,
         services,
+        maintenance: _,
     } = file;
     check_counts(file, problems);
     check_listeners(server, problems);
@@ -52,6 +53,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         access::check_exporters(&node.settings.exporters, Some(&node_defaults.exporters), problems);
     }
     check_pools(file, problems);
+    check_checks(file, problems);
     for pool in pools {
         policy::check_pool(pool, problems);
         let is_of =
@@ -62,6 +64,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         check_service(service, pools, problems);
         policy::check_service(service, pool_of(service, pools), problems);
     }
+    maintenance::check(file, problems);
     check_whoami(server, services, problems);
 }
 
@@ -106,7 +109,7 @@ fn check_once<'a, T: Eq + Hash + std::fmt::Display + 'a>(
     }
 }
 
-fn check_known(what: &str, name: &Written<String>, known: &[&str], problems: &Problems) {
+pub(super) fn check_known(what: &str, name: &Written<String>, known: &[&str], problems: &Problems) {
     if known.contains(&name.value.as_str()) {
         return;
     }
@@ -129,6 +132,7 @@ fn check_listeners(server: &ServerTable, problems: &Problems) {
         nsid: _,
         cookie_secrets: _,
         whoami: _,
+        state: _,
     } = server;
     let dns_addresses = listeners(dns.clone());
     let secure = |table: &Option<SecureTable>| {
@@ -237,6 +241,17 @@ fn check_areas(file: &ConfigFile, problems: &Problems) {
                 problems.add_to(word, wrong);
             }
         }
+    }
+}
+
+/// Checks of many nodes that ask all of them at the same place.
+fn check_checks(file: &ConfigFile, problems: &Problems) {
+    let pools = file.pools.iter().filter_map(|pool| pool.check.as_ref());
+    let checks = pools.chain(&file.node_defaults.check).flat_map(|list| &list.value);
+    for check in checks.filter(|check| !check.value.is_at_address()) {
+        let message = format!("`{}` is the same for all nodes: where it fails, it fails for all at once", check.value);
+        let help = format!("write `{PLACEHOLDER}` where the address of the node belongs");
+        problems.add_to(check, Diagnostic::warning(message).help(help));
     }
 }
 

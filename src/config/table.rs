@@ -113,6 +113,20 @@ impl<'p> Table<'p> {
         Some(Written::at(&item.place, values))
     }
 
+    /// A value, or a list of them, each read alike; wrong ones are reported and left out.
+    pub(super) fn one_or_more<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&Item) -> Reading<T>,
+    ) -> Option<Written<Vec<Written<T>>>> {
+        let is_list = |entry: &Entry| matches!(entry.item.value, Value::Array(_));
+        if self.entries.iter().any(|entry| entry.key == key && is_list(entry)) {
+            return self.list(key, read);
+        }
+        let one = self.value(key, read)?;
+        Some(Written { place: one.place.clone(), value: vec![one] })
+    }
+
     /// A table of names and texts; none if one of them is wrong.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<BTreeMap<String, String>> {
         let Some(entry) = self.take(key) else { return Some(BTreeMap::new()) };

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::credentials::Keyring;
 use super::secrets::read_secrets;
 use super::stamps::Stamps;
+use super::state::{Files, Found};
 use crate::config::{self, Config, Server, Written};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::geo::{Countries, Database, Geo, Position, Region, RegionId, Rtt, read_networks, read_rtt};
@@ -114,15 +115,28 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// Files and directories whose changes matter, missing ones too, as they were before they were read.
     pub watched: Stamps,
+    /// What was read, if it is to be kept.
+    pub(super) files: Files,
 }
 
 /// Reads everything that the configuration file names, and the file itself.
 ///
 /// Nodes and regions keep their numbers over `previous`, and a zone that is broken now keeps its old form.
 pub fn load(file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Loaded {
-    let mut loader = Loader::new(file);
+    load_from(Loader::new(file, None), file, environment, previous)
+}
+
+/// Reads inputs that were kept.
+pub(super) fn load_kept(found: &Found) -> Loaded {
+    load_from(Loader::new(&found.file, Some(found.root.clone())), &found.file, &found.environment, None)
+}
+
+fn load_from(mut loader: Loader, file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Loaded {
     let inputs = loader.load(file, environment, previous);
-    Loaded { inputs, diagnostics: loader.diagnostics, watched: loader.watched }
+    let Loader { diagnostics, watched, taken, .. } = loader;
+    let files =
+        Files { file: file.to_owned(), environment: environment.to_vec(), read: taken.kept.unwrap_or_default() };
+    Loaded { inputs, diagnostics, watched, files }
 }
 
 struct Loader {
@@ -130,24 +144,50 @@ struct Loader {
     directory: PathBuf,
     /// Zone files include none from outside it.
     zone_directory: PathBuf,
+    /// Stands for the root of inputs that were kept.
+    root: Option<PathBuf>,
     diagnostics: Vec<Diagnostic>,
     watched: Stamps,
-    hasher: DefaultHasher,
+    taken: Taken,
     /// Something is wrong that is not inside a zone: then no input is taken.
     is_blocked: bool,
 }
 
+/// What was read so far.
+#[derive(Default)]
+pub(in crate::feed) struct Taken {
+    hasher: DefaultHasher,
+    /// The octets themselves, if they are to be kept.
+    kept: Option<Vec<(PathBuf, Vec<u8>)>>,
+}
+
+impl Taken {
+    /// Takes what stood in a file. The path counts too: the name of a file is that of its zone.
+    pub(in crate::feed) fn take(&mut self, path: &Path, octets: &[u8]) {
+        (path, octets).hash(&mut self.hasher);
+        self.keep(path, octets);
+    }
+
+    /// Keeps what stood in a file by another path to it too.
+    pub(in crate::feed) fn keep(&mut self, path: &Path, octets: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            kept.push((path.to_owned(), octets.to_vec()));
+        }
+    }
+}
+
 impl Loader {
-    fn new(file: &Path) -> Self {
+    fn new(file: &Path, root: Option<PathBuf>) -> Self {
         let directory = file.parent().unwrap_or(Path::new("")).to_owned();
         let mut watched = Stamps::default();
         watched.take(file);
         Self {
             zone_directory: directory.clone(),
             directory,
+            root,
             diagnostics: Vec::new(),
             watched,
-            hasher: DefaultHasher::new(),
+            taken: Taken::default(),
             is_blocked: false,
         }
     }
@@ -158,6 +198,9 @@ impl Loader {
         let (config, diagnostics) = config::read(&source, environment);
         self.diagnostics.extend(diagnostics);
         let config = config?;
+        if config.server.state.is_some() && self.root.is_none() {
+            self.taken.kept = Some(vec![(file.to_owned(), source.text.as_bytes().to_vec())]);
+        }
 
         let zone_texts = self.read_zones(&config);
         let (geo, databases) = self.read_geography(&config, previous.map(|inputs| &*inputs.geo))?;
@@ -197,7 +240,7 @@ impl Loader {
             zones: Arc::new(zones),
             guesses: Arc::new(guesses),
             rtts: rtts.into(),
-            fingerprint: self.hasher.finish(),
+            fingerprint: self.taken.hasher.finish(),
         })
     }
 
@@ -205,11 +248,11 @@ impl Loader {
         let before = self.diagnostics.len();
         let mut databases = Vec::new();
         for written in &config.geoip.databases {
-            let path = self.directory.join(&written.value);
+            let path = self.path(&written.value);
             self.watched.take(&path);
             match read_file(&path) {
                 Ok(bytes) => {
-                    (&path, &bytes).hash(&mut self.hasher);
+                    self.taken.take(&path, &bytes);
                     match Database::open(&shown(&path), &bytes) {
                         Ok(database) => databases.push(database),
                         Err(diagnostic) => self.diagnostics.push(diagnostic),
@@ -322,6 +365,14 @@ impl Loader {
         }
     }
 
+    /// Where a path of the configuration leads.
+    fn path(&self, written: &Path) -> PathBuf {
+        match (&self.root, written.strip_prefix("/")) {
+            (Some(root), Ok(below)) => root.join(below),
+            _ => self.directory.join(written),
+        }
+    }
+
     /// Reports an error that keeps all inputs from being taken.
     fn block(&mut self, error: Diagnostic) {
         self.diagnostics.push(error);
@@ -330,7 +381,7 @@ impl Loader {
 
     /// A table that the configuration names.
     fn read_table(&mut self, written: &Written<PathBuf>) -> Option<Source> {
-        let path = self.directory.join(&written.value);
+        let path = self.path(&written.value);
         self.watched.take(&path);
         if let Err(error) = std::fs::metadata(&path) {
             self.diagnostics.push(written.error(format!("{} cannot be read: {error}", shown(&path))));
@@ -345,8 +396,7 @@ impl Loader {
             self.diagnostics.push(Diagnostic::error(format!("cannot be read: {error}")).in_file(shown(path)));
         });
         let octets = octets.ok()?;
-        // The path too: the name of a file is that of its zone.
-        (path, &octets).hash(&mut self.hasher);
+        self.taken.take(path, &octets);
         Some(octets)
     }
 

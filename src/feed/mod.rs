@@ -8,14 +8,19 @@ mod alarms;
 mod changes;
 mod client;
 mod credentials;
+mod health;
 mod include;
+mod maintenance;
 mod names;
 mod orders;
 mod pace;
+mod readiness;
 mod reload;
 mod run;
 mod secrets;
 mod stamps;
+mod start;
+mod state;
 mod tick;
 mod trust;
 mod watch;
@@ -23,3 +28,10 @@ mod watch;
 pub use credentials::{Credentials, Keyring};
 pub use run::{Feed, Options, StartError};
 pub use stamps::Stamps;
+pub use state::{NoStore, Store};
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

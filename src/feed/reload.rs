@@ -9,8 +9,11 @@ use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
 use super::probe::Probe;
 use super::run::{Feed, log};
-use super::scrape::{Target, source};
+use super::scrape::{Source, Target, source};
+use super::start::{BROKEN_INPUTS, KEPT_INPUTS};
+use super::state::Files;
 use crate::diagnostic::{Diagnostic, has_errors};
+use crate::intake::Grade;
 use crate::load::history::History;
 use crate::pool::NodeId;
 
@@ -47,15 +50,17 @@ impl Feed {
 
     /// Takes new inputs if they can be served, and says what changed, or why nothing did.
     pub(super) fn finish_reload(&mut self, loaded: Option<Loaded>) -> Result<String, String> {
-        let Some(Loaded { inputs, diagnostics, watched }) = loaded else {
+        let Some(Loaded { inputs, diagnostics, watched, files }) = loaded else {
             return Err("reading the inputs ended in a panic; nothing has changed".to_owned());
         };
         self.watched = watched;
         let has_errors = has_errors(&diagnostics);
         let had_errors = std::mem::replace(&mut self.status.has_errors, has_errors);
+        self.tell_inputs(&diagnostics);
         let Some(inputs) = inputs else {
             log(&diagnostics);
             self.status.failures += 1;
+            self.board.note("reload", Grade::Warning, "refused: the inputs have errors; all goes on as before");
             tracing::error!(generation = self.generation, "the inputs are broken; all goes on as before");
             return Err(refusal(&diagnostics));
         };
@@ -84,10 +89,14 @@ impl Feed {
             self.status.reloads -= 1;
             self.status.failures += 1;
             tracing::error!(generation = old, "{because}");
+            self.board.note("reload", Grade::Warning, &format!("refused: {because}"));
             return Err(because);
         }
         self.orders.report_idle(&self.inputs);
         let outcome = format!("generation {old} → {}: {changes}", self.generation);
+        self.keep_inputs(files, has_errors);
+        let grade = if has_errors { Grade::Warning } else { Grade::Note };
+        self.board.note("reload", grade, &outcome);
         if has_errors {
             self.status.failures += 1;
             tracing::error!("{outcome}; what is broken stays as it was");
@@ -95,6 +104,30 @@ impl Feed {
         }
         tracing::info!("{outcome}");
         Ok(outcome)
+    }
+
+    /// Keeps inputs that have no errors for a start at which those on disk are broken.
+    pub(super) fn keep_inputs(&self, files: Files, has_errors: bool) {
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| !has_errors && !files.read.is_empty()) {
+            keeper.keep_inputs(files);
+        }
+    }
+
+    /// Raises the alarm of inputs that are broken on disk, or ends it.
+    pub(super) fn tell_inputs(&mut self, diagnostics: &[Diagnostic]) {
+        let first = diagnostics.iter().find(|diagnostic| diagnostic.is_error());
+        self.status.is_kept &= first.is_some();
+        let told = |served: &str| first.map(|first| format!("the inputs on disk have errors; {served}: {first}"));
+        let raised = [
+            (KEPT_INPUTS, told("what was sound before the start is served").filter(|_| self.status.is_kept)),
+            (BROKEN_INPUTS, told("what was sound goes on").filter(|_| !self.status.is_kept)),
+        ];
+        for (alarm, told) in raised {
+            match told {
+                Some(told) => drop(self.board.raise(alarm, "", &told)),
+                None => drop(self.board.clear(alarm, "")),
+            }
+        }
     }
 
     /// Replaces the inputs and publishes a new generation; if no tables can be made for them, the old ones stay.
@@ -112,16 +145,12 @@ impl Feed {
         Ok(())
     }
 
-    /// Scrapes and probes the nodes of the configuration; keeps what is known of those that stay.
-    pub(super) fn set_targets(&mut self) {
-        let (mut targets, mut probes) = (Vec::new(), Vec::new());
-        let (mut histories, mut health) = (HashMap::new(), HashMap::new());
+    /// Scrapes and probes the nodes of the configuration, and says what; keeps what is known of those that stay.
+    pub(super) fn set_targets(&mut self) -> (Vec<Probe>, Vec<Source>) {
+        let mut targets = Vec::new();
+        let mut histories = HashMap::new();
         for (index, known) in self.inputs.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
             let (id, node) = (NodeId(index as u16), &known.node);
-            if let Some(probe) = Probe::of(id, node) {
-                health.insert(id, self.health.remove(&id).unwrap_or_default());
-                probes.push(probe);
-            }
             for exporter in &node.exporters {
                 let key = source(id, exporter);
                 let (preset, capacity, limits) = (&exporter.preset, self.orders.capacity_of(node), &node.limits);
@@ -133,12 +162,14 @@ impl Feed {
                 targets.push(Target { node: id, exporter: exporter.clone(), interval: node.interval, credentials });
             }
         }
+        let scrapes = histories.keys().cloned().collect();
         self.histories = histories;
-        self.health = health;
+        let probes = self.healths.count(&self.inputs.fleet);
         if let Some(scraper) = &self.scraper {
             scraper.set_targets(targets);
-            scraper.set_probes(probes);
+            scraper.set_probes(probes.clone());
         }
+        (probes, scrapes)
     }
 }
 

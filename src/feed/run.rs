@@ -1,29 +1,30 @@
 //! The feed's task: scrapes, ticks, reloads → snapshots.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::alarms::Alarms;
-use super::inputs::{self, Inputs, Loaded};
+use super::health::Healths;
+use super::inputs::Inputs;
 use super::orders::Orders;
+use super::readiness::Readiness;
 use super::reload::{Reload, finished};
 use super::scrape::{Scraper, Source};
 use super::secrets::Drawn;
 use super::stamps::Stamps;
+use super::state::Keeper;
 use super::watch::Watch;
-use crate::diagnostic::{Diagnostic, has_errors};
-use crate::intake::{Counts, Event, Pulse, Shelf};
-use crate::load::health::{Health, State};
-use crate::load::history::{History, Reading};
-use crate::pool::NodeId;
+use crate::diagnostic::Diagnostic;
+use crate::intake::{Board, Counts, Event, Pulse, Shelf};
+use crate::load::history::History;
 use crate::snapshot::{InputStatus, Published};
-use crate::steer::{self, Controller, NodeInput, Overrides, mix};
+use crate::steer::Controller;
 
 /// Time between ticks of the steering.
 const TICK: Duration = Duration::from_secs(1);
@@ -64,8 +65,9 @@ pub struct Feed {
     pub(super) published: Arc<Published>,
     pub(super) controller: Controller,
     pub(super) histories: HashMap<Source, History>,
-    /// Of the nodes that are probed.
-    pub(super) health: HashMap<NodeId, Health>,
+    /// What probes found.
+    pub(super) healths: Healths,
+    pub(super) readiness: Readiness,
     /// What operators want for the time being.
     pub(super) orders: Orders,
     /// What was wrong at the last tick.
@@ -87,60 +89,20 @@ pub struct Feed {
     pub(super) pulse: Arc<Pulse>,
     /// The last tick ended in a panic.
     pub(super) is_stuck: bool,
+    /// What operators are told besides snapshots.
+    pub(super) board: Arc<Board>,
+    /// Writes what survives a restart; none if nothing does.
+    pub(super) keeper: Option<Keeper>,
+    /// When what is learned was written last.
+    pub(super) saved: Instant,
+    /// Maintenance that was on at the last tick.
+    pub(super) maintained: BTreeSet<String>,
     /// Makes ticks panic.
     #[cfg(test)]
     pub(super) fault: bool,
 }
 
 impl Feed {
-    /// Reads all inputs and publishes a first snapshot, in which no load is known yet.
-    pub fn new(options: Options) -> Result<Self, StartError> {
-        let Loaded { inputs, diagnostics, watched } = inputs::load(&options.file, &options.environment, None);
-        let is_refused = options.is_strict && has_errors(&diagnostics);
-        let Some(inputs) = inputs.filter(|_| !is_refused) else { return Err(StartError { diagnostics }) };
-        log(&diagnostics);
-        let mut controller = Controller::default();
-        let seed = mix(0);
-        let tables = controller.tick(&steer::Inputs {
-            now: 0.0,
-            fleet: &inputs.fleet,
-            regions: inputs.geo.regions(),
-            nodes: &unread(&inputs),
-            overrides: &Overrides::default(),
-            seed,
-        });
-        let status = InputStatus { reloads: 0, failures: 0, has_errors: has_errors(&diagnostics) };
-        let now = Instant::now();
-        let mut secrets = Drawn::new(now).map_err(|error| {
-            StartError::of(Diagnostic::error(format!("the system has no randomness for DNS cookies: {error}")))
-        })?;
-        let first = inputs.snapshot(1, tables, seed, secrets.secrets(now), status);
-        Ok(Self {
-            options,
-            inputs: Arc::new(inputs),
-            watched,
-            published: Arc::new(Published::new(first)),
-            controller,
-            histories: HashMap::new(),
-            health: HashMap::new(),
-            orders: Orders::default(),
-            alarms: Alarms::default(),
-            epoch: now,
-            generation: 1,
-            status,
-            seed,
-            secrets,
-            scraper: None,
-            shelves: Vec::new(),
-            answers: Arc::default(),
-            ticked: 1,
-            pulse: Arc::new(Pulse::new(now)),
-            is_stuck: false,
-            #[cfg(test)]
-            fault: false,
-        })
-    }
-
     /// Where the snapshots are to be had.
     pub fn published(&self) -> Arc<Published> {
         Arc::clone(&self.published)
@@ -149,6 +111,16 @@ impl Feed {
     /// Beats when tables were made.
     pub fn pulse(&self) -> Arc<Pulse> {
         Arc::clone(&self.pulse)
+    }
+
+    /// What operators are told besides snapshots.
+    pub fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
+    }
+
+    /// Becomes true when the first probes and scrapes have been tried, or have had their time.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.readiness.receiver()
     }
 
     /// The inputs that were read at the start.
@@ -172,7 +144,8 @@ impl Feed {
                 tracing::error!(%error, "no load is read and no node probed: the scraper's thread cannot be started");
             })
             .ok();
-        self.set_targets();
+        let (probes, scrapes) = self.set_targets();
+        self.readiness.begin(Instant::now(), probes, scrapes);
         let mut watch = Watch::new();
         watch.set_inputs(self.watched.clone());
         let mut ticks = tokio::time::interval(TICK);
@@ -180,18 +153,24 @@ impl Feed {
         let mut reload: Option<Reload> = None;
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.save_learned(),
                 _ = ticks.tick() => {
                     self.expire_orders();
+                    self.tell_maintenance();
                     self.tick();
+                    self.save_sometimes();
+                    self.readiness.judge(Instant::now());
                 }
                 Some(scraped) = scraped.recv() => self.take(scraped),
                 Some(probed) = probed.recv() => self.take_probe(probed),
                 Some(event) = events.recv() => match event {
                     Event::Reload(waiting) => self.begin_reload(&mut reload, Some(waiting)),
+                    Event::Override { wish, answer } => self.answer_order(&wish, answer),
+                    Event::Lift { which, answer } => self.answer_lift(&which, answer),
+                    Event::Drain { wish, answer } => self.answer_drain(&wish, answer),
+                    Event::Undrain { which, answer } => self.answer_undrain(&which, answer),
                     // Who asked may have gone away meanwhile.
-                    Event::Override { wish, answer } => drop(answer.send(self.order(&wish))),
-                    Event::Lift { which, answer } => drop(answer.send(self.lift(&which))),
+                    Event::Sources(answer) => drop(answer.send(self.sources())),
                 },
                 () = watch.edited() => self.begin_reload(&mut reload, None),
                 loaded = finished(&mut reload) => {
@@ -207,11 +186,6 @@ impl Feed {
             }
         }
     }
-}
-
-fn unread(inputs: &Inputs) -> Vec<NodeInput> {
-    let unknown = NodeInput { reading: Reading::Never { because: None }, health: State::Unknown };
-    vec![unknown; inputs.fleet.nodes.len()]
 }
 
 pub(super) fn log(diagnostics: &[Diagnostic]) {

@@ -1,6 +1,9 @@
-//! The admin listener: explain, overrides, metrics, health. On loopback only.
+//! The admin listener: status, nodes, explain, drains, overrides, metrics, health. On loopback only.
 
+mod drain;
+mod nodes;
 mod overrides;
+mod status;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -9,17 +12,17 @@ use std::sync::Arc;
 use axum::extract::{Query as Parameters, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::unix_milliseconds;
 use crate::answer::{Question, explain};
 use crate::geo::Prefix;
-use crate::intake::Event;
+use crate::intake::{Board, Event, Pulse};
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::snapshot::Published;
@@ -30,7 +33,9 @@ const VIEWERS: RangeInclusive<f64> = 0.0001..=100.0;
 /// The text exposition that prometheus-client writes.
 const EXPOSITION: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+pub use nodes::{NodeReport, NodesReport};
 pub use overrides::LiftParameters;
+pub use status::{Blind, DrainReport, StatusReport};
 
 /// What the admin listener shows.
 pub struct Admin {
@@ -40,6 +45,12 @@ pub struct Admin {
     pub metrics: Metrics,
     /// Where the feed hears of overrides.
     pub events: mpsc::Sender<Event>,
+    /// Alarms, events and shares of answers.
+    pub board: Arc<Board>,
+    /// Beats when tables were made.
+    pub pulse: Arc<Pulse>,
+    /// True when the first probes and scrapes have been tried, or have had their time.
+    pub readiness: watch::Receiver<bool>,
 }
 
 /// Who asks what, as parameters of `/v1/explain`.
@@ -96,9 +107,13 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
     let router = Router::new()
         .route("/v1/explain", get(explain_answer))
         .route("/v1/overrides", get(overrides::list).post(overrides::order).delete(overrides::lift))
+        .route("/v1/drain", post(drain::drain))
+        .route("/v1/undrain", post(drain::undrain))
+        .route("/v1/nodes", get(nodes::nodes))
+        .route("/v1/status", get(status::status))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
         .with_state(Arc::new(admin));
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
@@ -114,6 +129,14 @@ async fn explain_answer(
         Ok(question) => Json(explain(&admin.published.snapshot(), &question, unix_milliseconds())).into_response(),
         Err(message) => (StatusCode::BAD_REQUEST, format!("{message}\n")).into_response(),
     }
+}
+
+/// DNS is answered from the start on; only who waits for this waits for the first round.
+async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    if *admin.readiness.borrow() {
+        return "ok\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, "not ready: the first probes and scrapes are under way\n").into_response()
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {

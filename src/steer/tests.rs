@@ -23,6 +23,8 @@ const CAPACITY: f64 = 800.0;
 /// Nodes, each at a place; what is known of them; and one nameserver.
 struct World {
     nodes: Vec<(String, String)>,
+    /// The node that its inventory drains, with the reason.
+    drained: Option<(&'static str, &'static str)>,
     pool: &'static str,
     /// Seconds that viewers stay.
     stays: u64,
@@ -41,6 +43,7 @@ impl World {
         let nodes: Vec<_> = nodes.iter().map(|(name, place)| ((*name).to_owned(), (*place).to_owned())).collect();
         let mut world = Self {
             nodes,
+            drained: None,
             pool: "edge",
             stays: 2_400,
             busy: None,
@@ -60,6 +63,7 @@ impl World {
             v4: Some([192, 0, 2, index as u8].into()),
             place: Some(place.clone()),
             capacity: Capacity { egress: Some(Bitrate(EGRESS * 1e6)), ..Capacity::default() },
+            drained: self.drained.filter(|(drained, _)| drained == name).map(|(_, reason)| reason.to_owned()),
             ..Node::default()
         };
         let nodes: Vec<Node> = self.nodes.iter().enumerate().map(node).collect();
@@ -122,7 +126,7 @@ impl World {
                 window: 1.0,
                 ..NodeLoad::default()
             }),
-            health: *health,
+            health: (*health).into(),
         };
         let nodes: Vec<NodeInput> = self.known.iter().map(input).collect();
         let overrides = Overrides::new(wishes.to_vec(), self.regions.iter().map(String::as_str));
@@ -392,5 +396,60 @@ fn answers_are_short_lived_while_a_region_brings_much_of_a_site_in_a_second() {
         let tables = world.tick(&[]);
         assert!(!tables.pools[0].demands[0].is_hot, "it has been so for long");
         assert_eq!(world.ttl(&tables), ttl, "a viewer a second to each of {crowd:?}");
+    }
+}
+
+#[test]
+fn a_node_that_its_inventory_drains_gets_nobody_and_says_why() {
+    let mut world = World::new(&FIVE);
+    let tables = world.tick(&[]);
+    assert!(tables.drains.is_empty() && world.weight(&tables, "b") > 0.0);
+    world.drained = Some(("b", "rack moves"));
+    world.reload();
+    let tables = world.tick(&[]);
+    assert_eq!((world.standing(&tables, "b"), world.weight(&tables, "b")), (Standing::Drained, 0.0));
+    assert_eq!(tables.drain_told("b", 0).as_deref(), Some("by its inventory: rack moves"));
+    assert_eq!(tables.drain_told("a", 0), None);
+}
+
+#[test]
+fn what_was_learned_is_known_after_a_restart_as_far_as_it_is_trusted() {
+    let mut world = World::new(&FIVE);
+    // Something else than egress binds: half of what is configured.
+    world.busy = Some(0.25);
+    for name in ["a", "b", "c", "d", "e", "far"] {
+        world.set(name, 0.5, true);
+    }
+    for _ in 0..300 {
+        world.answer("a", 10, 0.0);
+        world.tick(&[]);
+    }
+    let capacity = |tables: &Tables| tables.nodes[0].capacity;
+    let cost = |tables: &Tables| tables.pools[0].demand(RegionId(0)).unwrap().cost;
+    let before = world.tick(&[]);
+    assert!(
+        (capacity(&before) - CAPACITY / 2.0).abs() < 10.0 && (cost(&before) - 2.5).abs() > 0.1,
+        "{}",
+        cost(&before)
+    );
+    let learned = world.controller.learned(&world.fleet, &world.regions());
+    let json = serde_json::to_string(&learned).unwrap();
+    // Nothing has been read yet when the new server begins.
+    for (trust, part) in [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)] {
+        world.controller = Controller::default();
+        world.controller.inherit(serde_json::from_str(&json).unwrap(), trust);
+        let silent = vec![NodeInput { reading: Reading::Never { because: None }, health: State::Unknown.into() }; 6];
+        let regions = world.regions();
+        let tables = world.controller.tick(&Inputs {
+            now: 0.0,
+            fleet: &world.fleet,
+            regions: &regions,
+            nodes: &silent,
+            overrides: &Overrides::default(),
+            seed: 7,
+        });
+        let between = |new: f64, old: f64| new + part * (old - new);
+        assert!((capacity(&tables) - between(CAPACITY, capacity(&before))).abs() < 0.1, "{trust}");
+        assert!((cost(&tables) - between(2.5, cost(&before))).abs() < 0.01, "{trust}");
     }
 }

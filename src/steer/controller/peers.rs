@@ -9,6 +9,7 @@ use crate::geo::Region;
 use crate::pool::NodeId;
 use crate::steer::fleet::Fleet;
 use crate::steer::flows::Theirs;
+use crate::steer::standings::Failing;
 
 /// Seconds for which a report is taken as it is, and after which nothing of it is left.
 const FRESH: f64 = 10.0;
@@ -25,8 +26,23 @@ pub struct Report {
     pub flows: Vec<PeerFlow>,
     /// Expected viewers per second, by use of a pool and region.
     pub arrivals: Vec<(String, String, f64)>,
-    /// Nodes that fail its probes.
+    /// Nodes that serve nobody by its probes; older versions know no more.
     pub down: Vec<String>,
+    /// Where nodes fail its probes.
+    #[serde(default)]
+    pub failing: Vec<PeerFailure>,
+}
+
+/// Where a node fails the probes of a nameserver.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerFailure {
+    /// Node.
+    pub node: String,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// The pool whose checks it fails; none = those of the node, and so in all pools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
 }
 
 /// What a nameserver's answers send from a region to a node.
@@ -72,10 +88,15 @@ impl Peers {
         self.is_numbered = false;
     }
 
-    /// Whether another nameserver sees the node fail.
-    pub(super) fn has_down(&self, node: &str, now: f64) -> bool {
+    /// Whether another nameserver sees the node fail there.
+    pub(super) fn confirm(&self, fleet: &Fleet, failing: Failing, now: f64) -> bool {
+        let node = &fleet.node(failing.node).node.name;
+        let pool = failing.pool.map(|pool| fleet.pool(pool).pool.name.as_str());
+        let is_it = |seen: &PeerFailure| {
+            seen.node == *node && seen.family == failing.family.word() && seen.pool.as_deref() == pool
+        };
         let mut fresh = self.reports.values().filter(|(_, at)| now - at <= OVER);
-        fresh.any(|(report, _)| report.down.iter().any(|down| down == node))
+        fresh.any(|(report, _)| report.down.contains(node) || report.failing.iter().any(is_it))
     }
 
     /// Puts the reports into our numbers, if they are new or the fleet is.
@@ -160,6 +181,17 @@ pub(super) fn report(controller: &Controller, fleet: &Fleet, regions: &[Region])
         let (pool, region) = names(index as u32)?;
         (demand.own() > 0.0).then(|| (pool, region, demand.own()))
     });
-    let fails = controller.nodes.iter().zip(&fleet.nodes).filter(|(model, _)| !model.health().is_up());
-    Report { flows, arrivals: arrivals.collect(), down: fails.map(|(_, known)| known.node.name.clone()).collect() }
+    let down = controller.nodes.iter().zip(&fleet.nodes).filter(|(model, _)| !model.health().is_up());
+    let mut failing: Vec<PeerFailure> = Vec::new();
+    for &Failing { node, pool, family } in &controller.failing {
+        let Some(known) = fleet.nodes.get(usize::from(node.0)) else { continue };
+        let pool = pool.and_then(|pool| fleet.pools.get(usize::from(pool.0))).map(|used| used.pool.name.clone());
+        let seen = PeerFailure { node: known.node.name.clone(), family: family.word().to_owned(), pool };
+        // A pool may be used in several ways.
+        if failing.last() != Some(&seen) {
+            failing.push(seen);
+        }
+    }
+    let down = down.map(|(_, known)| known.node.name.clone()).collect();
+    Report { flows, arrivals: arrivals.collect(), down, failing }
 }
