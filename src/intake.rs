@@ -2,17 +2,20 @@
 
 mod board;
 mod books;
+mod cluster;
 mod pulse;
 mod streams;
 mod wish;
 
 pub use board::{Board, Grade, Happening, Raised};
 pub use books::{Book, Shelf, book};
+pub use cluster::{Applied, Cluster, MAX_MESSAGE, Message, PROTOCOL, Part, PeerReport, PeerStatus, Refusal, Tokens};
 pub use pulse::{Pulse, STUCK};
 pub use streams::{Limit, StreamCounts};
 pub use wish::{DrainWish, Drained, Lift, Ordered, SourceReport, Wish};
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
@@ -252,6 +255,17 @@ pub enum Event {
         /// Who hears of it.
         answer: oneshot::Sender<Result<Vec<Order>, String>>,
     },
+    /// Take what another nameserver tells, and say what we tell it, or why it is refused.
+    Peer {
+        /// The address that it came from.
+        from: IpAddr,
+        /// What it tells.
+        message: Box<Message>,
+        /// Who hears of it.
+        answer: oneshot::Sender<Result<Message, String>>,
+    },
+    /// Tell all other nameservers what was ordered, and say who took it.
+    Spread(oneshot::Sender<Vec<Applied>>),
     /// Send nobody new to some nodes, or say what would come of it.
     Drain {
         /// What is wanted.

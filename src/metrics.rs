@@ -1,5 +1,6 @@
 //! Our own metrics, as Prometheus reads them.
 
+mod cluster;
 mod steering;
 mod streams;
 
@@ -13,12 +14,13 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use cluster::ClusterReadout;
 use steering::SteeringReadout;
 use streams::StreamReadout;
 
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
-use crate::intake::{Beyond, Board, Counts, Pulse, StreamCounts, Tally};
+use crate::intake::{Beyond, Board, Cluster, Counts, Pulse, StreamCounts, Tally};
 use crate::load::history::Reading;
 use crate::pool::NodeId;
 use crate::snapshot::{Published, Snapshot};
@@ -38,12 +40,16 @@ impl Metrics {
         streams: Arc<StreamCounts>,
         pulse: Arc<Pulse>,
         board: Arc<Board>,
+        cluster: Option<Arc<Cluster>>,
     ) -> Self {
         let mut registry = Registry::with_prefix("thalweg");
         let steering = SteeringReadout { published: Arc::clone(&published), counts: counts.clone(), pulse, board };
         registry.register_collector(Box::new(steering));
         registry.register_collector(Box::new(Readout { published, counts }));
         registry.register_collector(Box::new(StreamReadout(streams)));
+        if let Some(cluster) = cluster {
+            registry.register_collector(Box::new(ClusterReadout(cluster)));
+        }
         Self { registry }
     }
 
@@ -252,7 +258,7 @@ mod tests {
         let board = Arc::new(Board::new());
         board.raise("state", "", "the disk is full");
         board.raise("blind", "fra1", "told by the tables");
-        let text = Metrics::new(published, writers.to_vec(), Arc::default(), pulse, board).text().unwrap();
+        let text = Metrics::new(published, writers.to_vec(), Arc::default(), pulse, board, None).text().unwrap();
         for line in [
             "thalweg_messages_received_total 6",
             "thalweg_messages_dropped_total 2",

@@ -1,6 +1,6 @@
 //! `thalweg drain` and `undrain`: nodes get nobody new, if others can take it; and waiting until their viewers have left.
 //!
-//! Exit status: 0 done, and reached if it was waited for; 1 refused, or no daemon; 2 wrong usage; 3 the time to wait is
+//! Exit status: 0 done, and reached if it was waited for; 1 refused, no daemon, or not on all nameservers; 2 wrong usage; 3 the time to wait is
 //! over; 130 interrupted. What was drained stays drained in all cases.
 
 mod wait;
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::admin::{Daemon, NoAnswer};
 use super::overrides::{fail, time_of, unix_seconds, who};
+use super::spread::spread;
 use super::table::aligned;
 use super::watch::print;
 use super::{SUCCESS, USAGE};
@@ -69,9 +70,14 @@ pub fn drain(file: &Path, arguments: DrainArguments) -> u8 {
         Err(no_answer) => return fail(no_answer),
     };
     print(&told(&drained, unix_seconds()));
-    match wait.filter(|_| !is_dry_run) {
-        Some(wait) => wait.until_reached(file, &drained.nodes),
-        None => SUCCESS,
+    if is_dry_run {
+        return SUCCESS;
+    }
+    let is_everywhere = spread(file);
+    match wait.map(|wait| wait.until_reached(file, &drained.nodes)) {
+        // Who has left one nameserver's viewers may still be sent there by another.
+        None | Some(SUCCESS) => is_everywhere,
+        Some(status) => status,
     }
 }
 
@@ -80,7 +86,7 @@ pub fn undrain(file: &Path, which: &Selection) -> u8 {
     match send::<Vec<Order>>(file, "/v1/undrain", which) {
         Ok(lifted) => {
             print(&lifted.iter().map(|order| format!("lifted: {}\n", order.what)).collect::<String>());
-            SUCCESS
+            spread(file)
         }
         Err(no_answer) => fail(no_answer),
     }

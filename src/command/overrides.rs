@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hyper::Method;
 
 use super::admin::{Daemon, NoAnswer};
+use super::spread::spread;
 use super::table::aligned;
 use super::{FAILURE, SUCCESS, USAGE};
 use crate::config;
@@ -33,7 +34,7 @@ pub fn order(file: &Path, what: Override, time: Option<&str>, reason: Option<&st
         Ok(Ordered { order: Order { id, what, until, .. }, is_kept }) => {
             let until = until.map_or_else(|| "it is lifted".to_owned(), |at| clock(at, unix_seconds()));
             println!("{what}: until {until}. `thalweg lift {id}` ends it; {}.", survival(is_kept));
-            SUCCESS
+            spread(file)
         }
         Err(no_answer) => fail(no_answer),
     }
@@ -51,7 +52,7 @@ pub fn lift(file: &Path, parameter: (&str, &str)) -> u8 {
         Ok(lifted) => lifted.iter().for_each(|order| println!("lifted: {}", order.what)),
         Err(no_answer) => return fail(no_answer),
     }
-    SUCCESS
+    spread(file)
 }
 
 /// Lists what stands, as a table or as JSON.

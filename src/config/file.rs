@@ -11,6 +11,7 @@ use crate::wire::MAX_NSID;
 
 use super::RateLimitMode;
 use super::address;
+use super::cluster::{self, ClusterTable};
 use super::defaults;
 use super::preset::{self, Presets};
 use super::table::Table;
@@ -30,6 +31,7 @@ pub(super) use pool::{OverflowTable, PolicyTable, PoolTable, ServiceTable, Viewe
 /// The file, and the environment over it.
 pub(super) struct ConfigFile {
     pub(super) server: ServerTable,
+    pub(super) cluster: Option<ClusterTable>,
     pub(super) zones_directory: Option<Written<PathBuf>>,
     pub(super) zones: Vec<ZoneTable>,
     pub(super) geoip: GeoipTable,
@@ -130,6 +132,7 @@ pub(super) struct RegionTable {
 /// Takes every key of the schema from the tree.
 pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     let server = top.table("server", "server").map(read_server).unwrap_or_default();
+    let cluster = top.table("cluster", "cluster").map(|table| cluster::read(table, problems));
     let zones_directory = top.table("zones", "zones").and_then(|mut zones| {
         let directory = zones.value("directory", value::path);
         zones.finish();
@@ -156,6 +159,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     top.finish();
     ConfigFile {
         server,
+        cluster,
         zones_directory,
         zones,
         geoip,

@@ -25,11 +25,9 @@ const fn key(table: &'static str, key: &'static str, instead: &'static str) -> L
 }
 
 const BY_HAND: &str = "nodes are listed as `[node.NAME]`";
-const ONE_SERVER: &str = "each nameserver decides from what it scrapes itself";
 const FILES_ONLY: &str = "the zone is served from its file, unsigned, and is not transferred";
 
 const LATER: &[Later] = &[
-    key("", "cluster", ONE_SERVER),
     key("", "inventory", BY_HAND),
     key("server", "http", "nothing is served over HTTP but the admin address"),
     key("server", "https", "nothing is served over HTTPS"),

@@ -15,6 +15,7 @@ mod access;
 mod address;
 mod area;
 mod barriers;
+mod cluster;
 mod environment;
 mod file;
 mod full;
@@ -44,6 +45,8 @@ use written::Problems;
 pub struct Config {
     /// Listeners and their limits.
     pub server: Server,
+    /// The other nameservers of the installation, if there are any.
+    pub cluster: Option<Cluster>,
     /// Where zones are read.
     pub zones: Zones,
     /// Where geography is read.
@@ -93,6 +96,30 @@ pub struct Server {
     pub whoami: Option<Written<Name>>,
     /// The directory of what survives a restart, as written; nothing does if there is none.
     pub state: Option<Written<PathBuf>>,
+}
+
+/// The other nameservers of the installation.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Where they reach this one.
+    pub listen: Written<SocketAddr>,
+    /// Where this one reaches them; itself left out, 15 at most.
+    pub peers: Vec<Written<SocketAddr>>,
+    /// The file of the token by which they know each other, as written.
+    pub token_file: Option<Written<PathBuf>>,
+    /// Certificates by which they know each other.
+    pub tls: Option<MutualTls>,
+}
+
+/// TLS in which both sides show a certificate.
+#[derive(Debug, Clone)]
+pub struct MutualTls {
+    /// The PEM file of the own certificate and its chain, as written.
+    pub certificate: Written<PathBuf>,
+    /// The PEM file of its private key, as written.
+    pub key: Written<PathBuf>,
+    /// The PEM file of the authority that vouches for all, as written.
+    pub authority: Written<PathBuf>,
 }
 
 /// Listeners with a certificate.
@@ -252,6 +279,7 @@ mod defaults {
     pub(super) const DNS_PORT: u16 = 53;
     pub(super) const TLS_PORT: u16 = 853;
     pub(super) const ADMIN_PORT: u16 = 8053;
+    pub(super) const CLUSTER_PORT: u16 = 8054;
     pub(super) const WORKERS: Workers = Workers::Auto;
     pub(super) const ZONES_DIRECTORY: &str = "zones";
     pub(super) const INTERVAL: Duration = Duration::from_secs(5);

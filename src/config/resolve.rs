@@ -23,7 +23,8 @@ use super::file::{
 use super::preset::Presets;
 use super::written::Written;
 use super::{
-    Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, maintenance, policy,
+    Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults, full,
+    maintenance, policy,
 };
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
@@ -31,6 +32,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     let atlas = Atlas::of(&file);
     let ConfigFile {
         server,
+        cluster,
         zones_directory,
         zones,
         geoip,
@@ -58,6 +60,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     }
     Config {
         server: resolve_server(server),
+        cluster: cluster.and_then(cluster::resolve),
         zones: Zones { directory, files: zones.into_iter().filter_map(resolve_zone).collect() },
         geoip: Geoip { databases: databases.map(|list| list.value).unwrap_or_default(), networks, rtt },
         places: places.into_iter().map(resolve_place).collect(),

@@ -9,6 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::pool::{MAX_NODES, PLACEHOLDER};
 
 use super::area::{Atlas, Barrier};
+use super::cluster::{self, ClusterTable};
 use super::file::{ConfigFile, NodeTable, PoolTable, RegionTable, SecureTable, ServerTable, ServiceTable};
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
@@ -19,6 +20,7 @@ use super::{access, defaults, full, maintenance, policy};
 pub(super) fn check(file: &ConfigFile, problems: &Problems) {
     let ConfigFile {
         server,
+        cluster,
         zones_directory: _,
         zones,
         geoip: _,
@@ -33,7 +35,10 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         maintenance: _,
     } = file;
     check_counts(file, problems);
-    check_listeners(server, problems);
+    check_listeners(server, cluster.as_ref(), problems);
+    if let Some(cluster) = cluster {
+        cluster::check(cluster, server.cookie_secrets.is_some(), problems);
+    }
     check_once("zone", zones.iter().map(|zone| &zone.name), problems);
     check_once("service", services.iter().map(|service| &service.name), problems);
 
@@ -118,7 +123,7 @@ pub(super) fn check_known(what: &str, name: &Written<String>, known: &[&str], pr
     problems.add_to(name, Diagnostic::error(format!("there is no {what} `{}`", name.value)).help(help));
 }
 
-fn check_listeners(server: &ServerTable, problems: &Problems) {
+fn check_listeners(server: &ServerTable, cluster: Option<&ClusterTable>, problems: &Problems) {
     let ServerTable {
         dns,
         tls,
@@ -158,7 +163,10 @@ fn check_listeners(server: &ServerTable, problems: &Problems) {
         check_free(address, of_dns.clone(), problems);
     }
     let admin = admin.clone().unwrap_or_else(|| Written::default(defaults::admin()));
-    check_free(&admin, of_dns.chain(of_tls), problems);
+    check_free(&admin, of_dns.clone().chain(of_tls.clone()), problems);
+    if let Some(listen) = cluster.and_then(|cluster| cluster.listen.as_ref()) {
+        check_free(listen, of_dns.chain(of_tls).chain([("server.admin", &admin)]), problems);
+    }
     if !admin.value.ip().is_loopback() {
         let message =
             format!("`{}` is not on loopback: that needs a `token_file`, which is not built yet", admin.value);

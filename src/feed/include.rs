@@ -37,6 +37,11 @@ impl Includes {
         Self { jail, opened, paths: HashMap::from([(Arc::clone(&source.name), path.to_owned())]) }
     }
 
+    /// What was opened.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.opened.values().map(|source| &*source.text)
+    }
+
     /// Opens a file that a zone file includes, and has it watched, also if it is not there.
     pub(super) fn open(
         &mut self,

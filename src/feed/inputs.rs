@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::credentials::Keyring;
+use super::parts::Parts;
 use super::secrets::read_secrets;
 use super::stamps::Stamps;
 use super::state::{Files, Found};
+use super::token::{self, read_tokens, warn_of_readers};
 use crate::config::{self, Config, Server, Written};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::geo::{Countries, Database, Geo, Position, Region, RegionId, Rtt, read_networks, read_rtt};
+use crate::intake::{Part, Tokens};
 use crate::name::Name;
 use crate::pool::{Family, Policy};
 use crate::snapshot::{Elsewhere, InputStatus, Snapshot, Zones};
@@ -41,6 +44,12 @@ pub struct Inputs {
     rtts: Arc<[Rtt]>,
     /// What DNS cookies are made by, if the configuration names a file of secrets.
     pub cookies: Option<Secrets>,
+    /// By what the nameservers of the installation know each other.
+    pub tokens: Tokens,
+    /// Makes this installation's hashes its own; equal on all its nameservers.
+    pub seed: u64,
+    /// Hashes of what they compare.
+    pub(super) parts: Parts,
     /// What accesses of exporters name.
     pub keyring: Arc<Keyring>,
     /// Who this server says it is.
@@ -149,6 +158,7 @@ struct Loader {
     diagnostics: Vec<Diagnostic>,
     watched: Stamps,
     taken: Taken,
+    parts: Parts,
     /// Something is wrong that is not inside a zone: then no input is taken.
     is_blocked: bool,
 }
@@ -188,6 +198,7 @@ impl Loader {
             diagnostics: Vec::new(),
             watched,
             taken: Taken::default(),
+            parts: Parts::default(),
             is_blocked: false,
         }
     }
@@ -198,6 +209,7 @@ impl Loader {
         let (config, diagnostics) = config::read(&source, environment);
         self.diagnostics.extend(diagnostics);
         let config = config?;
+        self.parts.add_configuration(&source.text, environment);
         if config.server.state.is_some() && self.root.is_none() {
             self.taken.kept = Some(vec![(file.to_owned(), source.text.as_bytes().to_vec())]);
         }
@@ -221,6 +233,7 @@ impl Loader {
         self.check_barriers(&config, &fleet, geo.regions());
         let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
         let cookies = self.read_secrets(&config);
+        let tokens = self.read_tokens(&config);
         let keyring = self.read_accesses(&config, previous.map(|inputs| &*inputs.keyring));
         self.warn_of_own_names(&config, &zones);
         if self.is_blocked {
@@ -231,6 +244,9 @@ impl Loader {
         let [name, version, nsid] = [text(&server.identity), text(&server.version), text(&server.nsid)];
         Some(Inputs {
             cookies,
+            seed: token::seed(&tokens),
+            tokens,
+            parts: std::mem::take(&mut self.parts),
             keyring: Arc::new(keyring),
             identity: Arc::new(Identity::new(name.as_deref(), version.as_deref(), nsid.as_deref())),
             config: Arc::new(config),
@@ -253,6 +269,7 @@ impl Loader {
             match read_file(&path) {
                 Ok(bytes) => {
                     self.taken.take(&path, &bytes);
+                    self.parts.add(Part::Geography, &bytes);
                     match Database::open(&shown(&path), &bytes) {
                         Ok(database) => databases.push(database),
                         Err(diagnostic) => self.diagnostics.push(diagnostic),
@@ -272,6 +289,7 @@ impl Loader {
         let networks = match &config.geoip.networks {
             Some(written) => {
                 let source = self.read_table(written)?;
+                self.parts.add(Part::Geography, &source.text);
                 let (networks, diagnostics) = read_networks(&source, countries, &rules, &positions(config));
                 self.diagnostics.extend(diagnostics);
                 networks
@@ -290,6 +308,7 @@ impl Loader {
     fn read_round_trips(&mut self, config: &Config) -> Option<Vec<Rtt>> {
         let Some(written) = &config.geoip.rtt else { return Some(Vec::new()) };
         let source = self.read_table(written)?;
+        self.parts.add(Part::Geography, &source.text);
         let (rtts, diagnostics) =
             read_rtt(&source, Countries::embedded(), &values(&config.regions), &positions(config));
         let is_sound = !crate::diagnostic::has_errors(&diagnostics);
@@ -307,6 +326,21 @@ impl Loader {
         // Nameservers that make cookies by other secrets than their peers would send each other's clients away.
         self.is_blocked |= secrets.is_none();
         secrets
+    }
+
+    fn read_tokens(&mut self, config: &Config) -> Tokens {
+        let Some(written) = config.cluster.as_ref().and_then(|cluster| cluster.token_file.as_ref()) else {
+            return Tokens::default();
+        };
+        let tokens = self.read_table(written).and_then(|source| {
+            let (tokens, diagnostics) = read_tokens(&source);
+            self.diagnostics.extend(diagnostics);
+            self.diagnostics.extend(warn_of_readers(&self.directory.join(&written.value)));
+            tokens
+        });
+        // Without it nobody would be asked for one.
+        self.is_blocked |= tokens.is_none();
+        tokens.unwrap_or_default()
     }
 
     /// Where nodes without a place stand: in the country of their address.

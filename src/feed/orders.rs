@@ -1,13 +1,14 @@
 //! Orders: the overrides that operators gave, checked when they are given and forgotten when their time is over. They
 //! survive reloads, and restarts too if there is a state directory.
 
-mod check;
+pub(super) mod check;
 mod drain;
 mod kept;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cluster::CODES;
 use super::inputs::Inputs;
 use super::run::Feed;
 use super::unix_seconds;
@@ -26,6 +27,8 @@ pub(super) struct Orders {
     standing: Vec<Standing>,
     /// The number of the last one.
     last: u64,
+    /// What our numbers end with, if there are other nameservers.
+    code: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,6 +43,30 @@ impl Orders {
     pub(super) fn overrides<'r>(&self, regions: impl Iterator<Item = &'r str>) -> Overrides {
         let orders: Arc<[Order]> = self.standing.iter().map(|standing| standing.order.clone()).collect();
         Overrides::of_orders(orders, regions)
+    }
+
+    /// Each of them.
+    pub(super) fn standing(&self) -> Vec<Order> {
+        self.standing.iter().map(|standing| standing.order.clone()).collect()
+    }
+
+    /// Ends the numbers of orders with this, so that nameservers that hear nothing of each other choose different ones.
+    pub(super) fn set_code(&mut self, code: u64) {
+        self.code = Some(code);
+    }
+
+    /// Takes an order that was given at another nameserver, in place of one about the same thing.
+    pub(super) fn adopt(&mut self, order: Order) {
+        self.standing.retain(|standing| !order.what.replaces(&standing.order.what));
+        self.last = self.last.max(order.id);
+        let left = order.until.map(|until| Duration::from_secs(until.saturating_sub(unix_seconds())));
+        let expires = left.and_then(|left| Instant::now().checked_add(left));
+        self.standing.push(Standing { order, expires });
+    }
+
+    /// Lets go what was lifted at another nameserver.
+    pub(super) fn withdraw(&mut self, what: &Override) -> Vec<Order> {
+        self.take(|standing| what.replaces(&standing.order.what))
     }
 
     /// Services with the policies that were ordered for them.
@@ -88,7 +115,10 @@ impl Orders {
             Some(seconds) => Some(unix.checked_add(seconds).ok_or_else(too_long)?),
             None => None,
         };
-        self.last += 1;
+        self.last = match self.code {
+            Some(code) => (self.last / CODES + 1) * CODES + code,
+            None => self.last + 1,
+        };
         let Wish { who, reason, .. } = wish;
         let order = Order { id: self.last, what, who: who.clone(), reason: reason.clone(), since: unix, until };
         self.standing.push(Standing { order: order.clone(), expires });
@@ -141,7 +171,7 @@ impl Feed {
         let now = Instant::now();
         let mut ordered = Vec::with_capacity(wishes.len());
         for wish in wishes {
-            check::told(wish)?;
+            check::told(&wish.who, &wish.reason)?;
             let what = check::check(wish.what.clone(), &self.inputs)?;
             ordered.push(self.orders.add(what, wish, now, unix)?);
         }
@@ -198,7 +228,7 @@ impl Feed {
     }
 
     /// Steers by the orders as they are now, of which these came or went.
-    fn follow(&mut self, changed: &[Order]) -> Result<(), String> {
+    pub(super) fn follow(&mut self, changed: &[Order]) -> Result<(), String> {
         let has = |is: fn(&Override) -> bool| changed.iter().any(|order| is(&order.what));
         if has(|what| matches!(what, Override::Limit { .. })) {
             self.set_targets();

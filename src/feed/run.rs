@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::alarms::Alarms;
+use super::cluster::{Cluster, cluster_turn};
 use super::health::Healths;
 use super::inputs::Inputs;
 use super::orders::Orders;
@@ -21,7 +22,7 @@ use super::stamps::Stamps;
 use super::state::Keeper;
 use super::watch::Watch;
 use crate::diagnostic::Diagnostic;
-use crate::intake::{Board, Counts, Event, Pulse, Shelf};
+use crate::intake::{self, Board, Counts, Event, Pulse, Shelf};
 use crate::load::history::History;
 use crate::snapshot::{InputStatus, Published};
 use crate::steer::Controller;
@@ -70,13 +71,14 @@ pub struct Feed {
     pub(super) readiness: Readiness,
     /// What operators want for the time being.
     pub(super) orders: Orders,
+    /// The other nameservers, if there are any.
+    pub(super) cluster: Option<Cluster>,
     /// What was wrong at the last tick.
     pub(super) alarms: Alarms,
     /// The readings' clock counts from here.
     pub(super) epoch: Instant,
     pub(super) generation: u64,
     pub(super) status: InputStatus,
-    pub(super) seed: u64,
     pub(super) secrets: Drawn,
     pub(super) scraper: Option<Scraper>,
     /// What workers have booked.
@@ -123,6 +125,11 @@ impl Feed {
         self.readiness.receiver()
     }
 
+    /// What the feed and those who serve share of other nameservers, if there are any.
+    pub fn cluster(&self) -> Option<Arc<intake::Cluster>> {
+        self.cluster.as_ref().map(Cluster::shared)
+    }
+
     /// The inputs that were read at the start.
     pub fn inputs(&self) -> &Inputs {
         &self.inputs
@@ -150,6 +157,9 @@ impl Feed {
         watch.set_inputs(self.watched.clone());
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.start();
+        }
         let mut reload: Option<Reload> = None;
         loop {
             tokio::select! {
@@ -157,6 +167,7 @@ impl Feed {
                 _ = ticks.tick() => {
                     self.expire_orders();
                     self.tell_maintenance();
+                    self.watch_peers();
                     self.tick();
                     self.save_sometimes();
                     self.readiness.judge(Instant::now());
@@ -171,7 +182,10 @@ impl Feed {
                     Event::Undrain { which, answer } => self.answer_undrain(&which, answer),
                     // Who asked may have gone away meanwhile.
                     Event::Sources(answer) => drop(answer.send(self.sources())),
+                    Event::Peer { from, message, answer } => drop(answer.send(self.hear_peer(from, *message))),
+                    Event::Spread(answer) => self.spread_orders(answer),
                 },
+                pushed = cluster_turn(&mut self.cluster) => self.take_turn(pushed),
                 () = watch.edited() => self.begin_reload(&mut reload, None),
                 loaded = finished(&mut reload) => {
                     let outcome = self.finish_reload(loaded);

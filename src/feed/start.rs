@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::alarms::Alarms;
+use super::cluster::Cluster;
 use super::health::Healths;
 use super::inputs::{self, Inputs, Loaded};
 use super::orders::Orders;
@@ -13,14 +14,14 @@ use super::readiness::Readiness;
 use super::run::{Feed, Options, StartError, log};
 use super::secrets::Drawn;
 use super::state::{self, Keeper, NoStore, Store};
-use super::unix_seconds;
+use super::{token, unix_seconds};
 use crate::config::Essentials;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::{Board, Grade, Pulse};
 use crate::load::health::NodeHealth;
 use crate::load::history::Reading;
 use crate::snapshot::{InputStatus, Published};
-use crate::steer::{self, Controller, NodeInput, mix};
+use crate::steer::{self, Controller, NodeInput};
 
 /// The words of the alarms of inputs.
 pub(super) const BROKEN_INPUTS: &str = "broken_inputs";
@@ -63,9 +64,13 @@ impl Feed {
             state::inherit(&mut controller, store, unix_seconds());
             orders = Orders::restored(store);
         }
+        let cluster = cluster_of(&options, &inputs)?;
+        if let Some(cluster) = &cluster {
+            cluster.shared().set_tokens(inputs.tokens.clone());
+            orders.set_code(cluster.code());
+        }
         let policies = orders.policies();
         let inputs = if policies.is_empty() { inputs } else { inputs.steered_by(&policies) };
-        let seed = mix(0);
         let overrides = orders.overrides(inputs.geo.regions().iter().map(|region| region.name.as_str()));
         let drains = super::maintenance::drains(&inputs, unix_seconds());
         let tables = controller.tick(&steer::Inputs {
@@ -74,7 +79,7 @@ impl Feed {
             regions: inputs.geo.regions(),
             nodes: &unread(&inputs),
             overrides: &overrides.with_drains(drains),
-            seed,
+            seed: inputs.seed,
         });
         let status = InputStatus { reloads: 0, failures: 0, has_errors: has_errors(&diagnostics), is_kept };
         let now = Instant::now();
@@ -83,7 +88,8 @@ impl Feed {
         })?;
         board.set_standings(tables.nodes.iter().map(|node| node.standing));
         board.note("start", Grade::Note, &format!("thalweg {} was started", env!("CARGO_PKG_VERSION")));
-        let first = inputs.snapshot(1, tables, seed, secrets.secrets(now), status);
+        let shared = token::cookies(&inputs.tokens, unix_seconds());
+        let first = inputs.snapshot(1, tables, inputs.seed, shared.unwrap_or_else(|| secrets.secrets(now)), status);
         let mut feed = Self {
             options,
             inputs: Arc::new(inputs),
@@ -94,11 +100,11 @@ impl Feed {
             healths: Healths::default(),
             readiness: Readiness::new(),
             orders,
+            cluster,
             alarms: Alarms::default(),
             epoch: now,
             generation: 1,
             status,
-            seed,
             secrets,
             scraper: None,
             shelves: Vec::new(),
@@ -118,6 +124,14 @@ impl Feed {
         feed.tell_inputs(&diagnostics);
         Ok(feed)
     }
+}
+
+/// The other nameservers, if the configuration has any.
+fn cluster_of(options: &Options, inputs: &Inputs) -> Result<Option<Cluster>, StartError> {
+    let Some(config) = &inputs.config.cluster else { return Ok(None) };
+    let directory = options.file.parent().unwrap_or(Path::new(""));
+    let name = inputs.config.server.identity.as_ref().map(|written| written.value.as_str());
+    Cluster::new(config, name, directory).map(Some).map_err(StartError::of)
 }
 
 /// Inputs in which what is broken on disk is as it was when it was sound last; and whether anything is.

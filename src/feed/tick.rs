@@ -4,11 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::alarms::News;
+use super::health::Turn;
 use super::probe::Probed;
 use super::run::Feed;
 use super::scrape::{Scraped, source};
 use super::state::SAVED;
-use super::{maintenance, unix_seconds};
+use super::{maintenance, token, unix_seconds};
 use crate::intake::{Grade, SourceReport};
 use crate::load::health::NodeHealth;
 use crate::load::history::Reading;
@@ -52,7 +53,7 @@ impl Feed {
             regions,
             nodes: &nodes,
             overrides: &overrides,
-            seed: self.seed,
+            seed: self.inputs.seed,
         };
         #[cfg(test)]
         let fault = self.fault;
@@ -104,8 +105,9 @@ impl Feed {
 
     fn replace_snapshot(&mut self, tables: Tables) {
         self.tell_standings(&tables);
-        let drawn = self.secrets.secrets(Instant::now());
-        self.published.publish(self.inputs.snapshot(self.generation, tables, self.seed, drawn, self.status));
+        let shared = token::cookies(&self.inputs.tokens, unix_seconds());
+        let secrets = shared.unwrap_or_else(|| self.secrets.secrets(Instant::now()));
+        self.published.publish(self.inputs.snapshot(self.generation, tables, self.inputs.seed, secrets, self.status));
     }
 
     /// Tells of nodes that stopped serving, or serve again. How far their load is known is a matter of alarms.
@@ -205,9 +207,11 @@ impl Feed {
         self.readiness.probed(&probed.probe);
         let at = probed.at.saturating_duration_since(self.epoch).as_secs_f64();
         let Self { healths, inputs, .. } = self;
-        if healths.take(probed, at, &inputs.fleet) {
+        if let Some(Turn { is_good, told }) = healths.take(probed, at, &inputs.fleet) {
+            self.board.note("check", if is_good { Grade::Note } else { Grade::Warning }, &told);
             // Whoever is sent to a dead node until the next tick would not get through.
             self.tick();
+            self.tell_peers_soon();
         }
     }
 }

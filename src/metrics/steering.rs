@@ -73,7 +73,7 @@ impl SteeringReadout {
 }
 
 /// A gauge with labels, once for each of its values.
-fn gauges<'l>(
+pub(super) fn gauges<'l>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

@@ -1,5 +1,6 @@
 //! The admin listener: status, nodes, explain, drains, overrides, metrics, health. On loopback only.
 
+mod cluster;
 mod drain;
 mod nodes;
 mod overrides;
@@ -22,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::unix_milliseconds;
 use crate::answer::{Question, explain};
 use crate::geo::Prefix;
-use crate::intake::{Board, Event, Pulse};
+use crate::intake::{Board, Cluster, Event, Pulse};
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::snapshot::Published;
@@ -51,6 +52,8 @@ pub struct Admin {
     pub pulse: Arc<Pulse>,
     /// True when the first probes and scrapes have been tried, or have had their time.
     pub readiness: watch::Receiver<bool>,
+    /// The other nameservers, if there are any.
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 /// Who asks what, as parameters of `/v1/explain`.
@@ -111,6 +114,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
         .route("/v1/undrain", post(drain::undrain))
         .route("/v1/nodes", get(nodes::nodes))
         .route("/v1/status", get(status::status))
+        .route("/v1/cluster", get(cluster::list).post(cluster::spread))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

@@ -147,6 +147,11 @@ impl Controller {
         self.peers.take(peer, report, now);
     }
 
+    /// So many other nameservers belong to the installation, whether they report or not.
+    pub fn expect_peers(&mut self, count: usize) {
+        self.peers.expect(count);
+    }
+
     /// What other nameservers need to know; what is next to nothing is left out.
     pub fn report(&self, fleet: &Fleet, regions: &[Region]) -> Report {
         peers::report(self, fleet, regions)

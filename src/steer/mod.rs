@@ -38,7 +38,7 @@ pub use keys::{Ahead, Asking, Estimate, GAP_BOUNDS, GapHistogram, KeyRule, KeySl
 pub use ledger::{Entry, Ledger, MAX_PROMISE, Observation};
 pub use menu::{Menu, Pick};
 pub use model::Prediction;
-pub use overrides::{Cause, Drain, Limited, Order, Override, Overrides, clock};
+pub use overrides::{Agreement, Cause, Change, Decree, Drain, Limited, Order, Override, Overrides, Said, Stamp, clock};
 pub use pick::{Asker, Clamp, Decision, pick, slot};
 pub use quota::BUCKETS;
 pub use reasons::{

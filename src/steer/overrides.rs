@@ -1,5 +1,6 @@
 //! Overrides: what operators want for the time being, whatever is configured or learned.
 
+mod agreement;
 mod drain;
 mod order;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::geo::RegionId;
 
+pub use agreement::{Agreement, Change, Decree, Said, Stamp};
 pub use drain::{Cause, Drain};
 pub use order::{Order, clock};
 

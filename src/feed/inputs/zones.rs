@@ -9,6 +9,7 @@ use super::{Inputs, Loader, read_file, shown};
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::feed::include::Includes;
+use crate::intake::Part;
 use crate::name::Name;
 use crate::pool::{Family, Full, ServiceId};
 use crate::snapshot::Zones;
@@ -122,11 +123,13 @@ impl Loader {
             let source = Source::new(shown(path), "");
             return ZoneText { origin, source, records: None };
         };
+        self.parts.add(Part::Zones, &(origin.wire(), &octets));
         let source = Source::new(shown(path), zone::text_of(octets));
         let mut includes = Includes::new(&self.zone_directory, path, &source);
         let mut open = |inclusion: &Inclusion<'_>| includes.open(inclusion, &mut self.watched, &mut self.taken);
         let (records, diagnostics) = zone::read(&source, &origin, &mut open);
         self.diagnostics.extend(diagnostics);
+        includes.texts().for_each(|text| self.parts.add(Part::Zones, &text));
         ZoneText { origin, source, records: Some(records) }
     }
 

@@ -3,7 +3,6 @@
 use crate::config::policy_of_word;
 use crate::diagnostic::nearest;
 use crate::feed::inputs::Inputs;
-use crate::intake::Wish;
 use crate::name::Name;
 use crate::pool::{Currency, Policy, Selection};
 use crate::steer::{Limited, Override};
@@ -12,8 +11,8 @@ use crate::steer::{Limited, Override};
 const MAX_TEXT: usize = 200;
 
 /// Whether it is told who wants it, and why.
-pub(super) fn told(wish: &Wish) -> Result<(), String> {
-    for (what, text) in [("who", &wish.who), ("reason", &wish.reason)] {
+pub(in crate::feed) fn told(who: &str, reason: &str) -> Result<(), String> {
+    for (what, text) in [("who", who), ("reason", reason)] {
         if text.trim().is_empty() {
             return Err(format!("`{what}` is missing: others will ask"));
         }
@@ -25,7 +24,7 @@ pub(super) fn told(wish: &Wish) -> Result<(), String> {
 }
 
 /// The override with names as they are configured, or what is wrong with it.
-pub(super) fn check(what: Override, inputs: &Inputs) -> Result<Override, String> {
+pub(in crate::feed) fn check(what: Override, inputs: &Inputs) -> Result<Override, String> {
     match what {
         Override::Freeze => Ok(what),
         Override::Pin { region, place } => {

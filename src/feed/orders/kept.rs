@@ -54,7 +54,7 @@ impl Orders {
             tracing::warn!(id = order.id, "override goes on: {} {}", order.what, order.told(unix));
             Some(Standing { order, expires })
         });
-        Self { standing: standing.collect(), last: kept.last }
+        Self { standing: standing.collect(), last: kept.last, code: None }
     }
 
     fn kept(&self) -> Kept {
@@ -105,7 +105,7 @@ impl Feed {
     }
 
     /// Writes the orders that stand; `done` hears whether the disk has them.
-    pub(super) fn save_orders(&self, done: Option<Done>) {
+    pub(in crate::feed) fn save_orders(&self, done: Option<Done>) {
         let octets = serde_json::to_vec(&self.orders.kept())
             .inspect_err(|error| tracing::error!("the overrides cannot be written down: {error}"));
         match (&self.keeper, octets, done) {
