@@ -30,12 +30,14 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// A client that follows no redirect and knows no proxy.
 pub(super) type HttpClient = Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>;
 
+type Made = (Arc<Trust>, HttpClient);
+
 /// The clients of a runtime: connections live on the one that they were made on.
 #[derive(Clone)]
 pub(super) struct Clients {
     idle: usize,
     names: Names,
-    made: Arc<Mutex<Vec<(Arc<Trust>, HttpClient)>>>,
+    made: Arc<Mutex<Vec<Made>>>,
 }
 
 impl Clients {

@@ -33,11 +33,13 @@ pub(super) struct Names {
     shared: Arc<Shared>,
 }
 
+type LookUp = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+
 struct Shared {
     known: Mutex<HashMap<String, Entry>>,
     room: Semaphore,
     suspect_room: Semaphore,
-    look_up: Box<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>,
+    look_up: Box<LookUp>,
 }
 
 struct Entry {
@@ -171,21 +173,36 @@ impl Service<Name> for Names {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::sync::Condvar;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+    /// What threads wait at until it opens.
+    #[derive(Clone, Default)]
+    struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+    impl Gate {
+        fn wait(&self) {
+            let (is_open, news) = &*self.0;
+            drop(news.wait_while(is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
+        }
+
+        fn open(&self) {
+            *self.0.0.lock().unwrap() = true;
+            self.0.1.notify_all();
+        }
+    }
+
     #[tokio::test]
     async fn look_ups_that_hang_hold_up_nobody() {
-        // They hang until the test is over.
-        let over = Arc::new(Mutex::new(()));
-        let held = over.lock().unwrap();
-        let gate = Arc::clone(&over);
+        let over = Gate::default();
+        let gate = over.clone();
         let names = Names::looked_up_by(move |name| {
             if name.starts_with("hangs") {
-                drop(gate.lock());
+                gate.wait();
             }
             Ok(vec![HERE])
         });
@@ -194,7 +211,7 @@ mod tests {
         tokio::task::yield_now().await;
         assert_eq!(*names.clone().addresses("good".to_owned()).await.unwrap(), [HERE]);
         assert!(hanging.iter().all(|each| !each.is_finished()));
-        drop(held);
+        over.open();
         for each in hanging {
             assert!(each.await.unwrap().is_ok());
         }
@@ -202,14 +219,13 @@ mod tests {
 
     #[tokio::test]
     async fn names_that_hung_or_failed_leave_room_for_others() {
-        let over = Arc::new(Mutex::new(()));
-        let held = over.lock().unwrap();
-        let gate = Arc::clone(&over);
+        let over = Gate::default();
+        let gate = over.clone();
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
         let names = Names::looked_up_by(move |name| {
             if name.starts_with("bad") && count.fetch_add(1, Ordering::Relaxed) >= 300 {
-                drop(gate.lock());
+                gate.wait();
             }
             if name.starts_with("bad") { Err(io::Error::other("no such host")) } else { Ok(vec![HERE]) }
         });
@@ -225,7 +241,7 @@ mod tests {
         }
         tokio::task::yield_now().await;
         assert_eq!(*names.addresses("good".to_owned()).await.unwrap(), [HERE]);
-        drop(held);
+        over.open();
     }
 
     #[tokio::test]

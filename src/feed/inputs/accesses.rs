@@ -2,8 +2,8 @@
 //! this server itself.
 
 use std::collections::BTreeSet;
-use std::hash::Hash;
 use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
 use std::sync::Arc;
 
 use hyper::Uri;
@@ -36,17 +36,7 @@ impl Loader {
             };
             let mut unreadable = Vec::new();
             let read = Credentials::read(&written.value, before.as_deref(), |path| {
-                let path = self.directory.join(path);
-                self.watched.take(&path);
-                let octets = read_file(&path);
-                (&path, octets.as_ref().ok()).hash(&mut self.taken.hasher);
-                match octets {
-                    Ok(octets) => Some((shown(&path), octets)),
-                    Err(error) => {
-                        unreadable.push(format!("{} cannot be read: {error}", shown(&path)));
-                        None
-                    }
-                }
+                self.read_named(path).map_err(|message| unreadable.push(message)).ok()
             });
             for message in unreadable {
                 if told.insert(message.clone()) {
@@ -70,6 +60,18 @@ impl Loader {
             }
         }
         keyring
+    }
+
+    fn read_named(&mut self, written: &Path) -> Result<(String, Vec<u8>), String> {
+        let path = self.path(written);
+        self.watched.take(&path);
+        match read_file(&path) {
+            Ok(octets) => {
+                self.taken.take(&path, &octets);
+                Ok((shown(&path), octets))
+            }
+            Err(error) => Err(format!("{} cannot be read: {error}", shown(&path))),
+        }
     }
 
     /// Warns of exporters whose names this server would be asked for: without it, it could not read them at its start.
@@ -109,7 +111,7 @@ const REMEDY: &str = "write addresses in the URLs of exporters and checks, such 
 /// The names of hosts that a node's exporters and check are asked at; addresses are none.
 fn hosts(node: &Node) -> impl Iterator<Item = String> {
     let checks = node.checks.iter().filter_map(|check| match check {
-        Check::Http { url, .. } => Some(url),
+        Check::Http { url, status: _ } => Some(url),
         Check::Tcp(_) | Check::Rtmp(_) | Check::Tls(_) => None,
     });
     let exporters = node.exporters.iter().filter(|exporter| matches!(exporter.whence(), Whence::Url(_)));

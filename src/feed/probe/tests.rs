@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::feed::names::Names;
 use crate::pool::Node;
 
 /// What a server does with a connection.
