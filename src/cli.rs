@@ -43,6 +43,9 @@ enum Command {
         /// Count warnings as errors: the exit status is 1 if there is any.
         #[arg(long)]
         strict: bool,
+        /// Scrape every node once too, and say what each rule of its presets found, and which capacity is unknown.
+        #[arg(long)]
+        probe: bool,
     },
     /// Say why a client gets the answer it gets.
     Explain(ExplainArguments),
@@ -169,7 +172,7 @@ impl Cli {
         match self.command {
             Command::Demo(DemoArguments { port, seconds }) => demo::demo(port, seconds),
             Command::Run { config, strict } => run::run(config.file(), strict),
-            Command::Check { config, strict } => check::check(&config.file(), strict),
+            Command::Check { config, strict, probe } => check::check(&config.file(), strict, probe),
             Command::Explain(arguments) => {
                 let ExplainArguments { name, qtype, client, resolver, ecs, viewers, offline, json, config } = arguments;
                 let parameters = ExplainParameters { name, qtype: Some(qtype), client, resolver, ecs, viewers };

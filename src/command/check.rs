@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::probe::probe;
 use super::{FAILURE, SUCCESS, count, draw, plural};
 use crate::diagnostic::{Severity, has_errors};
 use crate::feed::inputs::{Inputs, Loaded, load};
@@ -9,7 +10,7 @@ use crate::pool::{Area, Full, HashKey, Overflow, Policy};
 use crate::steer::{FleetPool, Guess};
 
 /// Reads all inputs as `run` would, and says what it thinks of them.
-pub fn check(file: &Path, is_strict: bool) -> u8 {
+pub fn check(file: &Path, is_strict: bool, probes: bool) -> u8 {
     let environment: Vec<(String, String)> = std::env::vars().collect();
     let Loaded { inputs, mut diagnostics, .. } = load(file, &environment, None);
     if is_strict {
@@ -20,11 +21,15 @@ pub fn check(file: &Path, is_strict: bool) -> u8 {
         eprintln!("{}: {}", file.display(), count(&diagnostics));
         return FAILURE;
     }
+    let mut status = SUCCESS;
     if let Some(inputs) = inputs {
         print!("{}", summary(&inputs));
+        if probes {
+            status = probe(&inputs);
+        }
     }
     println!("{}: {}", file.display(), count(&diagnostics));
-    SUCCESS
+    status
 }
 
 /// How a pool is used, in a few words: policy, barriers, and what is done when it is full.

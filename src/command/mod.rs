@@ -14,6 +14,7 @@ pub mod status;
 
 mod admin;
 mod notify;
+mod probe;
 mod spread;
 mod table;
 mod watch;

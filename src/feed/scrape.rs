@@ -3,6 +3,7 @@
 
 mod body;
 mod exchange;
+pub mod once;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,6 +4,7 @@
 pub mod counters;
 pub mod error;
 pub mod exposition;
+pub mod findings;
 pub mod health;
 pub mod history;
 mod line;
