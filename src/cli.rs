@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use overrides::OverrideCommand;
 
-use crate::command::{check, demo, explain, run, simulate};
+use crate::command::{check, demo, explain, inventory, run, simulate};
 use crate::serve::admin::ExplainParameters;
 
 /// Where the configuration is looked for, the first that is there.
@@ -46,6 +46,8 @@ enum Command {
     Explain(ExplainArguments),
     #[command(flatten)]
     Override(OverrideCommand),
+    /// Show lists of nodes: how many each has, how old it is, what is wrong with it, and whether a shorter one waits.
+    Inventory(InventoryArguments),
     /// Compare policies in a model world: crowds, failures, and monitoring that lags or lies.
     Simulate(SimulateArguments),
 }
@@ -55,6 +57,29 @@ struct ConfigArgument {
     /// The configuration file [default: thalweg.toml here, then /etc/thalweg/thalweg.toml].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+struct InventoryArguments {
+    #[command(subcommand)]
+    command: Option<InventoryCommand>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgument,
+}
+
+#[derive(Debug, Subcommand)]
+enum InventoryCommand {
+    /// Take the list that waits, although it is much shorter than the one before it.
+    Confirm {
+        /// The inventory.
+        name: String,
+        #[command(flatten)]
+        config: ConfigArgument,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -167,6 +192,13 @@ impl Cli {
                 explain::explain(&config.file(), &parameters, offline, json)
             }
             Command::Override(command) => command.execute(),
+            Command::Inventory(InventoryArguments { command: None, json, config }) => {
+                inventory::list(&config.file(), json)
+            }
+            Command::Inventory(InventoryArguments { command: Some(command), .. }) => {
+                let InventoryCommand::Confirm { name, config } = command;
+                inventory::confirm(&config.file(), &name)
+            }
             Command::Simulate(arguments) => {
                 let SimulateArguments {
                     scenario,

@@ -228,6 +228,7 @@ mod tests {
             identity: Arc::default(),
             cookies: Secrets::default(),
             inputs: InputStatus { reloads: 6, failures: 2, has_errors: true },
+            inventories: Arc::default(),
         };
         let writers = [Arc::new(Counts::new()), Arc::new(Counts::new())];
         for writer in &writers {

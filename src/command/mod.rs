@@ -4,6 +4,7 @@ pub mod check;
 pub mod daemon;
 pub mod demo;
 pub mod explain;
+pub mod inventory;
 pub mod overrides;
 pub mod run;
 pub mod simulate;

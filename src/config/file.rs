@@ -16,9 +16,11 @@ use super::table::Table;
 use super::value;
 use super::written::{Problems, Written};
 
+mod inventory;
 mod node;
 mod pool;
 
+pub(super) use inventory::{InventoryTable, MappingTable, Origin};
 pub(super) use node::{CapacityTable, ExportersTable, LimitsTable, NodeSettings, NodeTable};
 pub(super) use pool::{OverflowTable, PolicyTable, PoolTable, ServiceTable, ViewerTable};
 
@@ -31,6 +33,7 @@ pub(super) struct ConfigFile {
     pub(super) places: Vec<PlaceTable>,
     pub(super) regions: Vec<RegionTable>,
     pub(super) node_defaults: NodeSettings,
+    pub(super) inventories: Vec<InventoryTable>,
     pub(super) nodes: Vec<NodeTable>,
     pub(super) pools: Vec<PoolTable>,
     pub(super) services: Vec<ServiceTable>,
@@ -131,7 +134,11 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     let regions = read_named(&mut top, "region", problems, |name, table| read_region(name, table, problems));
     let node_defaults =
         top.table("defaults", "defaults").and_then(node::read_defaults).unwrap_or_else(NodeSettings::nothing);
-    let nodes = read_named(&mut top, "node", problems, node::read_node);
+    let inventories =
+        read_named(&mut top, "inventory", problems, |name, table| inventory::read_inventory(name, table, problems));
+    // Where there are inventories, they may say what the table leaves out.
+    let nodes =
+        read_named(&mut top, "node", problems, |name, table| node::read_node(name, table, inventories.is_empty()));
     let pools = read_named(&mut top, "pool", problems, pool::read_pool);
     let services = top
         .named("service")
@@ -139,7 +146,19 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         .filter_map(|(name, table)| pool::read_service(&name, table, problems))
         .collect();
     top.finish();
-    ConfigFile { server, zones_directory, zones, geoip, places, regions, node_defaults, nodes, pools, services }
+    ConfigFile {
+        server,
+        zones_directory,
+        zones,
+        geoip,
+        places,
+        regions,
+        node_defaults,
+        inventories,
+        nodes,
+        pools,
+        services,
+    }
 }
 
 fn read_named<T>(

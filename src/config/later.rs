@@ -25,14 +25,12 @@ const fn key(table: &'static str, key: &'static str, instead: &'static str) -> L
 }
 
 const FOUR_RESOURCES: &str = "pressure comes from cpu, process_cpu, egress and clients";
-const BY_HAND: &str = "nodes are listed as `[node.NAME]`";
 const ONE_SERVER: &str = "each nameserver decides from what it scrapes itself";
 const THREE_EXPORTERS: &str = "load is read from `exporters.node`, `exporters.process` and `exporters.srs`";
 const FILES_ONLY: &str = "the zone is served from its file, unsigned, and is not transferred";
 
 const LATER: &[Later] = &[
     key("", "cluster", ONE_SERVER),
-    key("", "inventory", BY_HAND),
     key("server", "http", "nothing is served over HTTP but the admin address"),
     key("server", "https", "nothing is served over HTTPS"),
     key("server", "trusted_proxies", "clients are known by their address and by EDNS client subnet"),

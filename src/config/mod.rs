@@ -17,6 +17,7 @@ mod barriers;
 mod environment;
 mod file;
 mod full;
+mod inventory;
 mod later;
 mod policy;
 mod resolve;
@@ -27,6 +28,7 @@ mod units;
 mod value;
 mod written;
 
+pub use inventory::{Format, Inventory, List, is_pattern};
 pub use policy::policy_of_word;
 pub use units::{bitrate, duration};
 pub use written::{Place, Written};
@@ -47,8 +49,12 @@ pub struct Config {
     pub places: Vec<Written<pool::Place>>,
     /// Explicit groups of clients; the place of each is its key.
     pub regions: Vec<Written<RegionRule>>,
-    /// Streaming machines; the place of each is its key.
+    /// Streaming machines; the place of each is its key. Those of lists are put to them by `merge`.
     pub nodes: Vec<Written<pool::Node>>,
+    /// Where others list more of them; the place of each is its key.
+    pub inventories: Vec<Written<Inventory>>,
+    /// Nodes and their defaults as written, for lists add to them.
+    own_nodes: Arc<inventory::OwnNodes>,
     /// Groups of nodes; one named `default`, which nobody wrote, if the file has none.
     pub pools: Vec<Written<pool::Pool>>,
     /// Steered names, each with a pool that exists; the place of each is its key.
@@ -195,7 +201,8 @@ pub fn read(source: &Source, environment: &[(String, String)]) -> (Option<Config
         rules::check(&file, &problems);
         let config = resolve::resolve(file);
         // After an error an empty barrier may be one that was not read.
-        if !problems.has_errors() {
+        // And what lists bring is not known yet.
+        if !problems.has_errors() && config.inventories.is_empty() {
             barriers::check(&config, &problems);
         }
         config
@@ -216,6 +223,8 @@ mod defaults {
     pub(super) const WORKERS: Workers = Workers::Auto;
     pub(super) const ZONES_DIRECTORY: &str = "zones";
     pub(super) const INTERVAL: Duration = Duration::from_secs(5);
+    /// As Prometheus has it.
+    pub(super) const REFRESH: Duration = Duration::from_secs(60);
     pub(super) const POOL: &str = "default";
     pub(super) const HASH_KEY: HashKey = HashKey::Client;
     /// How many keys move when a node fills up grows with 1 / (bound − 1)², so not much less (Mirrokni, Thorup and

@@ -19,20 +19,33 @@ use super::file::{
     CapacityTable, ConfigFile, ExportersTable, GeoipTable, LimitsTable, NodeSettings, NodeTable, PlaceTable, PoolTable,
     RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable, ViewerTable, ZoneTable,
 };
+use super::inventory::{self, OwnNodes};
 use super::written::Written;
 use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, policy};
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
 pub(super) fn resolve(file: ConfigFile) -> Config {
     let atlas = Atlas::of(&file);
-    let ConfigFile { server, zones_directory, zones, geoip, places, regions, node_defaults, nodes, pools, services } =
-        file;
+    let ConfigFile {
+        server,
+        zones_directory,
+        zones,
+        geoip,
+        places,
+        regions,
+        node_defaults,
+        inventories,
+        nodes: own,
+        pools,
+        services,
+    } = file;
     let GeoipTable { databases, networks, rtt } = geoip;
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
-    let nodes: Vec<_> = nodes.into_iter().map(|node| resolve_node(node, &node_defaults, &atlas)).collect();
+    let whole = own.iter().filter(|node| !node.addresses.is_empty());
+    let nodes: Vec<_> = whole.map(|node| resolve_node(node.clone(), &node_defaults, &atlas)).collect();
     let services: Vec<_> = services.into_iter().map(|service| resolve_service(service, &pools, &atlas)).collect();
     let mut pools: Vec<_> = pools.into_iter().map(resolve_pool).collect();
-    if pools.is_empty() && !(nodes.is_empty() && services.is_empty()) {
+    if pools.is_empty() && !(nodes.is_empty() && services.is_empty() && inventories.is_empty()) {
         pools.push(Written::default(Pool { name: defaults::POOL.to_owned(), ..Pool::default() }));
     }
     Config {
@@ -42,6 +55,8 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         places: places.into_iter().map(resolve_place).collect(),
         regions: regions.into_iter().map(resolve_region).collect(),
         nodes,
+        inventories: inventories.into_iter().map(inventory::resolve).collect(),
+        own_nodes: Arc::new(OwnNodes { defaults: node_defaults, nodes: own, atlas }),
         pools,
         services,
     }
@@ -159,7 +174,8 @@ fn values<T>(list: Vec<Written<T>>) -> Vec<T> {
     list.into_iter().map(|written| written.value).collect()
 }
 
-fn resolve_node(table: NodeTable, node_defaults: &NodeSettings, atlas: &Atlas) -> Written<Node> {
+/// A node with its defaults.
+pub(super) fn resolve_node(table: NodeTable, node_defaults: &NodeSettings, atlas: &Atlas) -> Written<Node> {
     let NodeTable { name, addresses, settings } = table;
     let labels = labels(&settings, node_defaults).unwrap_or_default();
     let NodeSettings { place, labels: _, capacity, limits, interval, exporters, cost, weight, serves, check } =

@@ -9,7 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::pool::MAX_NODES;
 
 use super::area::{Atlas, Barrier};
-use super::file::{ConfigFile, NodeTable, PoolTable, RegionTable, SecureTable, ServerTable, ServiceTable};
+use super::file::{ConfigFile, NodeTable, Origin, PoolTable, RegionTable, SecureTable, ServerTable, ServiceTable};
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
@@ -25,6 +25,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         places,
         regions,
         node_defaults,
+        inventories,
         nodes,
         pools,
         services,
@@ -37,8 +38,12 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
     let place_names: Vec<&str> = places.iter().map(|place| place.name.value.as_str()).collect();
     let named_by_nodes =
         nodes.iter().map(|node| &node.settings).chain([node_defaults]).filter_map(|node| node.place.as_ref());
+    let named_by_lists = inventories.iter().filter_map(|inventory| match &inventory.mapping.place {
+        Some(Origin::Fixed(place)) => Some(place),
+        _ => None,
+    });
     let named_by_regions = regions.iter().flat_map(|region| &region.near);
-    for name in named_by_nodes.chain(named_by_regions) {
+    for name in named_by_nodes.chain(named_by_lists).chain(named_by_regions) {
         check_known("place", name, &place_names, problems);
     }
     check_regions(regions, problems);
@@ -261,8 +266,8 @@ fn check_families(node: &NodeTable, problems: &Problems) {
 
 /// What pools select, and which addresses they share.
 fn check_pools(file: &ConfigFile, problems: &Problems) {
-    let ConfigFile { node_defaults, nodes, pools, services, .. } = file;
-    if nodes.is_empty() {
+    let ConfigFile { node_defaults, inventories, nodes, pools, services, .. } = file;
+    if nodes.is_empty() && inventories.is_empty() {
         if let Some(service) = services.first() {
             let help = "add a table `[node.NAME]` with its `addresses`";
             problems.add_to(&service.name, Diagnostic::error("there is no node that could serve it").help(help));
@@ -280,7 +285,8 @@ fn check_pools(file: &ConfigFile, problems: &Problems) {
         (0..pools.len()).filter(|&pool| selects(&pools[pool])).collect()
     };
     let memberships: Vec<Vec<usize>> = (0..nodes.len()).map(pools_of).collect();
-    if are_known {
+    // Which nodes there will be, lists say.
+    if are_known && inventories.is_empty() {
         check_selection(file, &labels.into_iter().flatten().collect::<Vec<_>>(), &memberships, problems);
     }
     let mut first_with: HashMap<IpAddr, usize> = HashMap::new();

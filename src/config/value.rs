@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::geo::{Position, Prefix, PrefixError};
 use crate::name::Name;
-use crate::pool::Bitrate;
+use crate::pool::{Bitrate, ExporterKind};
 
 use super::tree::{Item, Value};
 use super::units;
@@ -92,6 +92,15 @@ pub(super) fn word<'a>(item: &Item, known: &[&'a str]) -> Reading<&'a str> {
     known.iter().find(|word| **word == found).copied().ok_or_else(|| {
         let meant = nearest(found, known.iter().copied());
         wrong(item, &list).maybe_help(meant.map(write))
+    })
+}
+
+/// What an exporter has.
+pub(super) fn exporter_kind(item: &Item) -> Reading<ExporterKind> {
+    word(item, &["node", "process", "srs"]).map(|word| match word {
+        "process" => ExporterKind::Process,
+        "srs" => ExporterKind::Srs,
+        _ => ExporterKind::Node,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Inputs: configuration, zones and geography from disk, checked together; what is wrong, all of it.
 
+mod numbers;
 mod zones;
 
 use std::collections::BTreeMap;
@@ -8,16 +9,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::inventory::{Fetch, Files, Lists, News, fetches};
 use super::secrets::read_secrets;
 use super::stamps::Stamps;
 use crate::config::{self, Config, Written};
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::geo::{Countries, Database, Geo, Position, Region, RegionId, Rtt, read_networks, read_rtt};
 use crate::name::Name;
-use crate::pool::{Family, Policy};
-use crate::snapshot::{Elsewhere, InputStatus, Snapshot, Zones};
+use crate::pool::{Family, Node, Policy};
+use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Zones};
 use crate::steer::{Assembly, Fleet, Guess, Tables};
 use crate::wire::{Identity, Secrets};
+use numbers::{Gone, assemble};
 
 /// Everything that is read from disk, in the form that is served.
 #[derive(Clone)]
@@ -42,6 +45,16 @@ pub struct Inputs {
     identity: Arc<Identity>,
     /// A hash of all that was read.
     pub fingerprint: u64,
+    /// The same without lists of nodes.
+    files_fingerprint: u64,
+    /// Where addresses of nodes are looked up that lists bring later; none if there are no inventories.
+    databases: Vec<Database>,
+    /// Lists of nodes.
+    lists: Lists,
+    /// Since when nodes are gone that keep their numbers.
+    gone: Gone,
+    /// Where the configuration stands.
+    directory: PathBuf,
 }
 
 impl Inputs {
@@ -87,8 +100,24 @@ impl Inputs {
             identity: Arc::clone(&self.identity),
             cookies: self.cookies.clone().unwrap_or(drawn),
             inputs: status,
+            inventories: Arc::default(),
         }
     }
+
+    /// How the lists of nodes stand that these inputs were read with.
+    pub fn inventories(&self) -> Arc<[InventoryStatus]> {
+        self.lists.status()
+    }
+
+    /// Where the state is kept that survives a restart, if anywhere.
+    pub(super) fn state_directory(&self) -> Option<PathBuf> {
+        state_directory(&self.config, &self.directory)
+    }
+}
+
+/// The one place that says where lists are kept over a restart: nowhere, until `server.state` can be configured.
+fn state_directory(_config: &Config, _directory: &Path) -> Option<PathBuf> {
+    None
 }
 
 /// The outcome of reading all inputs.
@@ -99,15 +128,60 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// Files and directories whose changes matter, missing ones too, as they were before they were read.
     pub watched: Stamps,
+    /// The same of lists of nodes.
+    pub listed: Stamps,
+    /// Lists of nodes; none if the configuration cannot be read.
+    pub lists: Option<Lists>,
 }
 
 /// Reads everything that the configuration file names, and the file itself.
 ///
 /// Nodes and regions keep their numbers over `previous`, and a zone that is broken now keeps its old form.
 pub fn load(file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Loaded {
+    load_all(file, environment, previous, None, &News::default())
+}
+
+/// The same; sources of nodes that cannot be read are as they were in `lists`.
+pub(super) fn load_all(
+    file: &Path,
+    environment: &[(String, String)],
+    previous: Option<&Inputs>,
+    lists: Option<&Lists>,
+    news: &News,
+) -> Loaded {
     let mut loader = Loader::new(file);
-    let inputs = loader.load(file, environment, previous);
-    Loaded { inputs, diagnostics: loader.diagnostics, watched: loader.watched }
+    let inputs = loader.load(file, environment, previous, lists, news);
+    loader.into_loaded(inputs)
+}
+
+/// Reads lists of nodes again, and nothing else; zones only if one of them changes by it.
+pub(super) fn load_lists(
+    file: &Path,
+    environment: &[(String, String)],
+    previous: &Inputs,
+    lists: &Lists,
+    news: &News,
+) -> Loaded {
+    let mut loader = Loader::new(file);
+    match loader.relist(previous, lists, news) {
+        Relisted::Inputs(inputs) => loader.into_loaded(inputs),
+        Relisted::ZonesToo => load_all(file, environment, Some(previous), Some(lists), news),
+    }
+}
+
+/// The URLs that a configuration has lists of nodes from; none if it cannot be read.
+pub(super) fn urls(file: &Path, environment: &[(String, String)]) -> Vec<Fetch> {
+    let Ok(text) = std::fs::read_to_string(file) else { return Vec::new() };
+    let (config, _) = config::read(&Source::new(shown(file), text), environment);
+    config.map_or_else(Vec::new, |config| fetches(&config))
+}
+
+/// What reading lists again came to.
+enum Relisted {
+    /// Inputs with other nodes; none if they cannot be served.
+    Inputs(Option<Inputs>),
+    /// The nodes of a service have an address family now that its zone does not show, or lack one that it does.
+    ZonesToo,
 }
 
 struct Loader {
@@ -117,6 +191,8 @@ struct Loader {
     zone_directory: PathBuf,
     diagnostics: Vec<Diagnostic>,
     watched: Stamps,
+    listed: Stamps,
+    lists: Option<Lists>,
     hasher: DefaultHasher,
     /// Something is wrong that is not inside a zone: then no input is taken.
     is_blocked: bool,
@@ -132,40 +208,46 @@ impl Loader {
             directory,
             diagnostics: Vec::new(),
             watched,
+            listed: Stamps::default(),
+            lists: None,
             hasher: DefaultHasher::new(),
             is_blocked: false,
         }
     }
 
-    fn load(&mut self, file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Option<Inputs> {
+    fn into_loaded(self, inputs: Option<Inputs>) -> Loaded {
+        let Self { diagnostics, watched, listed, lists, .. } = self;
+        Loaded { inputs, diagnostics, watched, listed, lists }
+    }
+
+    fn load(
+        &mut self,
+        file: &Path,
+        environment: &[(String, String)],
+        previous: Option<&Inputs>,
+        lists: Option<&Lists>,
+        news: &News,
+    ) -> Option<Inputs> {
         // It may come through a pipe.
         let source = self.text(file, std::fs::read(file))?;
         let (config, diagnostics) = config::read(&source, environment);
         self.diagnostics.extend(diagnostics);
-        let config = config?;
+        let mut config = config?;
+        self.read_lists(&mut config, lists, news);
 
         let zone_texts = self.read_zones(&config);
         let (geo, databases) = self.read_geography(&config, previous.map(|inputs| &*inputs.geo))?;
         let guesses = self.guess_places(&config, &databases);
         let rtts = self.read_round_trips(&config)?;
-        let fleet = Fleet::assemble(
-            &Assembly {
-                nodes: &values(&config.nodes),
-                places: &values(&config.places),
-                pools: &values(&config.pools),
-                services: &values(&config.services),
-                regions: geo.regions(),
-                rtts: &rtts,
-                guesses: &guesses,
-            },
-            previous.map(|inputs| &*inputs.fleet),
-        );
+        let (fleet, gone) = assemble(&config, geo.regions(), &rtts, &guesses, previous);
         self.check_barriers(&config, &fleet, geo.regions());
         let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
         let cookies = self.read_secrets(&config);
         if self.is_blocked {
             return None;
         }
+        let has_inventories = !config.inventories.is_empty();
+        let files_fingerprint = self.hasher.finish();
         let server = &config.server;
         let text = |written: &Option<Written<String>>| written.as_ref().map(|text| text.value.clone());
         let [name, version, nsid] = [text(&server.identity), text(&server.version), text(&server.nsid)];
@@ -179,8 +261,64 @@ impl Loader {
             zones: Arc::new(zones),
             guesses: Arc::new(guesses),
             rtts: rtts.into(),
-            fingerprint: self.hasher.finish(),
+            fingerprint: self.with_lists(files_fingerprint),
+            files_fingerprint,
+            databases: if has_inventories { databases } else { Vec::new() },
+            lists: self.lists.clone().unwrap_or_default(),
+            gone,
+            directory: self.directory.clone(),
         })
+    }
+
+    /// Puts other lists of nodes to inputs that were read.
+    fn relist(&mut self, previous: &Inputs, lists: &Lists, news: &News) -> Relisted {
+        let mut config = (*previous.config).clone();
+        self.read_lists(&mut config, Some(lists), news);
+        let guesses = self.guess_places(&config, &previous.databases);
+        let regions = previous.geo.regions();
+        let (fleet, gone) = assemble(&config, regions, &previous.rtts, &guesses, Some(previous));
+        if !zones::keeps_all_services(&previous.fleet, &fleet) {
+            return Relisted::ZonesToo;
+        }
+        self.check_barriers(&config, &fleet, regions);
+        if self.is_blocked {
+            return Relisted::Inputs(None);
+        }
+        let fingerprint = self.with_lists(previous.files_fingerprint);
+        Relisted::Inputs(Some(Inputs {
+            config: Arc::new(config),
+            elsewhere: Arc::new(Elsewhere::of(&fleet)),
+            fleet: Arc::new(fleet),
+            guesses: Arc::new(guesses),
+            fingerprint,
+            lists: self.lists.clone().unwrap_or_default(),
+            gone,
+            ..previous.clone()
+        }))
+    }
+
+    /// Puts the nodes of lists into the configuration.
+    fn read_lists(&mut self, config: &mut Config, lists: Option<&Lists>, news: &News) {
+        let kept = match lists {
+            None if news.is_serving => state_directory(config, &self.directory).map(|kept| Lists::kept_in(&kept)),
+            _ => None,
+        };
+        let nothing = Lists::default();
+        let before = lists.or(kept.as_ref()).unwrap_or(&nothing);
+        let mut files = Files { directory: &self.directory, watched: &mut self.listed };
+        let reading = Lists::read(config, before, news, &mut files);
+        self.is_blocked |= reading.is_blocked;
+        self.diagnostics.extend(reading.diagnostics);
+        self.lists = Some(reading.lists);
+    }
+
+    fn with_lists(&self, files_fingerprint: u64) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        files_fingerprint.hash(&mut hasher);
+        if let Some(lists) = &self.lists {
+            lists.hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     fn read_geography(&mut self, config: &Config, previous: Option<&Geo>) -> Option<(Geo, Vec<Database>)> {
@@ -251,6 +389,7 @@ impl Loader {
     /// Where nodes without a place stand: in the country of their address.
     fn guess_places(&mut self, config: &Config, databases: &[Database]) -> BTreeMap<String, Guess> {
         let mut guesses = BTreeMap::new();
+        let mut unknown: Vec<&Written<Node>> = Vec::new();
         for written in &config.nodes {
             let node = &written.value;
             let addresses = [Family::V4, Family::V6].into_iter().filter_map(|family| node.address(family));
@@ -268,12 +407,24 @@ impl Loader {
                     guesses.insert(node.name.clone(), guess);
                 }
                 None if node.place.is_some() => {}
+                // Of hundreds from a list one word is enough.
+                None if !config.is_own(&node.name) => unknown.push(written),
                 None => self.diagnostics.push(
                     written
                         .warning(format!("nobody knows where `{}` stands: no database has its address", node.name))
                         .help("write `place = \"…\"`, the key of a `[place.…]` with its position; until then it is far from everybody"),
                 ),
             }
+        }
+        if let Some(first) = unknown.first() {
+            let message = format!(
+                "nobody knows where {} of the listed nodes stand, the first of them `{}`: no database has their addresses",
+                unknown.len(),
+                first.value.name
+            );
+            let help = "give them a label with the key of a `[place.…]`, which `place` of the inventory names; until then they \
+                        are far from everybody";
+            self.diagnostics.push(first.warning(message).help(help));
         }
         guesses
     }
@@ -290,7 +441,7 @@ impl Loader {
                     pool.pool.name
                 );
                 let help = "widen `within`, or write `place` for nodes that the geography puts elsewhere; `within` then has to name it";
-                self.block(written.error(message).help(help));
+                self.block_unless_listed(config, written.error(message).help(help));
             } else if regions.is_empty()
                 || (0..regions.len()).all(|region| pool.candidates(RegionId(region as u16)).is_empty())
             {
@@ -299,8 +450,18 @@ impl Loader {
                     pool.pool.name
                 );
                 let help = "widen `within` of the service or `serves` of the nodes, or add a place to `near` of regions that are `near_only`";
-                self.block(written.error(message).help(help));
+                self.block_unless_listed(config, written.error(message).help(help));
             }
+        }
+    }
+
+    /// Where lists bring nodes, a lack of them is no fault of the configuration, and may be over soon.
+    fn block_unless_listed(&mut self, config: &Config, mut error: Diagnostic) {
+        if config.inventories.is_empty() {
+            self.block(error);
+        } else {
+            error.severity = Severity::Warning;
+            self.diagnostics.push(error);
         }
     }
 

@@ -7,6 +7,7 @@ pub mod scrape;
 mod alarms;
 mod changes;
 mod include;
+mod inventory;
 mod orders;
 mod pace;
 mod reload;

@@ -1,34 +1,38 @@
 //! The feed's task: scrapes, ticks, reloads → snapshots.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::alarms::Alarms;
 use super::inputs::{self, Inputs, Loaded};
+use super::inventory::{self, Confirmation, Lists, News, fetch_all, fetches};
 use super::orders::Orders;
-use super::reload::{Reload, finished};
+use super::reload::{Reload, Scope, Waiter, finished};
 use super::scrape::Scraper;
 use super::secrets::Drawn;
 use super::stamps::Stamps;
-use super::watch::Watch;
+use super::watch::{INPUTS, LISTS, Watch};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::{Counts, Event, Pulse, Shelf};
 use crate::load::health::{Health, State};
 use crate::load::history::{History, Reading};
 use crate::pool::NodeId;
-use crate::snapshot::{InputStatus, Published};
+use crate::snapshot::{InputStatus, Published, Snapshot};
 use crate::steer::{self, Controller, NodeInput, Overrides, mix};
 
 /// Time between ticks of the steering.
 const TICK: Duration = Duration::from_secs(1);
 /// Outcomes of scrapes, and of probes, that may wait; the scraper leaves out what does not fit.
 const MAX_SCRAPED: usize = 4096;
+/// Outcomes of looks at URLs that may wait; who has another waits with it.
+const MAX_FETCHED: usize = 16;
 
 /// What the feed is started with.
 #[derive(Debug, Clone)]
@@ -61,6 +65,14 @@ pub struct Feed {
     pub(super) inputs: Arc<Inputs>,
     /// What was read, as it was.
     pub(super) watched: Stamps,
+    /// Lists of nodes among it.
+    pub(super) listed: Stamps,
+    /// Lists of nodes as they were last taken.
+    pub(super) lists: Arc<Lists>,
+    /// What they are read with, beside files.
+    pub(super) news: News,
+    /// What was said of the inputs when they were last read.
+    pub(super) told: BTreeSet<String>,
     pub(super) published: Arc<Published>,
     pub(super) controller: Controller,
     pub(super) histories: HashMap<(NodeId, String), History>,
@@ -95,7 +107,10 @@ pub struct Feed {
 impl Feed {
     /// Reads all inputs and publishes a first snapshot, in which no load is known yet.
     pub fn new(options: Options) -> Result<Self, StartError> {
-        let Loaded { inputs, diagnostics, watched } = inputs::load(&options.file, &options.environment, None);
+        let fetched = fetch_all(&inputs::urls(&options.file, &options.environment));
+        let news = News { fetched, is_serving: true, ..News::default() };
+        let Loaded { inputs, diagnostics, watched, listed, lists } =
+            inputs::load_all(&options.file, &options.environment, None, None, &news);
         let is_refused = options.is_strict && has_errors(&diagnostics);
         let Some(inputs) = inputs.filter(|_| !is_refused) else { return Err(StartError { diagnostics }) };
         log(&diagnostics);
@@ -114,11 +129,17 @@ impl Feed {
         let mut secrets = Drawn::new(now).map_err(|error| {
             StartError::of(Diagnostic::error(format!("the system has no randomness for DNS cookies: {error}")))
         })?;
+        let lists = Arc::new(lists.unwrap_or_default());
         let first = inputs.snapshot(1, tables, seed, secrets.secrets(now), status);
+        let first = Snapshot { inventories: lists.status(), ..first };
         Ok(Self {
             options,
             inputs: Arc::new(inputs),
             watched,
+            listed,
+            lists,
+            news,
+            told: diagnostics.iter().map(ToString::to_string).collect(),
             published: Arc::new(Published::new(first)),
             controller,
             histories: HashMap::new(),
@@ -173,8 +194,14 @@ impl Feed {
             })
             .ok();
         self.set_targets();
-        let mut watch = Watch::new();
+        let (fetches, wanted) = watch::channel(fetches(&self.inputs.config));
+        let (sender, mut fetched) = mpsc::channel(MAX_FETCHED);
+        let mut fetcher = JoinSet::new();
+        fetcher.spawn(inventory::run(wanted, sender));
+        let mut watch = Watch::new(&INPUTS);
+        let mut lists = Watch::new(&LISTS);
         watch.set_inputs(self.watched.clone());
+        lists.set_inputs(self.listed.clone());
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut reload: Option<Reload> = None;
@@ -188,21 +215,33 @@ impl Feed {
                 Some(scraped) = scraped.recv() => self.take(scraped),
                 Some(probed) = probed.recv() => self.take_probe(probed),
                 Some(event) = events.recv() => match event {
-                    Event::Reload(waiting) => self.begin_reload(&mut reload, Some(waiting)),
+                    Event::Reload(answer) => {
+                        self.begin_reload(&mut reload, Scope::All, Some(Waiter { answer, confirms: None }));
+                    }
+                    Event::Confirm { inventory, answer } => {
+                        self.confirm(Confirmation { inventory, answer }, &mut reload);
+                    }
                     // Who asked may have gone away meanwhile.
                     Event::Override { wish, answer } => drop(answer.send(self.order(&wish))),
                     Event::Lift { which, answer } => drop(answer.send(self.lift(&which))),
                 },
-                () = watch.edited() => self.begin_reload(&mut reload, None),
+                () = watch.edited() => self.begin_reload(&mut reload, Scope::All, None),
+                () = lists.edited() => self.begin_reload(&mut reload, Scope::Lists, None),
+                Some(fetched) = fetched.recv() => self.take_fetched(fetched, &mut reload),
                 loaded = finished(&mut reload) => {
-                    let outcome = self.finish_reload(loaded);
-                    watch.set_inputs(self.watched.clone());
                     let Some(ended) = reload.take() else { continue };
-                    for waiting in ended.waiting {
-                        // Who asked may have gone away meanwhile.
-                        let _gone = waiting.send(outcome.clone());
+                    let scope = ended.scope;
+                    reload = self.end_reload(loaded, ended);
+                    if scope == Scope::All {
+                        watch.set_inputs(self.watched.clone());
+                        fetches.send_if_modified(|known| {
+                            let wanted = inventory::fetches(&self.inputs.config);
+                            let is_new = *known != wanted;
+                            *known = wanted;
+                            is_new
+                        });
                     }
-                    reload = ended.later.map(|waiting| self.start_reload(waiting));
+                    lists.set_inputs(self.listed.clone());
                 }
             }
         }

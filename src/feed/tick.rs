@@ -11,6 +11,7 @@ use crate::load::health::{Health, State};
 use crate::load::history::Reading;
 use crate::load::merge;
 use crate::pool::NodeId;
+use crate::snapshot::Snapshot;
 use crate::steer::{self, Controller, NodeInput, Tables};
 
 impl Feed {
@@ -37,6 +38,10 @@ impl Feed {
         let now = self.epoch.elapsed().as_secs_f64();
         let input = |index| {
             let id = NodeId(index as u16);
+            if !self.inputs.fleet.node(id).is_configured {
+                // What is known of it waits for it to come back, and says nothing of now.
+                return NodeInput { reading: Reading::Never { because: None }, health: State::Unknown };
+            }
             NodeInput { reading: self.reading(id, now), health: self.health(id) }
         };
         let nodes: Vec<NodeInput> = (0..self.inputs.fleet.nodes.len()).map(input).collect();
@@ -92,7 +97,8 @@ impl Feed {
 
     fn replace_snapshot(&mut self, tables: Tables) {
         let drawn = self.secrets.secrets(Instant::now());
-        self.published.publish(self.inputs.snapshot(self.generation, tables, self.seed, drawn, self.status));
+        let snapshot = self.inputs.snapshot(self.generation, tables, self.seed, drawn, self.status);
+        self.published.publish(Snapshot { inventories: self.lists.status(), ..snapshot });
     }
 
     /// What all of a node's exporters know of it.
@@ -105,6 +111,9 @@ impl Feed {
 
     pub(super) fn take(&mut self, scraped: Scraped) {
         let Scraped { node, url, at, result } = scraped;
+        if !self.inputs.fleet.node(node).is_configured {
+            return;
+        }
         let name = &self.inputs.fleet.node(node).node.name;
         let Some(history) = self.histories.get_mut(&(node, url.clone())) else { return };
         let at = at.saturating_duration_since(self.epoch).as_secs_f64();
@@ -129,6 +138,9 @@ impl Feed {
 
     pub(super) fn take_probe(&mut self, probed: Probed) {
         let Probed { node: id, at, result } = probed;
+        if !self.inputs.fleet.node(id).is_configured {
+            return;
+        }
         let node = &self.inputs.fleet.node(id).node.name;
         let Some(health) = self.health.get_mut(&id) else { return };
         let at = at.saturating_duration_since(self.epoch).as_secs_f64();
@@ -153,7 +165,6 @@ mod tests {
     use crate::feed::Options;
     use crate::intake::{Lift, Wish};
     use crate::pool::{Bitrate, Policy};
-    use crate::snapshot::Snapshot;
     use crate::steer::{Limited, Override, Standing};
 
     const NODE: NodeId = NodeId(0);

@@ -1,5 +1,6 @@
 //! The admin listener: explain, overrides, metrics, health. On loopback only.
 
+mod inventories;
 mod overrides;
 
 use std::net::IpAddr;
@@ -30,6 +31,7 @@ const VIEWERS: RangeInclusive<f64> = 0.0001..=100.0;
 /// The text exposition that prometheus-client writes.
 const EXPOSITION: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+pub use inventories::ConfirmParameters;
 pub use overrides::LiftParameters;
 
 /// What the admin listener shows.
@@ -96,6 +98,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
     let router = Router::new()
         .route("/v1/explain", get(explain_answer))
         .route("/v1/overrides", get(overrides::list).post(overrides::order).delete(overrides::lift))
+        .route("/v1/inventories", get(inventories::list).post(inventories::confirm))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))

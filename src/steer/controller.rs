@@ -79,6 +79,8 @@ struct Expiry {
 #[derive(Debug, Default)]
 pub struct Controller {
     nodes: Vec<Model>,
+    /// Whose models they are.
+    names: Vec<String>,
     /// By pool and region: pool × regions + region.
     demands: Vec<Demand>,
     /// What the numbers of pools and regions stood for at the last tick.
@@ -202,6 +204,7 @@ impl Controller {
         while self.nodes.len() < fleet.nodes.len() {
             self.nodes.push(Model::new(first_seen));
         }
+        self.forget_dismissed(fleet, first_seen);
         for (index, (model, known)) in self.nodes.iter_mut().zip(&fleet.nodes).enumerate() {
             let link = nodes.get(index).and_then(|node| node.reading.last()).and_then(|load| load.egress_capacity);
             model.configure(known, link, overrides.limit(&known.node.name));
@@ -249,6 +252,33 @@ impl Controller {
         (self.demands, self.plans, self.regions) = (demands, plans, regions);
         (self.pools, self.members) = (pools, members);
         self.peers.forget_numbers();
+    }
+
+    /// Forgets all of nodes whose numbers are others' now.
+    fn forget_dismissed(&mut self, fleet: &Fleet, first_seen: f64) {
+        let mut dismissed: Vec<bool> = vec![false; fleet.nodes.len()];
+        for ((is_dismissed, known), name) in dismissed.iter_mut().zip(&fleet.nodes).zip(&self.names) {
+            *is_dismissed = *name != known.node.name;
+        }
+        if dismissed.contains(&true) {
+            let is_dismissed = |node: NodeId| dismissed.get(usize::from(node.0)).copied().unwrap_or(false);
+            for (model, _) in self.nodes.iter_mut().zip(&dismissed).filter(|(_, is_dismissed)| **is_dismissed) {
+                *model = Model::new(first_seen);
+            }
+            for slot in &mut self.calendar {
+                slot.iter_mut().for_each(|expiry| expiry.node = expiry.node.filter(|(node, _)| !is_dismissed(*node)));
+            }
+            for members in &mut self.members {
+                members.retain(|node| !is_dismissed(*node));
+            }
+            self.scores.forget(is_dismissed);
+            // Menus name nodes by numbers.
+            self.menus.clear();
+            self.peers.forget_numbers();
+        }
+        if dismissed.contains(&true) || self.names.len() != fleet.nodes.len() {
+            self.names = fleet.nodes.iter().map(|known| known.node.name.clone()).collect();
+        }
     }
 
     /// Promises whose time is over.
@@ -409,8 +439,10 @@ impl Controller {
     fn states(&mut self, inputs: &Inputs<'_>) -> Vec<NodeState> {
         let standings = self.standings(inputs);
         let total = |is_counted: &dyn Fn(&Standing) -> bool| -> f64 {
-            let counted = self.nodes.iter().zip(&standings).filter(|(_, standing)| is_counted(standing));
-            counted.map(|(model, _)| model.capacity()).sum()
+            let nodes = self.nodes.iter().zip(&standings).zip(&inputs.fleet.nodes);
+            // Nobody is sent to nodes that left the configuration.
+            let counted = nodes.filter(|((_, standing), known)| known.is_configured && is_counted(standing));
+            counted.map(|((model, _), _)| model.capacity()).sum()
         };
         let eligible = total(&|standing| standing.is_eligible());
         let is_mostly_blind =

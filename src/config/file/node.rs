@@ -14,6 +14,7 @@ use crate::pool::{Bitrate, Check};
 use super::{HOUR, values};
 
 /// `[node.NAME]`.
+#[derive(Debug, Clone)]
 pub(in crate::config) struct NodeTable {
     pub(in crate::config) name: Written<String>,
     pub(in crate::config) addresses: Vec<Written<IpAddr>>,
@@ -21,7 +22,7 @@ pub(in crate::config) struct NodeTable {
 }
 
 /// What stands in `[defaults.node]` as well as in `[node.NAME]`.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::config) struct NodeSettings {
     pub(in crate::config) place: Option<Written<String>>,
     /// None = they were wrong, so that nobody knows what they should be.
@@ -38,14 +39,14 @@ pub(in crate::config) struct NodeSettings {
 }
 
 /// `node.capacity`.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::config) struct CapacityTable {
     pub(in crate::config) egress: Option<Written<Bitrate>>,
     pub(in crate::config) clients: Option<Written<u32>>,
 }
 
 /// `node.limits`.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::config) struct LimitsTable {
     pub(in crate::config) cpu: Option<Written<f64>>,
     pub(in crate::config) process_cpu: Option<Written<f64>>,
@@ -54,7 +55,7 @@ pub(in crate::config) struct LimitsTable {
 }
 
 /// `node.exporters`.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::config) struct ExportersTable {
     pub(in crate::config) node: Option<Written<String>>,
     pub(in crate::config) process: Option<Written<String>>,
@@ -80,8 +81,10 @@ pub(super) fn read_defaults(mut table: Table<'_>) -> Option<NodeSettings> {
     settings
 }
 
-pub(super) fn read_node(name: Written<String>, mut table: Table<'_>) -> NodeTable {
-    table.require("addresses", "write `addresses = [\"198.51.100.10\"]`: what viewers are told");
+pub(super) fn read_node(name: Written<String>, mut table: Table<'_>, needs_addresses: bool) -> NodeTable {
+    if needs_addresses {
+        table.require("addresses", "write `addresses = [\"198.51.100.10\"]`: what viewers are told");
+    }
     let addresses = values(table.filled_list("addresses", address::of_node));
     let settings = read_settings(&mut table);
     table.finish();

@@ -67,7 +67,7 @@ pub(super) async fn lift(
 }
 
 /// What the feed says to an event.
-async fn outcome<T: Serialize>(
+pub(super) async fn outcome<T: Serialize>(
     admin: &Admin,
     event: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Event,
 ) -> Response {
@@ -89,6 +89,6 @@ fn refused(message: &str) -> Response {
 
 /// Refuses what a browser sends on behalf of some page: it would reach the loopback address of whoever looks at that.
 /// Browsers name the page's origin with every request that changes anything (Fetch standard, §3.2).
-fn refuse_pages(headers: &HeaderMap) -> Option<Response> {
+pub(super) fn refuse_pages(headers: &HeaderMap) -> Option<Response> {
     headers.contains_key(header::ORIGIN).then(|| (StatusCode::FORBIDDEN, "not from a web page\n").into_response())
 }
