@@ -170,7 +170,8 @@ fn read_named<T>(
     let tables = top.named(key).into_iter().map(|(name, table)| {
         // Names stand in logs, metrics and arguments of commands, where blanks part words.
         if name.value.is_empty() || name.value.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            problems.error(table.place(), format!("a {key}'s name must have no blanks and not be empty"));
+            let article = if key.starts_with('i') { "an" } else { "a" };
+            problems.error(table.place(), format!("{article} {key}'s name must have no blanks and not be empty"));
         }
         read(name, table)
     });

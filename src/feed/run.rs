@@ -194,7 +194,9 @@ impl Feed {
             })
             .ok();
         self.set_targets();
-        let (fetches, wanted) = watch::channel(fetches(&self.inputs.config));
+        let (fetches, mut wanted) = watch::channel(fetches(&self.inputs.config));
+        // Else what it holds from the beginning would be no news.
+        wanted.mark_changed();
         let (sender, mut fetched) = mpsc::channel(MAX_FETCHED);
         let mut fetcher = JoinSet::new();
         fetcher.spawn(inventory::run(wanted, sender));

@@ -104,6 +104,10 @@ fn read_labels(item: &Item, problems: &Problems) -> Labels {
     };
     let mut labels = Labels::new();
     for entry in entries {
+        // A label without a value, as Prometheus reads it, is none.
+        if matches!(entry.item.value, Value::Datetime) {
+            continue;
+        }
         if let Some(text) = read_text(&entry.item, problems)
             && !text.is_empty()
         {

@@ -122,8 +122,10 @@ impl Reader<'_> {
         let exporter = self.mapped(&mapping.exporter, value::exporter_kind).map(|kind| kind.value);
         // Machines have a node_exporter if anything.
         let exporter = exporter.unwrap_or(ExporterKind::Node);
+        let (key, url) = (self.key(), self.url());
+        // Whatever is missing, the rest is read too: all that is wrong is told at once.
         let target = Target {
-            key: self.key()?,
+            key: key.clone().unwrap_or_else(|| self.target.clone()),
             addresses: self.addresses(),
             host: self.host(),
             place: place.map(|place| place.value),
@@ -133,11 +135,11 @@ impl Reader<'_> {
             cost: self.mapped(&mapping.cost, value::milliseconds),
             drain: self.mapped(&mapping.drain, value::text).map(|reason| reason.value).filter(|reason| is_yes(reason)),
             exporter,
-            url: self.url()?,
+            url: url.clone().unwrap_or_else(|| self.target.clone()),
             interval: self.label("__scrape_interval__").and_then(|item| self.take(&item, interval)),
             labels: self.others(),
         };
-        Some(target)
+        key.and(url).map(|_| target)
     }
 
     /// A label that has a value.
