@@ -80,7 +80,7 @@ impl Feed {
     }
 
     /// Takes new inputs if they can be served, and says what changed, or why nothing did.
-    fn finish_reload(&mut self, loaded: Option<Loaded>, scope: Scope) -> Result<String, String> {
+    pub(super) fn finish_reload(&mut self, loaded: Option<Loaded>, scope: Scope) -> Result<String, String> {
         let Some(Loaded { inputs, diagnostics, watched, listed, lists }) = loaded else {
             return Err("reading the inputs ended in a panic; nothing has changed".to_owned());
         };

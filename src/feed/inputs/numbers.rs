@@ -44,6 +44,14 @@ pub(super) fn assemble(
     (Fleet::assemble(&assembly, before.as_ref()), gone)
 }
 
+#[cfg(test)]
+impl Inputs {
+    /// Makes the time of all that are gone be over.
+    pub(in crate::feed) fn let_gone_expire(&mut self) {
+        self.gone.values_mut().for_each(|since| *since = since.checked_sub(KEPT).expect("the clock began long ago"));
+    }
+}
+
 /// Who is gone and keeps a number, and who has to give it back.
 fn dismiss(fleet: &Fleet, before: &Gone, names: &BTreeSet<&str>, now: Instant) -> (Gone, BTreeSet<String>) {
     let known: BTreeSet<&str> = fleet.nodes.iter().map(|known| known.node.name.as_str()).collect();

@@ -151,8 +151,8 @@ mod tests {
             stream.write_all(answer.as_bytes()).await.expect("room");
             String::from_utf8(request).expect("text").to_ascii_lowercase()
         };
-        let fetch = Fetch { url, refresh: Duration::from_secs(30) };
-        let (asked, outcome) = tokio::join!(server, outcome(&client(0), &fetch, LIMIT));
+        let (client, fetch) = (client(0), Fetch { url, refresh: Duration::from_secs(30) });
+        let (asked, outcome) = tokio::join!(server, outcome(&client, &fetch, LIMIT));
         (outcome.result.map(|source| source.text.to_string()), asked)
     }
 

@@ -104,3 +104,100 @@ pub(in crate::feed) fn fetches(config: &Config) -> Vec<Fetch> {
     let inventories = config.inventories.iter().map(|written| &written.value);
     inventories.filter_map(|inventory| Some(fetch(inventory.url.as_ref()?, inventory.refresh))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::feed::inputs::load_lists;
+    use crate::feed::probe::Probed;
+    use crate::feed::{Feed, Options};
+    use crate::geo::RegionId;
+    use crate::load::health::State;
+    use crate::pool::{Family, NodeId, PoolId};
+    use crate::steer::{Estimate, Ledger, Observation};
+
+    const CONFIG: &str = "[service.\"play.live.example\"]\n[place.fra]\nat = [50, 8]\n[defaults.node]\nplace = \"fra\"\n\
+                          check = \"tcp:9\"\n[inventory.fleet]\nfile_sd = \"list.json\"\n";
+    const ZONE: &str = "@ 60 SOA ns1 host 1 2h 15m 2w 60\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n";
+
+    fn write_list(directory: &Path, nodes: &[&str]) {
+        let group = |(index, node): (usize, &&str)| {
+            format!("{{\"targets\": [\"{node}:9100\"], \"labels\": {{\"addr\": \"192.0.2.{index}\"}}}}")
+        };
+        let groups: Vec<String> = (1..).zip(nodes).map(group).collect();
+        std::fs::write(directory.join("list.json"), format!("[{}]", groups.join(","))).expect("a file");
+    }
+
+    /// A feed of these nodes, whose probes and exporters are never asked.
+    fn feed(directory: &Path, nodes: &[&str]) -> Feed {
+        std::fs::create_dir(directory.join("zones")).expect("a directory");
+        std::fs::write(directory.join("zones/live.example.zone"), ZONE).expect("a file");
+        std::fs::write(directory.join("thalweg.toml"), CONFIG).expect("a file");
+        write_list(directory, nodes);
+        let options = Options { file: directory.join("thalweg.toml"), environment: Vec::new(), is_strict: true };
+        let mut feed = Feed::new(options).unwrap_or_else(|error| panic!("{error:?}"));
+        feed.set_targets();
+        feed
+    }
+
+    fn relist(feed: &mut Feed, directory: &Path, nodes: &[&str]) {
+        write_list(directory, nodes);
+        let loaded = load_lists(&feed.options.file, &[], &feed.inputs, &feed.lists, &feed.news);
+        feed.finish_reload(Some(loaded), Scope::Lists).expect("a good list");
+    }
+
+    fn fall(feed: &mut Feed, node: NodeId) {
+        for _ in 0..2 {
+            feed.take_probe(Probed { node, at: Instant::now(), result: Err("refused".to_owned()) });
+        }
+    }
+
+    /// Answers that name a node, as workers book them.
+    fn answer(feed: &Feed, node: NodeId) {
+        let (region, pool, family) = (RegionId(0), PoolId(0), Family::V4);
+        let mut ledger = Ledger::new();
+        ledger.book(&Observation { region, pool, family, nodes: &[node], ttl: 5, estimate: Estimate::default() });
+        feed.answers.add_ledger(&ledger);
+    }
+
+    #[test]
+    fn a_node_that_returns_within_an_hour_is_as_it_was() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut feed = feed(directory.path(), &["a", "b", "c", "d"]);
+        let b = feed.inputs.fleet.find_node("b").expect("it is there");
+        fall(&mut feed, b);
+        answer(&feed, b);
+        let down = feed.health(b);
+        let histories = feed.histories.len();
+        assert!(matches!(down, State::Down { .. }));
+        relist(&mut feed, directory.path(), &["a", "c", "d"]);
+        assert_eq!(feed.inputs.fleet.find_node("b"), None);
+        // What comes late of it says nothing, and nothing of it is a matter of the steering.
+        fall(&mut feed, b);
+        assert!(feed.published.snapshot().tables.nodes[usize::from(b.0)].health.is_up());
+        relist(&mut feed, directory.path(), &["a", "c", "d", "b"]);
+        assert_eq!(feed.inputs.fleet.find_node("b"), Some(b));
+        assert_eq!((feed.health(b), feed.histories.len(), feed.answers.answers_of(b)), (down, histories, 1.0));
+        assert!(!feed.published.snapshot().tables.nodes[usize::from(b.0)].health.is_up());
+    }
+
+    #[test]
+    fn a_number_that_changes_hands_carries_nothing_over() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut feed = feed(directory.path(), &["a", "b", "c", "d"]);
+        let b = feed.inputs.fleet.find_node("b").expect("it is there");
+        fall(&mut feed, b);
+        answer(&feed, b);
+        relist(&mut feed, directory.path(), &["a", "c", "d"]);
+        Arc::get_mut(&mut feed.inputs).expect("nobody else has it").let_gone_expire();
+        relist(&mut feed, directory.path(), &["a", "c", "d", "e"]);
+        assert_eq!(feed.inputs.fleet.find_node("e"), Some(b), "the number is free after an hour");
+        assert_eq!((feed.health(b), feed.answers.answers_of(b)), (State::Unknown, 0.0));
+        assert!(feed.histories.keys().all(|(_, url)| !url.contains("b:9100")));
+        let factors = feed.published.snapshot().tables.nodes[usize::from(b.0)].factors;
+        assert!(factors.warmth < 1.0, "it is a new node: {}", factors.warmth);
+    }
+}
