@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use overrides::OverrideCommand;
 
-use crate::command::{check, demo, explain, inventory, run, simulate};
+use crate::command::{check, demo, explain, inventory, presets, run, simulate};
 use crate::serve::admin::ExplainParameters;
 
 /// Where the configuration is looked for, the first that is there.
@@ -48,6 +48,11 @@ enum Command {
     Override(OverrideCommand),
     /// Show lists of nodes: how many each has, how old it is, what is wrong with it, and whether a shorter one waits.
     Inventory(InventoryArguments),
+    /// List the presets by which exporters are read, or show the rules of one.
+    Presets {
+        /// Which one to show.
+        name: Option<String>,
+    },
     /// Compare policies in a model world: crowds, failures, and monitoring that lags or lies.
     Simulate(SimulateArguments),
 }
@@ -199,6 +204,7 @@ impl Cli {
                 let InventoryCommand::Confirm { name, config } = command;
                 inventory::confirm(&config.file(), &name)
             }
+            Command::Presets { name } => presets::presets(name.as_deref()),
             Command::Simulate(arguments) => {
                 let SimulateArguments {
                     scenario,

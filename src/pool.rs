@@ -1,12 +1,19 @@
 //! Nodes, pools, services, resources and limits: what steering chooses among.
 #![deny(clippy::disallowed_methods)]
 
+mod preset;
+mod selector;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::name::Name;
+
+pub use preset::{Combine, Falls, Identity, Measure, Preset, Rule, Scope, Told};
+pub use selector::{Alternatives, Matcher, Pattern, Selector, SelectorError};
 
 /// The most nodes, and the most regions, of an installation: sizes the arrays that workers count in.
 pub const MAX_NODES: usize = 4096;
@@ -110,10 +117,12 @@ pub struct Capacity {
     pub egress: Option<Bitrate>,
     /// How many viewers it can have at a time.
     pub clients: Option<f64>,
+    /// How many cores the media server's process can use.
+    pub process_cpu: Option<f64>,
 }
 
 /// Shares of a resource's capacity at which a node counts as overloaded, 0 < x ≤ 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// Of all cores together.
     pub cpu: f64,
@@ -123,57 +132,100 @@ pub struct Limits {
     pub egress: f64,
     /// Of the number of viewers.
     pub clients: f64,
+    /// Of the datagrams that come or go: those that are dropped for want of room.
+    pub udp_drops: f64,
+    /// Of memory: from there on it gets nobody; 1 = never because of that.
+    pub memory: f64,
+    /// Of the fullest filesystem, likewise.
+    pub disk: f64,
+    /// Of resources that presets name, by name.
+    pub custom: BTreeMap<String, f64>,
 }
 
-/// The rule of thumb of the field: 80 % of everything; of viewers, who are counted exactly, 90 %.
+/// The rule of thumb of the field: 80 % of everything; of viewers, who are counted exactly, 90 %. A queue that loses one
+/// datagram of a thousand is full.
 impl Default for Limits {
     fn default() -> Self {
-        Self { cpu: 0.8, process_cpu: 0.8, egress: 0.8, clients: 0.9 }
+        Self {
+            cpu: 0.8,
+            process_cpu: 0.8,
+            egress: 0.8,
+            clients: 0.9,
+            udp_drops: 0.001,
+            memory: 0.95,
+            disk: 0.95,
+            custom: BTreeMap::new(),
+        }
     }
 }
 
 /// One thing that a node can run out of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resource {
     /// All cores together.
     Cpu,
-    /// The media server's process, of one core.
+    /// The media server's process, of one core or of what it may use.
     ProcessCpu,
     /// What it sends to viewers.
     Egress,
     /// Its viewers.
     Clients,
+    /// Room for datagrams, by those that are dropped: it says that there is none, never how much is left.
+    UdpDrops,
+    /// Memory; no pressure, but nobody new where there is none left.
+    Memory,
+    /// Room in filesystems, likewise.
+    Disk,
+    /// What a preset calls it.
+    Custom(Arc<str>),
 }
 
-impl fmt::Display for Resource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Resource {
+    /// The words of the configuration for resources that every node has.
+    pub const WORDS: [&str; 7] = ["cpu", "process_cpu", "egress", "clients", "udp_drops", "memory", "disk"];
+
+    /// The resource of a word.
+    pub fn of_word(word: &str) -> Self {
+        match word {
+            "cpu" => Self::Cpu,
+            "process_cpu" => Self::ProcessCpu,
+            "egress" => Self::Egress,
+            "clients" => Self::Clients,
+            "udp_drops" => Self::UdpDrops,
+            "memory" => Self::Memory,
+            "disk" => Self::Disk,
+            custom => Self::Custom(custom.into()),
+        }
+    }
+
+    /// Its word.
+    pub fn word(&self) -> &str {
+        match self {
             Self::Cpu => "cpu",
             Self::ProcessCpu => "process_cpu",
             Self::Egress => "egress",
             Self::Clients => "clients",
-        })
+            Self::UdpDrops => "udp_drops",
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Custom(word) => word,
+        }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 
 /// A source of load.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Exporter {
-    /// Whose metrics it has.
-    pub kind: ExporterKind,
-    /// Where it is read, `http` or `https`.
+    /// How it is read.
+    pub preset: Arc<Preset>,
+    /// Where, `http` or `https`.
     pub url: String,
-}
-
-/// Whose metrics an exporter has; where several tell what a node sends, the first of this order is believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ExporterKind {
-    /// Prometheus node_exporter: the whole machine.
-    Node,
-    /// The media server's own exporter, with the metrics of its process as Prometheus' client libraries name them.
-    Process,
-    /// SRS.
-    Srs,
 }
 
 /// Nodes that serve the same thing.

@@ -11,7 +11,7 @@ use proptest::test_runner::{Config as Effort, TestCaseError, TestRunner};
 use thalweg::config;
 use thalweg::diagnostic::{Diagnostic, Source, has_errors};
 use thalweg::pool::{
-    Answers, Area, Bitrate, Check, Currency, ExporterKind, Full, HashKey, MAX_NODES, Node, Policy, Pool, Saturation,
+    Answers, Area, Bitrate, Check, Currency, Full, HashKey, MAX_NODES, Node, Policy, Pool, Saturation,
 };
 
 mod lists;
@@ -69,7 +69,7 @@ fn the_shipped_example_loads_without_a_word() {
 fn every_key_that_the_example_marks_as_not_built_is_refused_as_such() {
     let example = example();
     let marked: Vec<&str> = example.text.lines().filter(|line| line.ends_with("  # not built yet")).collect();
-    assert!(marked.len() > 10);
+    assert!(marked.len() > 3);
     for line in marked {
         let text = example.text.replacen(line, line.trim_start_matches("# "), 1);
         let (config, diagnostics) = config::read(&Source::new("thalweg.toml", text), &[]);
@@ -172,10 +172,11 @@ fn nodes_have_what_was_written_over_what_is_default() {
     assert_eq!((a.capacity.clients, b.capacity.clients), (Some(500.0), Some(9.0)));
     assert_eq!(b.capacity.egress.map(Bitrate::megabits), Some(1000.0));
     assert_eq!((b.limits.cpu, b.limits.process_cpu, b.limits.egress, b.limits.clients), (0.8, 0.7, 0.8, 0.5));
-    let exporters: Vec<_> = b.exporters.iter().map(|exporter| (exporter.kind, exporter.url.as_str())).collect();
-    let node = (ExporterKind::Node, "http://[2001:db8::1]:9100/");
-    let process = (ExporterKind::Process, "http://[2001:db8::1]:8080/");
-    assert_eq!(exporters, [node, process, (ExporterKind::Srs, "http://192.0.2.9:9972/")]);
+    let exporters: Vec<_> =
+        b.exporters.iter().map(|exporter| (exporter.preset.name.as_str(), exporter.url.as_str())).collect();
+    let node = ("node", "http://[2001:db8::1]:9100/");
+    let process = ("process", "http://[2001:db8::1]:8080/");
+    assert_eq!(exporters, [node, process, ("srs", "http://192.0.2.9:9972/")]);
     assert_eq!(a.exporters.len(), 2);
     assert!(config.regions[0].value.near_only);
 }

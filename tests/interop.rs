@@ -12,9 +12,9 @@ use support::client::{Client, get, wait_for};
 use support::daemon::{SERVER, Served};
 use support::installation::Installation;
 use support::query::Query;
+use thalweg::config::embedded_presets;
 use thalweg::load;
 use thalweg::load::rate::between;
-use thalweg::pool::ExporterKind;
 use thalweg::steer::NodeReason;
 use thalweg::wire::RecordType;
 
@@ -266,9 +266,10 @@ fn a_real_node_exporter_is_read_and_goes_stale_when_it_stops() {
 
     // What the program makes of two bodies is what a hand with a calculator makes of them.
     let (second, second_at) = exporter.counters();
-    let counters = |body: &str| load::read(ExporterKind::Node, body.as_bytes()).unwrap();
+    let counters = |body: &str| load::read(&embedded_presets()["node"], body.as_bytes()).unwrap();
     let elapsed = second_at.duration_since(first_at).as_secs_f64();
-    let ours = between(&counters(&first), &counters(&second), elapsed).unwrap().cpu.unwrap();
+    let ours =
+        between(&embedded_presets()["node"], &counters(&first), &counters(&second), elapsed).unwrap().cpu.unwrap();
     let ((idle_before, all_before), (idle_after, all_after)) = (cpu_seconds(&first), cpu_seconds(&second));
     let by_hand = 1.0 - (idle_after - idle_before) / (all_after - all_before);
     // Sums of hundredths of seconds in another order; counters of idle time may fall by hundredths.

@@ -35,7 +35,10 @@ impl World {
             v4: Some((0xC000_0200 + number as u32).into()),
             v6: Some([0x2001, 0xdb8, 0, 0, 0, 0, 0, number as u16].into()),
             place: Some(format!("place{}", number % places)),
-            capacity: Capacity { egress: Some(Bitrate(1e9 * (10 + mix(number as u64) % 30) as f64)), clients: None },
+            capacity: Capacity {
+                egress: Some(Bitrate(1e9 * (10 + mix(number as u64) % 30) as f64)),
+                ..Capacity::default()
+            },
             ..Node::default()
         };
         let region = |number: usize| Region {

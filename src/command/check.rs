@@ -73,8 +73,7 @@ fn listed_nodes(inputs: &Inputs) -> String {
     for url in urls {
         text.push_str(&format!("list     {} is asked when the server runs, not here\n", url.value));
     }
-    for Written { value: node, .. } in inputs.config.nodes.iter().filter(|node| !inputs.config.is_own(&node.value.name))
-    {
+    for Written { value: node, .. } in inputs.config.nodes.iter().filter(|node| inputs.is_listed(&node.value.name)) {
         let mut words: Vec<String> = [Family::V4, Family::V6]
             .into_iter()
             .filter_map(|family| node.address(family))

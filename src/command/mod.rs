@@ -6,6 +6,7 @@ pub mod demo;
 pub mod explain;
 pub mod inventory;
 pub mod overrides;
+pub mod presets;
 pub mod run;
 pub mod simulate;
 

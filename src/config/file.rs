@@ -12,6 +12,7 @@ use crate::wire::MAX_NSID;
 use super::RateLimitMode;
 use super::address;
 use super::defaults;
+use super::preset::{self, Presets};
 use super::table::Table;
 use super::value;
 use super::written::{Problems, Written};
@@ -32,6 +33,7 @@ pub(super) struct ConfigFile {
     pub(super) geoip: GeoipTable,
     pub(super) places: Vec<PlaceTable>,
     pub(super) regions: Vec<RegionTable>,
+    pub(super) presets: Presets,
     pub(super) node_defaults: NodeSettings,
     pub(super) inventories: Vec<InventoryTable>,
     pub(super) nodes: Vec<NodeTable>,
@@ -132,13 +134,18 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     let geoip = top.table("geoip", "geoip").map(read_geoip).unwrap_or_default();
     let places = read_named(&mut top, "place", problems, read_place);
     let regions = read_named(&mut top, "region", problems, |name, table| read_region(name, table, problems));
-    let node_defaults =
-        top.table("defaults", "defaults").and_then(node::read_defaults).unwrap_or_else(NodeSettings::nothing);
-    let inventories =
-        read_named(&mut top, "inventory", problems, |name, table| inventory::read_inventory(name, table, problems));
+    let presets = preset::read_all(&mut top, problems);
+    let node_defaults = top.table("defaults", "defaults");
+    let node_defaults = node_defaults
+        .and_then(|defaults| node::read_defaults(defaults, &presets))
+        .unwrap_or_else(NodeSettings::nothing);
+    let inventories = read_named(&mut top, "inventory", problems, |name, table| {
+        inventory::read_inventory(name, table, &presets, problems)
+    });
     // Where there are inventories, they may say what the table leaves out.
-    let nodes =
-        read_named(&mut top, "node", problems, |name, table| node::read_node(name, table, inventories.is_empty()));
+    let nodes = read_named(&mut top, "node", problems, |name, table| {
+        node::read_node(name, table, &presets, inventories.is_empty())
+    });
     let pools = read_named(&mut top, "pool", problems, pool::read_pool);
     let services = top
         .named("service")
@@ -153,6 +160,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         geoip,
         places,
         regions,
+        presets,
         node_defaults,
         inventories,
         nodes,

@@ -11,7 +11,7 @@ pub(super) struct Later {
 }
 
 /// The keys of a kind of table.
-pub(super) fn keys(table: &str) -> impl Iterator<Item = &'static str> {
+pub(super) fn keys(table: &str) -> impl Iterator<Item = &str> {
     LATER.iter().filter(move |later| later.table == table).map(|later| later.key)
 }
 
@@ -24,9 +24,7 @@ const fn key(table: &'static str, key: &'static str, instead: &'static str) -> L
     Later { table, key, instead }
 }
 
-const FOUR_RESOURCES: &str = "pressure comes from cpu, process_cpu, egress and clients";
 const ONE_SERVER: &str = "each nameserver decides from what it scrapes itself";
-const THREE_EXPORTERS: &str = "load is read from `exporters.node`, `exporters.process` and `exporters.srs`";
 const FILES_ONLY: &str = "the zone is served from its file, unsigned, and is not transferred";
 
 const LATER: &[Later] = &[
@@ -39,11 +37,4 @@ const LATER: &[Later] = &[
     key("zone", "dnssec", FILES_ONLY),
     key("zone", "transfer", FILES_ONLY),
     key("zone", "notify", FILES_ONLY),
-    key("node.capacity", "memory", FOUR_RESOURCES),
-    key("node.capacity", "disk", FOUR_RESOURCES),
-    key("node.limits", "memory", FOUR_RESOURCES),
-    key("node.limits", "disk", FOUR_RESOURCES),
-    key("node.limits", "udp_drops", FOUR_RESOURCES),
-    key("node.exporters", "mediamtx", THREE_EXPORTERS),
-    key("node.exporters", "livekit", THREE_EXPORTERS),
 ];

@@ -20,6 +20,7 @@ mod full;
 mod inventory;
 mod later;
 mod policy;
+mod preset;
 mod resolve;
 mod rules;
 mod table;
@@ -30,6 +31,7 @@ mod written;
 
 pub use inventory::{Format, Inventory, List, is_pattern};
 pub use policy::policy_of_word;
+pub use preset::{Presets, embedded as embedded_presets, embedded_text as preset_text, read_text as read_preset};
 pub use units::{bitrate, duration};
 pub use written::{Place, Written};
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::geo::{Prefix, RegionRule};
 use crate::pool::{
-    Answers, Area, Capacity, Check, Currency, Exporter, ExporterKind, Limits, Node, Place, Pool, Saturation, Service,
-    TtlBounds, Viewer,
+    Answers, Area, Capacity, Check, Currency, Exporter, Limits, Node, Place, Pool, Saturation, Service, TtlBounds,
+    Viewer,
 };
 
 use super::address::fill;
@@ -20,6 +20,7 @@ use super::file::{
     RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable, ViewerTable, ZoneTable,
 };
 use super::inventory::{self, OwnNodes};
+use super::preset::Presets;
 use super::written::Written;
 use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, policy};
 
@@ -33,6 +34,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         geoip,
         places,
         regions,
+        presets,
         node_defaults,
         inventories,
         nodes: own,
@@ -42,7 +44,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     let GeoipTable { databases, networks, rtt } = geoip;
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
     let whole = own.iter().filter(|node| !node.addresses.is_empty());
-    let nodes: Vec<_> = whole.map(|node| resolve_node(node.clone(), &node_defaults, &atlas)).collect();
+    let nodes: Vec<_> = whole.map(|node| resolve_node(node.clone(), &node_defaults, &presets, &atlas)).collect();
     let services: Vec<_> = services.into_iter().map(|service| resolve_service(service, &pools, &atlas)).collect();
     let mut pools: Vec<_> = pools.into_iter().map(resolve_pool).collect();
     if pools.is_empty() && !(nodes.is_empty() && services.is_empty() && inventories.is_empty()) {
@@ -56,7 +58,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         regions: regions.into_iter().map(resolve_region).collect(),
         nodes,
         inventories: inventories.into_iter().map(inventory::resolve).collect(),
-        own_nodes: Arc::new(OwnNodes { defaults: node_defaults, nodes: own, atlas }),
+        own_nodes: Arc::new(OwnNodes { defaults: node_defaults, nodes: own, presets, atlas }),
         pools,
         services,
     }
@@ -175,12 +177,17 @@ fn values<T>(list: Vec<Written<T>>) -> Vec<T> {
 }
 
 /// A node with its defaults.
-pub(super) fn resolve_node(table: NodeTable, node_defaults: &NodeSettings, atlas: &Atlas) -> Written<Node> {
+pub(super) fn resolve_node(
+    table: NodeTable,
+    node_defaults: &NodeSettings,
+    presets: &Presets,
+    atlas: &Atlas,
+) -> Written<Node> {
     let NodeTable { name, addresses, settings } = table;
     let labels = labels(&settings, node_defaults).unwrap_or_default();
     let NodeSettings { place, labels: _, capacity, limits, interval, exporters, cost, weight, serves, check } =
         settings;
-    let CapacityTable { egress, clients } = capacity;
+    let CapacityTable { egress, clients, process_cpu } = capacity;
     let first = addresses.first().map(|address| address.value);
     let filled = |url: String| first.map_or(url.clone(), |first| fill(&url, first));
     let serves = serves.as_ref().or(node_defaults.serves.as_ref()).map_or(&[][..], Vec::as_slice);
@@ -204,10 +211,11 @@ pub(super) fn resolve_node(table: NodeTable, node_defaults: &NodeSettings, atlas
         capacity: Capacity {
             egress: value_or(egress, &node_defaults.capacity.egress),
             clients: value_or(clients, &node_defaults.capacity.clients).map(f64::from),
+            process_cpu: value_or(process_cpu, &node_defaults.capacity.process_cpu),
         },
         limits: resolve_limits(limits, &node_defaults.limits),
         interval: value_or(interval, &node_defaults.interval).unwrap_or(defaults::INTERVAL),
-        exporters: resolve_exporters(exporters, &node_defaults.exporters, filled),
+        exporters: resolve_exporters(&exporters, &node_defaults.exporters, presets, filled),
         cost: value_or(cost, &node_defaults.cost).unwrap_or(usual.cost),
         weight: value_or(weight, &node_defaults.weight).unwrap_or(usual.weight),
         serves: areas(serves, Barrier::Serves, atlas),
@@ -217,28 +225,36 @@ pub(super) fn resolve_node(table: NodeTable, node_defaults: &NodeSettings, atlas
 }
 
 fn resolve_limits(own: LimitsTable, default: &LimitsTable) -> Limits {
-    let LimitsTable { cpu, process_cpu, egress, clients } = own;
+    let LimitsTable { cpu, process_cpu, egress, clients, udp_drops, memory, disk, custom } = own;
     let usual = Limits::default();
     Limits {
         cpu: value_or(cpu, &default.cpu).unwrap_or(usual.cpu),
         process_cpu: value_or(process_cpu, &default.process_cpu).unwrap_or(usual.process_cpu),
         egress: value_or(egress, &default.egress).unwrap_or(usual.egress),
         clients: value_or(clients, &default.clients).unwrap_or(usual.clients),
+        udp_drops: value_or(udp_drops, &default.udp_drops).unwrap_or(usual.udp_drops),
+        memory: value_or(memory, &default.memory).unwrap_or(usual.memory),
+        disk: value_or(disk, &default.disk).unwrap_or(usual.disk),
+        // The node's own come last, and stay.
+        custom: default.custom.iter().chain(&custom).map(|(name, limit)| (name.value.clone(), limit.value)).collect(),
     }
 }
 
+/// The exporters of a node in the order in which they are believed: those of the whole machine first, then by name.
 fn resolve_exporters(
-    own: ExportersTable,
+    own: &ExportersTable,
     default: &ExportersTable,
+    presets: &Presets,
     filled: impl Fn(String) -> String,
 ) -> Vec<Exporter> {
-    let ExportersTable { node, process, srs } = own;
-    let written = [
-        (ExporterKind::Node, value_or(node, &default.node)),
-        (ExporterKind::Process, value_or(process, &default.process)),
-        (ExporterKind::Srs, value_or(srs, &default.srs)),
-    ];
-    written.into_iter().filter_map(|(kind, url)| Some(Exporter { kind, url: filled(url?) })).collect()
+    let urls: BTreeMap<&str, &str> =
+        default.iter().chain(own).map(|(name, url)| (name.value.as_str(), url.value.as_str())).collect();
+    let exporters = urls.into_iter().filter_map(|(name, url)| {
+        Some(Exporter { preset: Arc::clone(presets.get(name)?), url: filled(url.to_owned()) })
+    });
+    let mut exporters: Vec<Exporter> = exporters.collect();
+    exporters.sort_by_key(|exporter| exporter.preset.scope);
+    exporters
 }
 
 /// The areas of words; those that name none have been reported.

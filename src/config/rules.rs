@@ -24,6 +24,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         geoip: _,
         places,
         regions,
+        presets: _,
         node_defaults,
         inventories,
         nodes,

@@ -20,7 +20,7 @@ pub(super) struct Table<'p> {
     place: Place,
     entries: Vec<Entry>,
     /// The keys that were asked for.
-    known: Vec<&'static str>,
+    known: Vec<String>,
     problems: &'p Problems,
 }
 
@@ -135,6 +135,47 @@ impl<'p> Table<'p> {
         Some(Table { kind, path, place: key_place, entries, known: Vec::new(), problems: self.problems })
     }
 
+    /// A value, or several in a list.
+    pub(super) fn some<T>(&mut self, key: &'static str, read: impl Fn(&Item) -> Reading<T>) -> Vec<Written<T>> {
+        let is_list = |entry: &Entry| entry.key == key && matches!(entry.item.value, Value::Array(_));
+        if self.entries.iter().any(is_list) {
+            return self.filled_list(key, read).map(|list| list.value).unwrap_or_default();
+        }
+        self.value(key, read).into_iter().collect()
+    }
+
+    /// A list of tables: `[[preset.NAME.rule]]`.
+    pub(super) fn tables(&mut self, key: &'static str, kind: &'static str) -> Vec<Table<'p>> {
+        let Some(Entry { item, .. }) = self.take(key) else { return Vec::new() };
+        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        let Value::Array(items) = item.value else {
+            let help = format!("write `[[{path}]]` above each");
+            self.problems.add(&item.place, Diagnostic::from(wrong(&item, "a list of tables")).help(help));
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for item in items {
+            let place = item.place.clone();
+            let Some(entries) = self.entries_of(item) else { continue };
+            tables.push(Table { kind, path: path.clone(), place, entries, known: Vec::new(), problems: self.problems });
+        }
+        tables
+    }
+
+    /// The values of all keys that have one of these names.
+    pub(super) fn each_of<T>(
+        &mut self,
+        names: &[String],
+        read: impl Fn(&Item) -> Reading<T>,
+    ) -> Vec<(Written<String>, Written<T>)> {
+        let found = names.iter().filter_map(|name| {
+            let Entry { key, key_place, item } = self.take(name)?;
+            let value = read_item(&item, &read, self.problems)?;
+            Some((Written::at(&key_place, key), value))
+        });
+        found.collect()
+    }
+
     /// Tables by names that the operator gave.
     pub(super) fn named(&mut self, key: &'static str) -> Vec<(Written<String>, Table<'p>)> {
         let Some(entry) = self.take(key) else { return Vec::new() };
@@ -169,7 +210,7 @@ impl<'p> Table<'p> {
 
     fn unknown(&self, entry: &Entry) -> Diagnostic {
         let what = if self.path.is_empty() { "table" } else { "key" };
-        let known = self.known.iter().copied().chain(later::keys(self.kind));
+        let known: Vec<&str> = self.known.iter().map(String::as_str).chain(later::keys(self.kind)).collect();
         let diagnostic = Diagnostic::error(format!("unknown {what} `{}`", self.path_of(&entry.key)));
         if let Some(help) = did_you_mean(&entry.key, known) {
             return diagnostic.help(help);
@@ -186,8 +227,8 @@ impl<'p> Table<'p> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn take(&mut self, key: &'static str) -> Option<Entry> {
-        self.known.push(key);
+    fn take(&mut self, key: &str) -> Option<Entry> {
+        self.known.push(key.to_owned());
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(at))
     }
@@ -222,12 +263,12 @@ fn not_built(what: &str, later: &later::Later) -> Wrong {
 }
 
 /// The name that was meant by `[service.play.live.example]`, which TOML reads as four tables.
-fn dotted_name(first: &str, entry: &Entry, known: &[&str]) -> String {
+fn dotted_name(first: &str, entry: &Entry, known: &[String]) -> String {
     let mut name = format!("{first}.{}", entry.key);
     let mut below = &entry.item.value;
     while let Value::Table(entries) = below
         && let Some(next) = entries.iter().find(|next| matches!(next.item.value, Value::Table(_)))
-        && !known.contains(&next.key.as_str())
+        && !known.contains(&next.key)
     {
         name = format!("{name}.{}", next.key);
         below = &next.item.value;
@@ -241,7 +282,7 @@ fn printed(name: &str) -> Cow<'_, str> {
     if is_bare { Cow::Borrowed(name) } else { Cow::Owned(format!("\"{}\"", name.escape_debug())) }
 }
 
-fn listed(words: &[&str]) -> String {
+fn listed(words: &[String]) -> String {
     let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.as_slice() {
         [one] => one.clone(),

@@ -8,8 +8,9 @@ use std::time::Duration;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::geo::{Position, Prefix, PrefixError};
 use crate::name::Name;
-use crate::pool::{Bitrate, ExporterKind};
+use crate::pool::Bitrate;
 
+use super::preset::Presets;
 use super::tree::{Item, Value};
 use super::units;
 
@@ -95,13 +96,16 @@ pub(super) fn word<'a>(item: &Item, known: &[&'a str]) -> Reading<&'a str> {
     })
 }
 
-/// What an exporter has.
-pub(super) fn exporter_kind(item: &Item) -> Reading<ExporterKind> {
-    word(item, &["node", "process", "srs"]).map(|word| match word {
-        "process" => ExporterKind::Process,
-        "srs" => ExporterKind::Srs,
-        _ => ExporterKind::Node,
-    })
+/// The name of a preset by which exporters are read.
+pub(super) fn preset(item: &Item, presets: &Presets) -> Reading<String> {
+    let found = string(item, "the name of a preset")?;
+    if presets.contains_key(found) {
+        return Ok(found.to_owned());
+    }
+    let names = presets.keys().map(String::as_str);
+    let help = did_you_mean(found, names.clone())
+        .unwrap_or_else(|| format!("there are {}", names.collect::<Vec<_>>().join(", ")));
+    Err(Wrong::new(format!("there is no preset `{found}` to read the exporter by")).help(help))
 }
 
 /// `true` or `false`.
@@ -162,6 +166,12 @@ pub(super) fn fraction(item: &Item) -> Reading<f64> {
         Some(value) if (0.0..=1.0).contains(&value) => Ok(value),
         value => Err(wrong(item, expected).maybe_help(value.and_then(spell_percent))),
     }
+}
+
+/// A number of cores, a quota among them: above 0.
+pub(super) fn cores(item: &Item) -> Reading<f64> {
+    let found = number(item).filter(|value| *value > 0.0 && *value <= 4096.0);
+    found.ok_or_else(|| wrong(item, "a number of cores, such as `4` or `1.5`"))
 }
 
 /// A distance in milliseconds, not negative: a number without a unit.
@@ -371,7 +381,7 @@ pub(super) fn string<'a>(item: &'a Item, expected: &str) -> Reading<&'a str> {
     }
 }
 
-fn number(item: &Item) -> Option<f64> {
+pub(super) fn number(item: &Item) -> Option<f64> {
     let value = match &item.value {
         Value::Integer(number) => *number as f64,
         Value::Float(number) => *number,

@@ -109,6 +109,11 @@ impl Inputs {
         self.lists.status()
     }
 
+    /// Whether a list has something of a node.
+    pub fn is_listed(&self, node: &str) -> bool {
+        self.lists.has(node)
+    }
+
     /// Where the state is kept that survives a restart, if anywhere.
     pub(super) fn state_directory(&self) -> Option<PathBuf> {
         state_directory(&self.config, &self.directory)

@@ -7,7 +7,7 @@ use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
 use super::probe::Probe;
 use super::run::{Feed, Options, log};
-use super::scrape::Target;
+use super::scrape::{Target, source};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::Answer;
 use crate::load::history::History;
@@ -177,7 +177,7 @@ impl Feed {
             .filter(|(_, (old, new))| old.node.name != new.node.name)
             .map(|(index, _)| NodeId(index as u16))
             .collect();
-        self.histories.retain(|(node, _), _| !dismissed.contains(node));
+        self.histories.retain(|(node, ..), _| !dismissed.contains(node));
         self.health.retain(|node, _| !dismissed.contains(node));
         dismissed.iter().for_each(|node| self.answers.forget(*node));
     }
@@ -186,7 +186,7 @@ impl Feed {
     pub(super) fn set_targets(&mut self) {
         let (mut targets, mut probes) = (Vec::new(), Vec::new());
         let is_gone = |id: &NodeId| !self.inputs.fleet.node(*id).is_configured;
-        let mut histories: HashMap<_, _> = self.histories.extract_if(|(id, _), _| is_gone(id)).collect();
+        let mut histories: HashMap<_, _> = self.histories.extract_if(|(id, ..), _| is_gone(id)).collect();
         let mut health: HashMap<_, _> = self.health.extract_if(|id, _| is_gone(id)).collect();
         for (index, known) in self.inputs.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
             let (id, node) = (NodeId(index as u16), &known.node);
@@ -195,11 +195,11 @@ impl Feed {
                 probes.push(probe);
             }
             for exporter in &node.exporters {
-                let key = (id, exporter.url.clone());
-                let capacity = self.orders.capacity_of(node);
-                let mut history =
-                    self.histories.remove(&key).unwrap_or_else(|| History::new(capacity, node.limits, node.interval));
-                history.reconfigure(capacity, node.limits, node.interval);
+                let key = source(id, exporter);
+                let (preset, capacity, limits) = (&exporter.preset, self.orders.capacity_of(node), &node.limits);
+                let begun = || History::new(Arc::clone(preset), capacity, limits.clone(), node.interval);
+                let mut history = self.histories.remove(&key).unwrap_or_else(begun);
+                history.reconfigure(Arc::clone(preset), capacity, limits.clone(), node.interval);
                 histories.insert(key, history);
                 targets.push(Target { node: id, exporter: exporter.clone(), interval: node.interval });
             }

@@ -15,7 +15,7 @@ use super::inputs::{self, Inputs, Loaded};
 use super::inventory::{self, Confirmation, Lists, News, fetch_all, fetches};
 use super::orders::Orders;
 use super::reload::{Reload, Scope, Waiter, finished};
-use super::scrape::Scraper;
+use super::scrape::{Scraper, Source};
 use super::secrets::Drawn;
 use super::stamps::Stamps;
 use super::watch::{INPUTS, LISTS, Watch};
@@ -75,7 +75,7 @@ pub struct Feed {
     pub(super) told: BTreeSet<String>,
     pub(super) published: Arc<Published>,
     pub(super) controller: Controller,
-    pub(super) histories: HashMap<(NodeId, String), History>,
+    pub(super) histories: HashMap<Source, History>,
     /// Of the nodes that are probed.
     pub(super) health: HashMap<NodeId, Health>,
     /// What operators want for the time being.

@@ -35,10 +35,12 @@ pub struct Target {
     pub interval: Duration,
 }
 
-impl Target {
-    fn key(&self) -> (NodeId, String) {
-        (self.node, self.exporter.url.clone())
-    }
+/// What tells the sources of load apart: a node, a preset by name, and where it is read.
+pub type Source = (NodeId, String, String);
+
+/// What tells an exporter of a node from others.
+pub fn source(node: NodeId, exporter: &Exporter) -> Source {
+    (node, exporter.preset.name.clone(), exporter.url.clone())
 }
 
 /// The outcome of one scrape.
@@ -47,7 +49,7 @@ pub struct Scraped {
     /// Whose load it shows.
     pub node: NodeId,
     /// The exporter, as configured.
-    pub url: String,
+    pub exporter: Exporter,
     /// When the answer was complete, or given up.
     pub at: std::time::Instant,
     /// What it gave.
@@ -107,7 +109,12 @@ impl Drop for Scraper {
 async fn run(targets: watch::Receiver<Vec<Target>>, sender: mpsc::Sender<Scraped>) {
     let client = client(IDLE_CONNECTIONS);
     let epoch = Instant::now();
-    keep(targets, Target::key, |target| scrape_at_intervals(client.clone(), target, epoch, sender.clone())).await;
+    keep(
+        targets,
+        |target| source(target.node, &target.exporter),
+        |target| scrape_at_intervals(client.clone(), target, epoch, sender.clone()),
+    )
+    .await;
 }
 
 async fn scrape_at_intervals(client: HttpClient, target: Target, epoch: Instant, sender: mpsc::Sender<Scraped>) {
@@ -126,8 +133,8 @@ async fn scrape_at_intervals(client: HttpClient, target: Target, epoch: Instant,
         let body =
             tokio::time::timeout(limit, exchange.body(&client)).await.unwrap_or(Err(ScrapeError::Timeout(limit)));
         let at = Instant::now().into_std();
-        let result = body.and_then(|body| load::read(exporter.kind, &body));
-        if sender.send(Scraped { node, url: exporter.url.clone(), at, result }).await.is_err() {
+        let result = body.and_then(|body| load::read(&exporter.preset, &body));
+        if sender.send(Scraped { node, exporter: exporter.clone(), at, result }).await.is_err() {
             return;
         }
         ticks.tick().await;
@@ -137,15 +144,16 @@ async fn scrape_at_intervals(client: HttpClient, target: Target, epoch: Instant,
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::sync::Arc;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::config::embedded_presets;
     use crate::feed::probe::Goal;
     use crate::feed::scrape::exchange::READ_BUFFER;
     use crate::load::exposition::MAX_BODY;
-    use crate::pool::{Bitrate, ExporterKind};
 
     const BODY: &str = include_str!("../../tests/load/node_exporter_default.prom");
 
@@ -224,7 +232,11 @@ mod tests {
     }
 
     fn target(node: u16, url: String, interval: Duration) -> Target {
-        Target { node: NodeId(node), exporter: Exporter { kind: ExporterKind::Node, url }, interval }
+        Target {
+            node: NodeId(node),
+            exporter: Exporter { preset: Arc::clone(&embedded_presets()["node"]), url },
+            interval,
+        }
     }
 
     async fn outcome(url: String) -> Result<Counters, ScrapeError> {
@@ -250,7 +262,7 @@ mod tests {
         let until_close = format!("HTTP/1.0 200 OK\r\n\r\n{BODY}");
         for server in [Server::Answers(typed), Server::Answers(until_close), Server::RefusesToNarrow] {
             let counters = outcome_of(server).await.expect("counters");
-            assert_eq!(counters.devices["eth0"].sent, Some(737263.0));
+            assert_eq!(counters.rules[1]["eth0"].value, 737263.0);
         }
     }
 
@@ -367,8 +379,8 @@ mod tests {
         let scraper = Scraper::start(sender, probes).expect("a thread");
         scraper.set_targets(vec![target(7, format!("http://{address}/metrics"), MIN_INTERVAL)]);
         let first = scraped.recv().await.expect("an outcome");
-        assert_eq!((first.node, first.url), (NodeId(7), format!("http://{address}/metrics")));
-        assert_eq!(first.result.expect("counters").devices["eth0"].speed, None::<Bitrate>);
+        assert_eq!((first.node, first.exporter.url), (NodeId(7), format!("http://{address}/metrics")));
+        assert_eq!(first.result.expect("counters").rules[1]["eth0"].capacity, None);
         scraper.set_probes(vec![Probe { node: NodeId(8), goal: Goal::Tcp(address) }]);
         let probe = probed.recv().await.expect("an outcome");
         assert_eq!((probe.node, probe.result), (NodeId(8), Ok(())));

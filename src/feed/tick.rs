@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::alarms::{Names, News};
 use super::probe::Probed;
 use super::run::Feed;
-use super::scrape::Scraped;
+use super::scrape::{Scraped, source};
 use crate::load::health::{Health, State};
 use crate::load::history::Reading;
 use crate::load::merge;
@@ -103,19 +103,19 @@ impl Feed {
 
     /// What all of a node's exporters know of it.
     fn reading(&self, node: NodeId, now: f64) -> Reading {
-        let mut exporters: Vec<_> = self.inputs.fleet.node(node).node.exporters.iter().collect();
-        exporters.sort_by_key(|exporter| exporter.kind);
-        let known = exporters.iter().filter_map(|exporter| self.histories.get(&(node, exporter.url.clone())));
+        let exporters = self.inputs.fleet.node(node).node.exporters.iter();
+        let known = exporters.filter_map(|exporter| self.histories.get(&source(node, exporter)));
         merge(known.map(|history| history.load(now)).collect())
     }
 
     pub(super) fn take(&mut self, scraped: Scraped) {
-        let Scraped { node, url, at, result } = scraped;
+        let Scraped { node, exporter, at, result } = scraped;
         if !self.inputs.fleet.node(node).is_configured {
             return;
         }
+        let (key, url) = (source(node, &exporter), &exporter.url);
         let name = &self.inputs.fleet.node(node).node.name;
-        let Some(history) = self.histories.get_mut(&(node, url.clone())) else { return };
+        let Some(history) = self.histories.get_mut(&key) else { return };
         let at = at.saturating_duration_since(self.epoch).as_secs_f64();
         match result {
             Ok(counters) => {

@@ -1,84 +1,165 @@
-//! What one scrape of any source tells.
+//! One scrape of an exporter → what each rule of its preset counts there.
 #![deny(clippy::disallowed_methods)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::load::error::ScrapeError;
-use crate::load::exposition::Sample;
-use crate::pool::Bitrate;
+use crate::load::exposition::{self, Exposition, Kind, Sample, Wanted};
+use crate::pool::{Preset, Resource, Rule, Selector, Told};
 
-/// What one scrape tells; each source fills what it knows.
+/// What one scrape tells.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Counters {
-    /// By the number of the CPU.
-    pub cpus: BTreeMap<String, CpuTimes>,
-    /// By the name of the network device.
-    pub devices: BTreeMap<String, Device>,
-    /// The media server's processes, by the labels that tell them apart.
-    pub processes: BTreeMap<BTreeMap<String, String>, Process>,
-    /// What the media server sent, in its own count.
-    pub sent: Option<Stepped>,
-    /// The share of one core that the media server uses, as it measures that itself over a short time.
-    pub core: Option<f64>,
-    /// Connections of viewers and publishers.
-    pub clients: Option<f64>,
-    /// The used share of memory, 0 to 1.
-    pub memory: Option<f64>,
-    /// The used share of the fullest filesystem, 0 to 1.
-    pub disk: Option<f64>,
-    /// When the node was started, Unix seconds.
-    pub boot: Option<f64>,
-    /// What names one run of the media server: another one is a restart.
-    pub run: Option<String>,
-    /// The node's clock at the scrape, Unix seconds.
+    /// By rule of the preset: its groups, by the labels that tell them apart.
+    pub rules: Vec<BTreeMap<String, Counted>>,
+    /// What names the present runs of the server, with the time of their start or 0.
+    pub runs: BTreeMap<String, f64>,
+    /// The node's clock, Unix seconds.
     pub clock: Option<f64>,
+    /// The server lets nobody new in.
+    pub is_draining: bool,
     /// Lines with a wanted name that could not be read or held no possible value.
     pub refused: usize,
 }
 
-/// What one CPU did since the start.
+/// What a rule counts in one group; as the exporter has it, in its own unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct CpuTimes {
-    /// Seconds idle, waiting for I/O included.
-    pub idle: f64,
-    /// Seconds in all other modes; stolen ones count, for they are not there for viewers.
-    pub busy: f64,
-    /// How many modes were added up.
-    pub modes: u32,
+pub struct Counted {
+    /// The sum of its series.
+    pub value: f64,
+    /// The sum of those that they are a part of; 0 if the rule has none.
+    pub of: f64,
+    /// What it could be, in the unit of the resource.
+    pub capacity: Option<f64>,
+    /// That is the capacity of all groups together.
+    pub is_shared: bool,
+    /// How many series were added: with others, sums cannot be compared.
+    pub series: u32,
 }
 
-/// What one network device did since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Device {
-    /// Octets sent.
-    pub sent: Option<f64>,
-    /// The speed of its link, if it is known.
-    pub speed: Option<Bitrate>,
+/// Reads an exporter's answer; one without anything that its preset counts is an error.
+pub fn read(preset: &Preset, body: &[u8]) -> Result<Counters, ScrapeError> {
+    count(preset, &exposition::read(body, &wanted(preset))?)
 }
 
-/// What one process did since its start.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Process {
-    /// Seconds of CPU time, on all cores together.
-    pub cpu: f64,
-    /// When it was started, Unix seconds.
-    pub started: Option<f64>,
+/// The metrics that a preset looks at.
+pub fn wanted(preset: &Preset) -> Vec<Wanted<'_>> {
+    let kind = |can_be_negative| if can_be_negative { Kind::Gauge } else { Kind::Counter };
+    preset.wanted().map(|(name, can_be_negative)| Wanted { name, kind: kind(can_be_negative) }).collect()
 }
 
-/// A counter that its program brings up to date now and then only.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Stepped {
-    /// Octets.
-    pub octets: f64,
-    /// Seconds from one update to the next.
-    pub step: f64,
+/// Counts what was found.
+pub fn count(preset: &Preset, found: &Exposition<'_>) -> Result<Counters, ScrapeError> {
+    let Exposition { samples, refused } = found;
+    refuse_duplicates(samples)?;
+    let Preset { rules, restart, clock, up, draining, .. } = preset;
+    if let Some(up) = up
+        && of(samples, up).any(|sample| sample.value == 0.0)
+    {
+        return Err(ScrapeError::ServerDown(up.to_string()));
+    }
+    let rules: Vec<_> = rules.iter().map(|rule| groups(rule, samples)).collect();
+    // Memory and disks alone say nothing of viewers.
+    let is_load = |(counted, rule): (&BTreeMap<_, _>, &Rule)| {
+        !counted.is_empty() && !matches!(rule.resource, Resource::Memory | Resource::Disk)
+    };
+    if !rules.iter().zip(&preset.rules).any(is_load) {
+        return Err(ScrapeError::NothingWanted { refused: *refused });
+    }
+    let runs = restart.iter().flat_map(|identity| {
+        of(samples, &identity.selector).map(|sample| match identity.labels.as_slice() {
+            [] => (key(sample, None), sample.value),
+            labels => (key(sample, Some(labels)), 0.0),
+        })
+    });
+    Ok(Counters {
+        rules,
+        runs: runs.collect(),
+        clock: clock.as_ref().and_then(|clock| of(samples, clock).next()).map(|sample| sample.value),
+        is_draining: draining.iter().any(|selector| of(samples, selector).any(|sample| sample.value != 0.0)),
+        refused: *refused,
+    })
+}
+
+/// The groups of a rule; without any of what is counted, or of what it is a part of, there is no group.
+fn groups(rule: &Rule, samples: &[Sample<'_>]) -> BTreeMap<String, Counted> {
+    let Rule { metric, of: whole, unless, each, capacity, .. } = rule;
+    let each = each.as_deref();
+    let mut groups: BTreeMap<String, Counted> = BTreeMap::new();
+    for sample in metric.iter().flat_map(|selector| of(samples, selector)) {
+        let group = groups.entry(key(sample, each)).or_default();
+        group.value += sample.value;
+        group.series += 1;
+    }
+    if !whole.is_empty() {
+        let mut found = BTreeSet::new();
+        for sample in whole.iter().flat_map(|selector| of(samples, selector)) {
+            let key = key(sample, each);
+            if let Some(group) = groups.get_mut(&key) {
+                group.of += sample.value;
+                group.series += 1;
+                found.insert(key);
+            }
+        }
+        groups.retain(|key, _| found.contains(key));
+    }
+    for sample in unless.iter().flat_map(|selector| of(samples, selector)).filter(|sample| sample.value != 0.0) {
+        groups.remove(&key(sample, each));
+    }
+    for told in capacity {
+        let told = capacities(told, samples, each);
+        for (key, group) in groups.iter_mut().filter(|(_, group)| group.capacity.is_none()) {
+            let (own, shared) = (told.get(key), told.get(""));
+            group.capacity = own.or(shared).copied();
+            group.is_shared = !key.is_empty() && own.is_none() && shared.is_some();
+        }
+    }
+    groups
+}
+
+/// Capacities above 0, by group; the empty key is that of all.
+fn capacities(told: &Told, samples: &[Sample<'_>], each: Option<&[String]>) -> BTreeMap<String, f64> {
+    let (selector, over, label, scale) = match told {
+        Told::Number(number) => return [(String::new(), *number)].into(),
+        Told::Metric { selector, over, label, scale } => (selector, over, label, scale),
+    };
+    let divisors: BTreeMap<String, f64> =
+        over.iter().flat_map(|over| of(samples, over)).map(|sample| (key(sample, each), sample.value)).collect();
+    let of_sample = |sample: &Sample<'_>| {
+        let value = match label {
+            Some(label) => sample.label(label)?.parse().ok()?,
+            None => sample.value,
+        };
+        let key = key(sample, each);
+        let divisor = if over.is_some() { *divisors.get(&key)? } else { 1.0 };
+        let capacity = value * scale / divisor;
+        (capacity.is_finite() && capacity > 0.0).then_some((key, capacity))
+    };
+    of(samples, selector).filter_map(of_sample).collect()
+}
+
+/// The samples that a selector takes.
+fn of<'s>(samples: &'s [Sample<'s>], selector: &'s Selector) -> impl Iterator<Item = &'s Sample<'s>> {
+    samples.iter().filter(move |sample| sample.name == selector.metric && selector.takes(|label| sample.label(label)))
+}
+
+/// What tells a sample's group from others: the values of these labels, or all labels. Without any it is empty.
+fn key(sample: &Sample<'_>, each: Option<&[String]>) -> String {
+    let values = |labels: &[String]| -> Vec<&str> { labels.iter().filter_map(|label| sample.label(label)).collect() };
+    match each {
+        Some(labels) => values(labels).join("\u{1f}"),
+        None => {
+            let all: Vec<String> = sample.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+            all.join("\u{1f}")
+        }
+    }
 }
 
 /// Which of two equal series is true nobody can know.
-pub(super) fn refuse_duplicates(samples: &[Sample]) -> Result<(), ScrapeError> {
+fn refuse_duplicates(samples: &[Sample<'_>]) -> Result<(), ScrapeError> {
     let mut seen = BTreeSet::new();
     match samples.iter().find(|sample| !seen.insert((sample.name, &sample.labels))) {
-        Some(twin) => Err(ScrapeError::Duplicate(twin.name)),
+        Some(twin) => Err(ScrapeError::Duplicate(twin.name.to_owned())),
         None => Ok(()),
     }
 }

@@ -33,7 +33,9 @@ pub enum ScrapeError {
         refused: usize,
     },
     /// Two samples of one metric with the same labels.
-    Duplicate(&'static str),
+    Duplicate(String),
+    /// The exporter runs, its server does not; the series that says so.
+    ServerDown(String),
 }
 
 impl fmt::Display for ScrapeError {
@@ -55,6 +57,7 @@ impl fmt::Display for ScrapeError {
                 write!(f, "the answer has no usable wanted metric, {refused} samples were refused")
             }
             Self::Duplicate(name) => write!(f, "two samples of `{name}` have the same labels"),
+            Self::ServerDown(series) => write!(f, "the exporter does not reach its server: `{series}` is 0"),
         }
     }
 }

@@ -2,14 +2,15 @@
 #![deny(clippy::disallowed_methods)]
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::load::counters::Counters;
 use crate::load::error::ScrapeError;
-use crate::load::rate::{self, NoRates, Utilisation};
-use crate::load::steps::Steps;
+use crate::load::rate::{Amount, NoRates, Utilisation};
+use crate::load::recent::{Recent, amounts};
 use crate::load::{NoLoad, NodeLoad};
-use crate::pool::{Capacity, Limits, Resource};
+use crate::pool::{Capacity, Limits, Preset, Resource};
 
 /// Seconds of the shortest window: CPU time is counted in hundredths, so that less would be noise.
 const MIN_WINDOW: f64 = 1.0;
@@ -17,6 +18,7 @@ const MIN_WINDOW: f64 = 1.0;
 /// The load of one node by one source; all times are seconds on the caller's clock, which never goes back.
 #[derive(Debug, Clone)]
 pub struct History {
+    preset: Arc<Preset>,
     capacity: Capacity,
     limits: Limits,
     /// Seconds between scrapes.
@@ -27,15 +29,6 @@ pub struct History {
     restarts: u32,
     load: Option<NodeLoad>,
     trouble: Option<Trouble>,
-}
-
-/// What takes more than two scrapes.
-#[derive(Debug, Clone, Default)]
-struct Recent {
-    /// Of what the media server sent.
-    sent: Steps,
-    /// The last shares of a core that it told, in any order.
-    cores: [f64; 3],
 }
 
 /// What is known of a node's load now.
@@ -93,8 +86,9 @@ impl Reading {
 
 impl History {
     /// A node that was never scraped.
-    pub fn new(capacity: Capacity, limits: Limits, interval: Duration) -> Self {
+    pub fn new(preset: Arc<Preset>, capacity: Capacity, limits: Limits, interval: Duration) -> Self {
         Self {
+            preset,
             capacity,
             limits,
             interval: interval.as_secs_f64(),
@@ -106,8 +100,11 @@ impl History {
         }
     }
 
-    /// Takes what a reload may have changed; counts from the next scrape on.
-    pub fn reconfigure(&mut self, capacity: Capacity, limits: Limits, interval: Duration) {
+    /// Takes what a reload may have changed; counts from the next scrape on. Other rules count from there anew.
+    pub fn reconfigure(&mut self, preset: Arc<Preset>, capacity: Capacity, limits: Limits, interval: Duration) {
+        if self.preset != preset {
+            (self.preset, self.baseline, self.recent) = (preset, None, Recent::default());
+        }
         self.capacity = capacity;
         self.limits = limits;
         self.interval = interval.as_secs_f64();
@@ -136,8 +133,9 @@ impl History {
     }
 
     fn take(&mut self, at: f64, counters: Counters) -> Result<(), Trouble> {
+        let preset = Arc::clone(&self.preset);
         let Some((since, before)) = &self.baseline else {
-            self.recent.observe(at, &counters);
+            self.recent.observe(&preset, at, &counters);
             self.baseline = Some((at, counters));
             return Err(Trouble::OneScrape);
         };
@@ -146,7 +144,7 @@ impl History {
             // Too soon to say anything new: the next one is measured from the same baseline.
             return Ok(());
         }
-        let rates = rate::between(before, &counters, window);
+        let rates = amounts(&preset, &self.recent, (*since, before), (at, &counters));
         if rates == Err(NoRates::Frozen) {
             // A cache in between: when it lets a new answer through, the window must begin where the old one was new.
             return Err(Trouble::Frozen);
@@ -158,28 +156,35 @@ impl History {
         if is_silence || rates.is_err() {
             self.recent = Recent::default();
         }
-        self.recent.observe(at, &counters);
+        self.recent.observe(&preset, at, &counters);
         self.baseline = Some((at, counters));
         if is_silence {
             // The mean over a silence is no news of now.
             return Err(Trouble::OneScrape);
         }
-        self.load = Some(self.load_of(rates?, at, window)?);
+        self.load = Some(self.load_of(&rates?, at, window)?);
         Ok(())
     }
 
-    fn load_of(&self, mut used: Utilisation, at: f64, window: f64) -> Result<NodeLoad, NoLoad> {
-        let Recent { sent, cores } = &self.recent;
-        if self.baseline.as_ref().is_some_and(|(_, counters)| counters.core.is_some()) {
-            // Each is of one second in five: the busiest of them misses fewer peaks.
-            used.process_cpu = cores.iter().copied().max_by(f64::total_cmp);
+    fn load_of(&self, of_two: &[Option<Amount>], at: f64, window: f64) -> Result<NodeLoad, NoLoad> {
+        let mut own_window = None;
+        let rules = self.preset.rules.iter().enumerate().zip(of_two);
+        let amounts: Vec<_> = rules
+            .map(|((index, rule), of_two)| {
+                let (amount, rate) = self.recent.amount(index, rule, *of_two);
+                (rule, amount, rate)
+            })
+            .collect();
+        if let Some((.., rate)) =
+            amounts.iter().find(|(rule, amount, _)| rule.resource == Resource::Egress && amount.is_some())
+        {
+            own_window = *rate;
         }
-        // A machine's devices carry what the media server sends, and all else.
-        let stepped = if used.egress.is_none() { sent.rate() } else { None };
-        used.egress = used.egress.or(stepped.map(|rate| rate.egress));
+        let used = Utilisation::of_amounts(amounts.iter().map(|(rule, amount, _)| (*rule, *amount)));
         let mut load = NodeLoad::new(&used, &self.capacity, &self.limits, at, window)?;
         load.restarts = self.restarts;
-        if let Some(rate) = stepped {
+        load.is_draining = self.baseline.as_ref().is_some_and(|(_, counters)| counters.is_draining);
+        if let Some(rate) = own_window {
             (load.at, load.window) = (rate.at, rate.window);
         }
         Ok(load)
@@ -196,16 +201,6 @@ impl History {
     /// Two scrapes may be lost, and a slow one waited for.
     fn stale_after(&self) -> f64 {
         2.5 * self.interval + 2.0
-    }
-}
-
-impl Recent {
-    fn observe(&mut self, at: f64, counters: &Counters) {
-        if let Some(sent) = counters.sent {
-            self.sent.observe(at, sent);
-        }
-        self.cores.rotate_right(1);
-        self.cores[0] = counters.core.unwrap_or(0.0);
     }
 }
 
@@ -234,7 +229,9 @@ impl fmt::Display for Trouble {
             Self::OneScrape => f.write_str("a rate takes two scrapes, there is one so far"),
             Self::Restarted => NoRates::Restarted.fmt(f),
             Self::Frozen => NoRates::Frozen.fmt(f),
-            Self::NothingKnown => f.write_str("no CPU, and neither egress nor clients with a known capacity"),
+            Self::NothingKnown => {
+                f.write_str("nothing with a known capacity: no CPU, and neither egress nor clients of so many")
+            }
             Self::Implausible { resource, share } => write!(f, "{resource} at {share:.0} times its capacity cannot be"),
         }
     }
@@ -243,15 +240,21 @@ impl fmt::Display for Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::counters::{CpuTimes, Stepped};
+    use crate::config::embedded_presets;
+    use crate::load;
     use crate::pool::Bitrate;
 
     const INTERVAL: f64 = 4.0;
     /// 2.5 intervals + 2 s.
     const STALE_AFTER: f64 = 12.0;
 
+    fn preset(name: &str) -> Arc<Preset> {
+        Arc::clone(&embedded_presets()[name])
+    }
+
     fn history() -> History {
         History::new(
+            preset("node"),
             Capacity::default(),
             Limits { cpu: 0.5, egress: 0.5, ..Limits::default() },
             Duration::from_secs_f64(INTERVAL),
@@ -259,8 +262,10 @@ mod tests {
     }
 
     fn counters(idle: f64, busy: f64) -> Counters {
-        let cpus = [("0".to_owned(), CpuTimes { idle, busy, modes: 8 })].into();
-        Counters { cpus, ..Counters::default() }
+        let body = format!(
+            "node_cpu_seconds_total{{cpu=\"0\",mode=\"idle\"}} {idle}\nnode_cpu_seconds_total{{cpu=\"0\",mode=\"user\"}} {busy}\n"
+        );
+        load::read(&preset("node"), body.as_bytes()).expect("counters")
     }
 
     /// A history with pressure 0.5, sampled at 104.
@@ -342,14 +347,17 @@ mod tests {
 
     /// A scrape of SRS.
     fn srs(run: &str, core: f64, megabits: f64) -> Counters {
-        let sent = Some(Stepped { octets: megabits * 1e6 / 8.0, step: 3.0 });
-        Counters { core: Some(core), sent, clients: Some(34.0), run: Some(run.to_owned()), ..Counters::default() }
+        let (percent, octets) = (core * 100.0, megabits * 1e6 / 8.0);
+        let body = format!(
+            "srs_build_info{{service=\"{run}\",pid=\"1\"}} 1\nsrs_cpu_percent {percent}\nsrs_send_bytes_total {octets}\nsrs_clients 34\n"
+        );
+        load::read(&preset("srs"), body.as_bytes()).expect("counters")
     }
 
     #[test]
     fn a_media_server_that_counts_in_steps_is_measured_over_several_scrapes() {
-        let capacity = Capacity { egress: Some(Bitrate(10e6)), clients: Some(100.0) };
-        let mut history = History::new(capacity, Limits::default(), Duration::from_secs(5));
+        let capacity = Capacity { egress: Some(Bitrate(10e6)), clients: Some(100.0), ..Capacity::default() };
+        let mut history = History::new(preset("srs"), capacity, Limits::default(), Duration::from_secs(5));
         // It sends 1 Mbit/s, and shows it at 0, 3, 6, …
         for (at, core, shown) in [(1.0, 0.1, 0.0), (6.0, 0.5, 6.0), (11.0, 0.2, 9.0), (16.0, 0.1, 15.0)] {
             let outcome = history.observe(at, srs("a", core, shown));
@@ -357,7 +365,7 @@ mod tests {
         }
         let Reading::Fresh(load) = history.load(16.0) else { panic!("no load") };
         assert_eq!((load.egress, load.window, load.at, load.sampled), (Some(Bitrate(1e6)), 15.0, 7.0, 16.0));
-        let shares: Vec<_> = load.uses.iter().map(|each| (each.resource, each.share)).collect();
+        let shares: Vec<_> = load.uses.iter().map(|each| (each.resource.clone(), each.share)).collect();
         // Of the core the busiest of three.
         assert_eq!(shares, [(Resource::ProcessCpu, 0.5), (Resource::Egress, 0.1), (Resource::Clients, 0.34)]);
         assert_eq!(load.clients, Some(34.0));
@@ -393,7 +401,7 @@ mod tests {
     #[test]
     fn what_nothing_is_known_of_is_never_fresh() {
         let mut history = history();
-        let empty = Counters { cpus: Default::default(), ..counters(0.0, 0.0) };
+        let empty = Counters { rules: Vec::new(), ..Counters::default() };
         assert_eq!(history.observe(100.0, empty.clone()), Err(Trouble::OneScrape));
         assert_eq!(history.observe(104.0, empty), Err(Trouble::NothingKnown));
         assert_eq!(history.load(104.0), Reading::Never { because: Some(Trouble::NothingKnown) });

@@ -35,10 +35,11 @@ pub fn merge(mut readings: Vec<Reading>) -> Reading {
     let clients = most(|load| load.clients);
     let merged = NodeLoad {
         pressure: worst_use.pressure(),
-        worst: worst_use.resource,
+        worst: worst_use.resource.clone(),
         clients,
         clients_at: loads.iter().find(|(_, load)| load.clients == clients).and_then(|(_, load)| load.clients_at),
         gate: loads.iter().map(|(_, load)| load.gate).fold(1.0, f64::min),
+        is_draining: loads.iter().any(|(_, load)| load.is_draining),
         restarts: loads.iter().fold(0, |sum, (_, load)| sum.wrapping_add(load.restarts)),
         uses,
         ..main.1.clone()
@@ -57,13 +58,15 @@ fn united(loads: &[(&Reading, &NodeLoad)], main: &NodeLoad) -> Vec<Use> {
     let mut uses: Vec<Use> = main.uses.clone();
     for each in loads.iter().flat_map(|(_, load)| &load.uses) {
         match uses.iter_mut().find(|known| known.resource == each.resource) {
-            Some(known) if each.resource != Resource::Egress && each.pressure() > known.pressure() => *known = *each,
+            Some(known) if each.resource != Resource::Egress && each.pressure() > known.pressure() => {
+                *known = each.clone();
+            }
             Some(_) => {}
             None if each.resource == Resource::Egress => {}
-            None => uses.push(*each),
+            None => uses.push(each.clone()),
         }
     }
-    uses.sort_by_key(|each| each.resource);
+    uses.sort_by(|a, b| a.resource.cmp(&b.resource));
     uses
 }
 
@@ -87,21 +90,20 @@ mod tests {
     use crate::load::rate::Utilisation;
     use crate::pool::{Bitrate, Capacity, Limits};
 
-    const CAPACITY: Capacity = Capacity { egress: Some(Bitrate(1e9)), clients: Some(1000.0) };
-    const LIMITS: Limits = Limits { cpu: 0.8, process_cpu: 0.8, egress: 0.8, clients: 0.9 };
+    const CAPACITY: Capacity = Capacity { egress: Some(Bitrate(1e9)), clients: Some(1000.0), process_cpu: None };
 
-    fn load(used: Utilisation, sampled: f64, window: f64) -> NodeLoad {
-        NodeLoad::new(&used, &CAPACITY, &LIMITS, sampled, window).expect("a load")
+    fn load(used: &Utilisation, sampled: f64, window: f64) -> NodeLoad {
+        NodeLoad::new(used, &CAPACITY, &Limits::default(), sampled, window).expect("a load")
     }
 
     #[test]
     fn viewers_without_a_limit_are_known_beside_other_load_and_are_none_alone() {
         let used = Utilisation { clients: Some(300.0), ..Utilisation::default() };
-        let counted = NodeLoad::new(&used, &Capacity::default(), &LIMITS, 100.0, 5.0).expect("a count");
+        let counted = NodeLoad::new(&used, &Capacity::default(), &Limits::default(), 100.0, 5.0).expect("a count");
         let alone = merge(vec![Reading::Fresh(counted.clone())]);
         assert_eq!(alone, Reading::Never { because: Some(Trouble::NothingKnown) });
         let beside = merge(vec![Reading::Fresh(machine()), Reading::Fresh(counted)]);
-        assert_eq!(beside.last().map(|load| (load.worst, load.clients)), Some((Resource::Egress, Some(300.0))));
+        assert_eq!(beside.last().map(|load| (load.worst.clone(), load.clients)), Some((Resource::Egress, Some(300.0))));
     }
 
     /// Half of the CPU, 640 Mbit/s.
@@ -113,7 +115,7 @@ mod tests {
             disk: Some(0.1),
             ..Utilisation::default()
         };
-        load(used, 100.0, 5.0)
+        load(&used, 100.0, 5.0)
     }
 
     /// This share of its core, 600 Mbit/s for 300 viewers.
@@ -124,7 +126,7 @@ mod tests {
             clients: Some(300.0),
             ..Utilisation::default()
         };
-        load(used, 103.0, 15.0)
+        load(&used, 103.0, 15.0)
     }
 
     fn stale(load: NodeLoad, age: f64) -> Reading {
@@ -137,7 +139,7 @@ mod tests {
             panic!("not fresh")
         };
         assert_eq!((load.worst, load.pressure), (Resource::ProcessCpu, 0.72 / 0.8));
-        let shares: Vec<_> = load.uses.iter().map(|each| (each.resource, each.share)).collect();
+        let shares: Vec<_> = load.uses.iter().map(|each| (each.resource.clone(), each.share)).collect();
         let expected =
             [(Resource::Cpu, 0.4), (Resource::ProcessCpu, 0.72), (Resource::Egress, 0.64), (Resource::Clients, 0.3)];
         assert_eq!(shares, expected);
@@ -152,7 +154,7 @@ mod tests {
         };
         assert_eq!((load.egress, load.worst), (Some(Bitrate(6.4e8)), Resource::Egress));
         assert_eq!((load.at, load.sampled, load.window), (97.5, 100.0, 5.0));
-        let silent = NodeLoad { egress: None, uses: vec![machine().uses[0]], ..machine() };
+        let silent = NodeLoad { egress: None, uses: vec![machine().uses[0].clone()], ..machine() };
         let Reading::Fresh(load) = merge(vec![Reading::Fresh(silent), Reading::Fresh(media(0.1))]) else {
             panic!("not fresh")
         };

@@ -8,37 +8,25 @@ pub mod health;
 pub mod history;
 mod line;
 mod merge;
-pub mod node_exporter;
-pub mod process;
 pub mod rate;
-pub mod srs;
+mod recent;
 mod steps;
 
+pub use counters::read;
 pub use merge::merge;
 
-use crate::load::counters::Counters;
-use crate::load::error::ScrapeError;
-use crate::load::rate::Utilisation;
-use crate::pool::{Bitrate, Capacity, ExporterKind, Limits, Resource};
+use crate::load::rate::{Custom, Utilisation};
+use crate::pool::{Bitrate, Capacity, Limits, Resource};
 
 /// A rate above this many times the capacity is no rate but a broken counter.
 const IMPLAUSIBLE: f64 = 100.0;
-/// The used share of memory or disk from which a node gets nobody. They do not follow viewers, but leaks and logs:
-/// there is no headroom to be had from sending fewer.
-const EXCLUDED: f64 = 0.95;
-/// How far below that it begins to get fewer.
+/// How far below the share of memory or disk at which it gets nobody a node begins to get fewer. They do not follow
+/// viewers, but leaks and logs: there is no headroom to be had from sending fewer.
 const GATE_WIDTH: f64 = 0.10;
+/// The share of a resource without another limit at which pressure is 1.
+const USUAL_LIMIT: f64 = 0.8;
 /// The pressure from which a node that stops answering is rather full than dead.
 const NEAR_FULL: f64 = 0.95;
-
-/// Reads what an exporter of this kind answered; an answer without anything wanted is an error.
-pub fn read(kind: ExporterKind, body: &[u8]) -> Result<Counters, ScrapeError> {
-    match kind {
-        ExporterKind::Node => node_exporter::counters(&exposition::read(body, node_exporter::WANTED)?),
-        ExporterKind::Process => process::counters(&exposition::read(body, process::WANTED)?),
-        ExporterKind::Srs => srs::counters(&exposition::read(body, srs::WANTED)?),
-    }
-}
 
 /// What a node carried over a window of two scrapes; times are seconds on the feed's clock.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +47,8 @@ pub struct NodeLoad {
     pub clients_at: Option<f64>,
     /// The part of its weight that memory and disk leave it: 1 with enough of both, 0 = it must get nobody.
     pub gate: f64,
+    /// Its media server lets nobody new in.
+    pub is_draining: bool,
     /// How often it, or its media server, was seen to have been started anew; after a change, what is known here is
     /// of before, until `sampled` changes too.
     pub restarts: u32,
@@ -82,6 +72,7 @@ impl Default for NodeLoad {
             clients: None,
             clients_at: None,
             gate: 1.0,
+            is_draining: false,
             restarts: 0,
             at: 0.0,
             sampled: 0.0,
@@ -91,7 +82,7 @@ impl Default for NodeLoad {
 }
 
 /// How much of a resource is used.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Use {
     /// Of which.
     pub resource: Resource,
@@ -104,12 +95,16 @@ pub struct Use {
 impl Use {
     /// What this resource alone would make of the node.
     pub fn pressure(&self) -> f64 {
-        self.share / self.limit
+        match self.resource {
+            // Datagrams are dropped when a queue is full, and none before: it is full or it is not.
+            Resource::UdpDrops => f64::from(u8::from(self.share > self.limit)),
+            _ => self.share / self.limit,
+        }
     }
 }
 
 /// Why rates are no load.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum NoLoad {
     /// No resource with a capacity: unknown, which is not idle.
     NothingKnown,
@@ -131,25 +126,31 @@ impl NodeLoad {
         sampled: f64,
         window: f64,
     ) -> Result<Self, NoLoad> {
-        let Utilisation { cpu, process_cpu, egress, link, clients, memory, disk } = *used;
-        let Capacity { egress: configured, clients: seats } = *capacity;
-        let Limits { cpu: cpu_limit, process_cpu: process_limit, egress: egress_limit, clients: seat_limit } = *limits;
+        let Utilisation { cpu, process_cpu, cores, egress, link, clients, seats, udp_drops, memory, disk, custom } =
+            used;
         // What an operator says goes first: a hired line is often narrower than the link.
-        let egress_capacity = configured.or(link).filter(|capacity| capacity.0 > 0.0);
-        let egress_share = egress.zip(egress_capacity).map(|(egress, capacity)| egress.0 / capacity.0);
-        let seat_share = clients.zip(seats.filter(|seats| *seats > 0.0)).map(|(clients, seats)| clients / seats);
+        let of = |configured: Option<f64>, told: Option<f64>| configured.or(told).filter(|capacity| *capacity > 0.0);
+        let egress_capacity = of(capacity.egress.map(|egress| egress.0), link.map(|link| link.0));
+        let egress_share = egress.zip(egress_capacity).map(|(egress, capacity)| egress.0 / capacity);
+        let seat_share = clients.zip(of(capacity.clients, *seats)).map(|(clients, seats)| clients / seats);
+        // One busy thread is what most media servers have, so that one core is all they can use.
+        let core_share = process_cpu.map(|used| used / of(capacity.process_cpu, *cores).unwrap_or(1.0));
         let shares = [
-            (Resource::Cpu, cpu, cpu_limit),
-            (Resource::ProcessCpu, process_cpu, process_limit),
-            (Resource::Egress, egress_share, egress_limit),
-            (Resource::Clients, seat_share, seat_limit),
+            (Resource::Cpu, *cpu, limits.cpu),
+            (Resource::ProcessCpu, core_share, limits.process_cpu),
+            (Resource::Egress, egress_share, limits.egress),
+            (Resource::Clients, seat_share, limits.clients),
+            (Resource::UdpDrops, *udp_drops, limits.udp_drops),
         ];
-        let uses: Vec<Use> = shares
-            .into_iter()
-            .filter_map(|(resource, share, limit)| Some(Use { resource, share: share?, limit }))
-            .collect();
-        if let Some(&Use { resource, share, .. }) = uses.iter().find(|each| each.share >= IMPLAUSIBLE) {
-            return Err(NoLoad::Implausible { resource, share });
+        let custom = custom.iter().map(|Custom { name, share, limit }| {
+            let limit = limits.custom.get(&**name).copied().or(*limit).unwrap_or(USUAL_LIMIT);
+            (Resource::Custom(name.clone()), Some(*share), limit)
+        });
+        let shares = shares.into_iter().chain(custom);
+        let uses: Vec<Use> =
+            shares.filter_map(|(resource, share, limit)| Some(Use { resource, share: share?, limit })).collect();
+        if let Some(Use { resource, share, .. }) = uses.iter().find(|each| each.share >= IMPLAUSIBLE) {
+            return Err(NoLoad::Implausible { resource: resource.clone(), share: *share });
         }
         // A count of viewers without a limit is no load, but tells something beside one: `merge` decides.
         let known = worst(&uses).map(|worst| (worst.pressure(), worst.resource));
@@ -157,11 +158,12 @@ impl NodeLoad {
         Ok(Self {
             pressure,
             worst,
-            egress,
-            egress_capacity,
-            clients,
+            egress: *egress,
+            egress_capacity: egress_capacity.map(Bitrate),
+            clients: *clients,
             clients_at: clients.map(|_| sampled),
-            gate: gate(memory).min(gate(disk)),
+            gate: gate(*memory, limits.memory).min(gate(*disk, limits.disk)),
+            is_draining: false,
             restarts: 0,
             at: sampled - window / 2.0,
             sampled,
@@ -179,19 +181,21 @@ impl NodeLoad {
 }
 
 fn worst(uses: &[Use]) -> Option<Use> {
-    uses.iter().copied().max_by(|a, b| a.pressure().total_cmp(&b.pressure()))
+    uses.iter().max_by(|a, b| a.pressure().total_cmp(&b.pressure())).cloned()
 }
 
-/// What a used share of memory or disk leaves of a node's weight; all of it if nothing is known.
-fn gate(used: Option<f64>) -> f64 {
-    used.map_or(1.0, |used| ((EXCLUDED - used) / GATE_WIDTH).clamp(0.0, 1.0))
+/// What a used share of memory or disk leaves of a node's weight; all of it if nothing is known, or nothing is limited.
+fn gate(used: Option<f64>, limit: f64) -> f64 {
+    used.filter(|_| limit < 1.0).map_or(1.0, |used| ((limit - used) / GATE_WIDTH).clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { cpu: 0.8, process_cpu: 0.8, egress: 0.5, clients: 0.9 };
+    fn limits() -> Limits {
+        Limits { egress: 0.5, ..Limits::default() }
+    }
 
     fn load(
         cpu: Option<f64>,
@@ -200,7 +204,13 @@ mod tests {
         configured: Option<f64>,
     ) -> Result<NodeLoad, NoLoad> {
         let used = Utilisation { cpu, egress: egress.map(Bitrate), link: link.map(Bitrate), ..Utilisation::default() };
-        NodeLoad::new(&used, &Capacity { egress: configured.map(Bitrate), clients: None }, &LIMITS, 100.0, 5.0)
+        NodeLoad::new(
+            &used,
+            &Capacity { egress: configured.map(Bitrate), ..Capacity::default() },
+            &limits(),
+            100.0,
+            5.0,
+        )
     }
 
     #[test]
@@ -236,34 +246,34 @@ mod tests {
         assert!(load(Some(0.1), Some(9e10), None, Some(1e9)).is_ok());
     }
 
-    fn of(used: Utilisation, clients: Option<f64>) -> Result<NodeLoad, NoLoad> {
-        NodeLoad::new(&used, &Capacity { egress: None, clients }, &LIMITS, 100.0, 5.0)
+    fn of(used: &Utilisation, clients: Option<f64>) -> Result<NodeLoad, NoLoad> {
+        NodeLoad::new(used, &Capacity { clients, ..Capacity::default() }, &limits(), 100.0, 5.0)
     }
 
     #[test]
     fn processes_and_viewers_count_as_resources() {
         let used =
             Utilisation { cpu: Some(0.2), process_cpu: Some(0.6), clients: Some(450.0), ..Utilisation::default() };
-        let loaded = of(used, Some(1000.0)).expect("load");
+        let loaded = of(&used, Some(1000.0)).expect("load");
         assert_eq!((loaded.worst, loaded.pressure), (Resource::ProcessCpu, 0.6 / 0.8));
-        let resources: Vec<_> = loaded.uses.iter().map(|each| each.resource).collect();
+        let resources: Vec<_> = loaded.uses.iter().map(|each| each.resource.clone()).collect();
         assert_eq!(resources, [Resource::Cpu, Resource::ProcessCpu, Resource::Clients]);
-        let loaded = of(used, Some(500.0)).expect("load");
+        let loaded = of(&used, Some(500.0)).expect("load");
         assert_eq!((loaded.worst, loaded.pressure), (Resource::Clients, 0.9 / 0.9));
         assert_eq!((loaded.clients, loaded.clients_at), (Some(450.0), Some(100.0)));
         // How many it can have is unknown: they are counted, and press nothing.
-        let loaded = of(used, None).expect("load");
+        let loaded = of(&used, None).expect("load");
         assert_eq!((loaded.clients, loaded.uses.len()), (Some(450.0), 2));
-        let far = Utilisation { process_cpu: Some(1e9), ..used };
-        assert_eq!(of(far, None), Err(NoLoad::Implausible { resource: Resource::ProcessCpu, share: 1e9 }));
-        assert_eq!(of(used, Some(4.5)), Err(NoLoad::Implausible { resource: Resource::Clients, share: 100.0 }));
+        let far = Utilisation { process_cpu: Some(1e9), ..used.clone() };
+        assert_eq!(of(&far, None), Err(NoLoad::Implausible { resource: Resource::ProcessCpu, share: 1e9 }));
+        assert_eq!(of(&used, Some(4.5)), Err(NoLoad::Implausible { resource: Resource::Clients, share: 100.0 }));
     }
 
     #[test]
     fn memory_and_disk_are_gates_and_no_pressure() {
         let gate = |memory, disk| {
             let loaded =
-                of(Utilisation { cpu: Some(0.4), memory, disk, ..Utilisation::default() }, None).expect("load");
+                of(&Utilisation { cpu: Some(0.4), memory, disk, ..Utilisation::default() }, None).expect("load");
             assert_eq!(loaded.pressure, 0.5);
             loaded.gate
         };
@@ -273,16 +283,58 @@ mod tests {
         assert!((gate(Some(0.90), Some(0.925)) - 0.25).abs() < 1e-9);
         assert_eq!((gate(Some(0.95), None), gate(None, Some(1.0))), (0.0, 0.0));
         // They alone tell nothing of viewers.
-        assert_eq!(of(Utilisation { memory: Some(0.1), ..Utilisation::default() }, None), Err(NoLoad::NothingKnown));
+        assert_eq!(of(&Utilisation { memory: Some(0.1), ..Utilisation::default() }, None), Err(NoLoad::NothingKnown));
     }
 
     #[test]
     fn a_node_without_room_or_seats_is_near_full() {
         let near = |cpu, clients| {
             let used = Utilisation { cpu: Some(cpu), clients: Some(clients), ..Utilisation::default() };
-            of(used, Some(1000.0)).expect("load").is_near_full()
+            of(&used, Some(1000.0)).expect("load").is_near_full()
         };
         assert!(near(0.8 * 0.95, 0.0) && near(0.0, 900.0));
         assert!(!near(0.8 * 0.94, 845.0));
+    }
+
+    #[test]
+    fn dropped_datagrams_say_that_there_is_no_room_and_never_how_much() {
+        let pressure = |drops| {
+            let used = Utilisation { cpu: Some(0.4), udp_drops: Some(drops), ..Utilisation::default() };
+            let loaded = of(&used, None).expect("load");
+            (loaded.worst, loaded.pressure)
+        };
+        assert_eq!(pressure(0.0009), (Resource::Cpu, 0.5));
+        assert_eq!(pressure(0.0011), (Resource::UdpDrops, 1.0));
+        assert_eq!(pressure(0.9), (Resource::UdpDrops, 1.0));
+    }
+
+    #[test]
+    fn resources_of_presets_have_the_limit_of_the_node_or_their_own_or_the_usual_one() {
+        let custom = |limit| vec![Custom { name: "stress".into(), share: 0.6, limit }];
+        let pressure = |limits: &Limits, limit| {
+            let used = Utilisation { custom: custom(limit), ..Utilisation::default() };
+            NodeLoad::new(&used, &Capacity::default(), limits, 100.0, 5.0).expect("load").pressure
+        };
+        let own = Limits { custom: [("stress".to_owned(), 0.5)].into(), ..Limits::default() };
+        assert_eq!(pressure(&own, Some(1.0)), 1.2);
+        assert_eq!(pressure(&Limits::default(), Some(1.0)), 0.6);
+        assert!((pressure(&Limits::default(), None) - 0.75).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_process_may_use_what_is_configured_or_told_or_one_core() {
+        let share = |configured, told| {
+            let used = Utilisation { process_cpu: Some(1.5), cores: told, ..Utilisation::default() };
+            let capacity = Capacity { process_cpu: configured, ..Capacity::default() };
+            NodeLoad::new(&used, &capacity, &limits(), 100.0, 5.0).expect("load").uses[0].share
+        };
+        assert_eq!([share(Some(6.0), Some(3.0)), share(None, Some(3.0)), share(None, None)], [0.25, 0.5, 1.5]);
+    }
+
+    #[test]
+    fn a_gate_at_1_is_none() {
+        let limits = Limits { disk: 1.0, ..Limits::default() };
+        let used = Utilisation { cpu: Some(0.1), disk: Some(1.0), ..Utilisation::default() };
+        assert_eq!(NodeLoad::new(&used, &Capacity::default(), &limits, 9.0, 5.0).expect("load").gate, 1.0);
     }
 }

@@ -3,9 +3,6 @@
 
 use std::collections::VecDeque;
 
-use crate::load::counters::Stepped;
-use crate::pool::Bitrate;
-
 /// Steps in a window. A poll sees the last step's value, so both ends of a window are wrong by up to a step, and
 /// not at all if the window is a multiple of the steps: five of SRS' are 15 s, which are three scrapes of 5 s.
 const WINDOW: f64 = 5.0;
@@ -25,13 +22,14 @@ pub(super) struct Steps {
 #[derive(Debug, Clone, Copy)]
 struct Edge {
     at: f64,
-    octets: f64,
+    value: f64,
 }
 
-/// What was sent over a window.
+/// How fast it moved over a window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rate {
-    pub(super) egress: Bitrate,
+    /// In the counter's own unit.
+    pub(super) a_second: f64,
     /// The middle of the window.
     pub(super) at: f64,
     /// Seconds.
@@ -39,15 +37,14 @@ pub(super) struct Rate {
 }
 
 impl Steps {
-    /// Takes the counter as it was polled at `at`.
-    pub(super) fn observe(&mut self, at: f64, counter: Stepped) {
-        let Stepped { octets, step } = counter;
+    /// Takes the counter as it was polled at `at`; `step` is the time from one update to the next.
+    pub(super) fn observe(&mut self, at: f64, value: f64, step: f64) {
         // It moved after the poll before, and less than a step ago.
         let since = self.polled.replace(at).map_or(step, |before| at - before).min(step);
         match self.edges.back() {
-            Some(last) if last.octets == octets && at - last.at < STILL * step => return,
-            Some(last) if last.octets == octets => self.edges.push_back(Edge { at, octets }),
-            _ => self.edges.push_back(Edge { at: at - since / 2.0, octets }),
+            Some(last) if last.value == value && at - last.at < STILL * step => return,
+            Some(last) if last.value == value => self.edges.push_back(Edge { at, value }),
+            _ => self.edges.push_back(Edge { at: at - since / 2.0, value }),
         }
         let Some(last) = self.edges.back().copied() else { return };
         while self.edges.get(1).is_some_and(|edge| last.at - edge.at >= (WINDOW - SLACK) * step) {
@@ -55,12 +52,12 @@ impl Steps {
         }
     }
 
-    /// What was sent between the first and the last known edge; none before there are two.
+    /// How fast it moved between the first and the last known edge; none before there are two.
     pub(super) fn rate(&self) -> Option<Rate> {
         let (first, last) = (self.edges.front()?, self.edges.back()?);
         let window = last.at - first.at;
         (window > 0.0).then(|| Rate {
-            egress: Bitrate((last.octets - first.octets) * 8.0 / window),
+            a_second: (last.value - first.value) / window,
             at: (first.at + last.at) / 2.0,
             window,
         })
@@ -90,8 +87,8 @@ mod tests {
     fn rates(polls: impl IntoIterator<Item = (f64, f64)>) -> Vec<f64> {
         let mut steps = Steps::default();
         let after = |(at, octets)| {
-            steps.observe(at, Stepped { octets, step: STEP });
-            steps.rate().map(|rate| rate.egress.megabits())
+            steps.observe(at, octets, STEP);
+            steps.rate().map(|rate| rate.a_second * 8.0 / 1e6)
         };
         polls.into_iter().filter_map(after).collect()
     }

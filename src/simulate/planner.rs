@@ -11,7 +11,7 @@ use super::dice::Dice;
 use super::policy::{Answer, Belief, ELSEWHERE, Fleet, FleetNode, Policy, Query, Sample};
 use super::resolvers::START_MS;
 use crate::answer::{Context, Transport, answer, read};
-use crate::config::{RateLimit, RateLimitMode};
+use crate::config::{RateLimit, RateLimitMode, embedded_presets};
 use crate::diagnostic::Source;
 use crate::geo::{Countries, Geo, Prefix, RegionRule, Rtt};
 use crate::load::error::ScrapeError;
@@ -20,8 +20,8 @@ use crate::load::history::{History, Reading};
 use crate::load::{self, merge};
 use crate::name::{LookupName, Name};
 use crate::pool::{
-    Answers, Bitrate, Capacity, ExporterKind, Full, Limits, Node, Overflow, Place, Pool, Saturation, Service,
-    ServiceId, TtlBounds, Viewer,
+    Answers, Bitrate, Capacity, Full, Limits, Node, Overflow, Place, Pool, Saturation, Service, ServiceId, TtlBounds,
+    Viewer,
 };
 use crate::snapshot::{Elsewhere, InputStatus, Snapshot, Zones};
 use crate::steer::{
@@ -43,7 +43,7 @@ const KEYS: usize = 200_000;
 /// Seconds between reports of one nameserver to the others.
 const REPORT_EVERY: u64 = 5;
 /// The exporters of a node, in the order in which their loads are merged.
-const EXPORTERS: [ExporterKind; 3] = [ExporterKind::Node, ExporterKind::Process, ExporterKind::Srs];
+const EXPORTERS: [&str; 3] = ["node", "process", "srs"];
 
 /// Nameservers that run the planner.
 pub(super) struct Planner {
@@ -97,7 +97,10 @@ impl Planner {
             let interval = Duration::from_secs_f64(self.fleet.scrape_every);
             let history = |number: usize| {
                 let node = &fleet.nodes[number].node;
-                EXPORTERS.map(|_| History::new(node.capacity, node.limits, interval))
+                EXPORTERS.map(|preset| {
+                    let preset = Arc::clone(&embedded_presets()[preset]);
+                    History::new(preset, node.capacity, node.limits.clone(), interval)
+                })
             };
             let nodes = fleet.nodes.len();
             let mut nameserver = Nameserver {
@@ -136,7 +139,7 @@ impl Planner {
             let of_model = || {
                 let limit = node.overload;
                 let limits = Limits { cpu: limit, process_cpu: limit, egress: limit, ..Limits::default() };
-                let capacity = Capacity { egress: Some(Bitrate(node.nic_mbit * 1e6)), clients: None };
+                let capacity = Capacity { egress: Some(Bitrate(node.nic_mbit * 1e6)), ..Capacity::default() };
                 Node { capacity, limits, ..Node::default() }
             };
             Node {
@@ -307,8 +310,8 @@ impl Nameserver {
 
     fn scraped(&mut self, node: usize, at: f64, sample: &Sample) {
         render(&mut self.body, at, sample);
-        for (history, kind) in self.histories[node].iter_mut().zip(EXPORTERS) {
-            match load::read(kind, self.body.as_bytes()) {
+        for (history, preset) in self.histories[node].iter_mut().zip(EXPORTERS) {
+            match load::read(&embedded_presets()[preset], self.body.as_bytes()) {
                 // What gives no load yet is part of the reading.
                 Ok(counters) => drop(history.observe(at, counters)),
                 Err(error) => history.fail(error),

@@ -59,7 +59,7 @@ impl World {
             name: name.clone(),
             v4: Some([192, 0, 2, index as u8].into()),
             place: Some(place.clone()),
-            capacity: Capacity { egress: Some(Bitrate(EGRESS * 1e6)), clients: None },
+            capacity: Capacity { egress: Some(Bitrate(EGRESS * 1e6)), ..Capacity::default() },
             ..Node::default()
         };
         let nodes: Vec<Node> = self.nodes.iter().enumerate().map(node).collect();

@@ -61,7 +61,7 @@ fn shown(node: &Node) -> String {
     text.push_str(&format!(" egress={:?} clients={:?}", capacity.egress.map(|rate| rate.0), capacity.clients));
     text.push_str(&format!(" cost={cost} weight={weight} every={interval:?} drained={drained:?}\n"));
     for exporter in exporters {
-        text.push_str(&format!("  {:?} {}\n", exporter.kind, exporter.url));
+        text.push_str(&format!("  {} {}\n", exporter.preset.name, exporter.url));
     }
     text
 }

@@ -247,7 +247,7 @@ impl World {
             v6: (any.families & 2 != 0).then(|| Ipv6Addr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, index as u16])),
             place: Some(PLACES[any.place].0.to_owned()),
             labels: any.is_in_pool.then(|| ("role".to_owned(), "edge".to_owned())).into_iter().collect(),
-            capacity: Capacity { egress: Some(Bitrate(any.egress * 1e9)), clients: None },
+            capacity: Capacity { egress: Some(Bitrate(any.egress * 1e9)), ..Capacity::default() },
             cost: any.cost,
             weight: any.weight,
             serves: any.serves.iter().map(area).collect(),

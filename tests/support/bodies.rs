@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use thalweg::answer::{Context, Outcome, Reasons, Transport, answer, read};
-use thalweg::config;
+use thalweg::config::{self, embedded_presets};
 use thalweg::diagnostic::{Diagnostic, Source, has_errors};
 use thalweg::feed::{Feed, Options};
 use thalweg::geo::{Countries, Database, Geo, Position, read_networks, read_rtt};
 use thalweg::load;
 use thalweg::load::history::{History, Reading};
 use thalweg::name::{LookupName, Name};
-use thalweg::pool::{Bitrate, Capacity, ExporterKind, Limits, ServiceId};
+use thalweg::pool::{Bitrate, Capacity, Limits, ServiceId};
 use thalweg::snapshot::Snapshot;
 use thalweg::steer::Estimate;
 use thalweg::wire::{MAX_STREAM, RecordType, udp_limit};
@@ -156,12 +156,12 @@ pub(crate) fn exposition(octets: &[u8]) {
     let parting = b"\n---\n";
     let at = octets.windows(parting.len()).position(|window| window == parting);
     let (first, second) = at.map_or((octets, octets), |at| (&octets[..=at], &octets[at + parting.len()..]));
-    let capacity = Capacity { egress: Some(Bitrate(1e9)), clients: Some(1000.0) };
+    let capacity = Capacity { egress: Some(Bitrate(1e9)), clients: Some(1000.0), process_cpu: None };
     let mut readings = Vec::new();
-    for kind in [ExporterKind::Node, ExporterKind::Process, ExporterKind::Srs] {
-        let mut history = History::new(capacity, Limits::default(), Duration::from_secs(5));
+    for preset in embedded_presets().values() {
+        let mut history = History::new(Arc::clone(preset), capacity, Limits::default(), Duration::from_secs(5));
         for (body, now) in [(first, 100.0), (second, 105.0)] {
-            let Ok(counters) = load::read(kind, body) else { continue };
+            let Ok(counters) = load::read(preset, body) else { continue };
             // Why there is no load is part of the reading.
             let _trouble = history.observe(now, counters);
         }

@@ -141,13 +141,13 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::embedded_presets;
     use crate::load::counters::Counters;
     use crate::load::{rate, read};
-    use crate::pool::ExporterKind;
 
     fn counters(machine: &mut Machine, now: Instant) -> Counters {
         let text = machine.exposition(now);
-        let counters = read(ExporterKind::Node, text.as_bytes()).expect("counters");
+        let counters = read(&embedded_presets()["node"], text.as_bytes()).expect("counters");
         assert_eq!(counters.refused, 0, "{text}");
         counters
     }
@@ -163,7 +163,7 @@ mod tests {
         let before = counters(&mut machine, at(2.0));
         machine.begin(at(4.0), Job { cpu: 0.5, until: at(8.0) });
         let after = counters(&mut machine, at(12.0));
-        let used = rate::between(&before, &after, 10.0).expect("rates");
+        let used = rate::between(&embedded_presets()["node"], &before, &after, 10.0).expect("rates");
         let own = BASE_CPU + 50.0 * VIEWER_CPU;
         assert!((used.cpu.expect("cpu") - (own + 0.4 * 0.5)).abs() < 0.005, "{used:?}");
         assert!((used.egress.expect("egress").0 - 50.0 * BITRATE).abs() < 100.0, "{used:?}");

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use crate::config::address;
 use crate::config::inventory::{Format, is_pattern};
+use crate::config::preset::Presets;
 use crate::config::table::Table;
 use crate::config::tree::{Item, Value};
 use crate::config::value::{self, Reading, Wrong, shown, string, write, wrong};
 use crate::config::written::{Problems, Written};
 use crate::diagnostic::Diagnostic;
-use crate::pool::{Bitrate, ExporterKind};
+use crate::pool::Bitrate;
 
 use super::HOUR;
 
@@ -34,7 +35,7 @@ pub(in crate::config) struct MappingTable {
     pub(in crate::config) weight: Option<Origin<f64>>,
     pub(in crate::config) cost: Option<Origin<f64>>,
     pub(in crate::config) drain: Option<Origin<String>>,
-    pub(in crate::config) exporter: Option<Origin<ExporterKind>>,
+    pub(in crate::config) exporter: Option<Origin<String>>,
 }
 
 /// Where a thing comes from.
@@ -46,7 +47,12 @@ pub(in crate::config) enum Origin<T> {
     Fixed(T),
 }
 
-pub(super) fn read_inventory(name: Written<String>, mut table: Table<'_>, problems: &Problems) -> InventoryTable {
+pub(super) fn read_inventory(
+    name: Written<String>,
+    mut table: Table<'_>,
+    presets: &Presets,
+    problems: &Problems,
+) -> InventoryTable {
     if !table.has("file_sd") && !table.has("http_sd") {
         let message = format!("the inventory `{}` has no list", name.value);
         let help = "write `file_sd = \"nodes/*.json\"` or `http_sd = \"https://…\"`";
@@ -71,7 +77,7 @@ pub(super) fn read_inventory(name: Written<String>, mut table: Table<'_>, proble
         weight: mapped(&mut table, "weight", value::fraction),
         cost: mapped(&mut table, "cost", value::milliseconds),
         drain: mapped(&mut table, "drain", value::text),
-        exporter: mapped(&mut table, "exporter", value::exporter_kind),
+        exporter: mapped(&mut table, "exporter", |item| value::preset(item, presets)),
     };
     if let Some(capacity) = capacity {
         capacity.finish();

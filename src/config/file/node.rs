@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::address;
+use crate::config::preset::{Presets, custom_resources};
 use crate::config::table::Table;
 use crate::config::value;
 use crate::config::written::Written;
@@ -43,6 +44,7 @@ pub(in crate::config) struct NodeSettings {
 pub(in crate::config) struct CapacityTable {
     pub(in crate::config) egress: Option<Written<Bitrate>>,
     pub(in crate::config) clients: Option<Written<u32>>,
+    pub(in crate::config) process_cpu: Option<Written<f64>>,
 }
 
 /// `node.limits`.
@@ -52,15 +54,15 @@ pub(in crate::config) struct LimitsTable {
     pub(in crate::config) process_cpu: Option<Written<f64>>,
     pub(in crate::config) egress: Option<Written<f64>>,
     pub(in crate::config) clients: Option<Written<f64>>,
+    pub(in crate::config) udp_drops: Option<Written<f64>>,
+    pub(in crate::config) memory: Option<Written<f64>>,
+    pub(in crate::config) disk: Option<Written<f64>>,
+    /// By the name that presets gave.
+    pub(in crate::config) custom: Vec<(Written<String>, Written<f64>)>,
 }
 
-/// `node.exporters`.
-#[derive(Debug, Clone, Default)]
-pub(in crate::config) struct ExportersTable {
-    pub(in crate::config) node: Option<Written<String>>,
-    pub(in crate::config) process: Option<Written<String>>,
-    pub(in crate::config) srs: Option<Written<String>>,
-}
+/// `node.exporters`: URLs by preset.
+pub(in crate::config) type ExportersTable = Vec<(Written<String>, Written<String>)>;
 
 impl NodeSettings {
     /// What an absent table sets.
@@ -69,11 +71,11 @@ impl NodeSettings {
     }
 }
 
-pub(super) fn read_defaults(mut table: Table<'_>) -> Option<NodeSettings> {
+pub(super) fn read_defaults(mut table: Table<'_>, presets: &Presets) -> Option<NodeSettings> {
     let settings = table.table("node", "node").map(|mut node| {
         let help = "write them in `[node.NAME]`";
         node.forbid("addresses", "addresses cannot have a default: each node has its own", help);
-        let settings = read_settings(&mut node);
+        let settings = read_settings(&mut node, presets);
         node.finish();
         settings
     });
@@ -81,24 +83,32 @@ pub(super) fn read_defaults(mut table: Table<'_>) -> Option<NodeSettings> {
     settings
 }
 
-pub(super) fn read_node(name: Written<String>, mut table: Table<'_>, needs_addresses: bool) -> NodeTable {
+pub(super) fn read_node(
+    name: Written<String>,
+    mut table: Table<'_>,
+    presets: &Presets,
+    needs_addresses: bool,
+) -> NodeTable {
     if needs_addresses {
         table.require("addresses", "write `addresses = [\"198.51.100.10\"]`: what viewers are told");
     }
     let addresses = values(table.filled_list("addresses", address::of_node));
-    let settings = read_settings(&mut table);
+    let settings = read_settings(&mut table, presets);
     table.finish();
     NodeTable { name, addresses, settings }
 }
 
-fn read_settings(table: &mut Table<'_>) -> NodeSettings {
+fn read_settings(table: &mut Table<'_>, presets: &Presets) -> NodeSettings {
     NodeSettings {
         place: table.value("place", value::text),
         labels: table.texts("labels"),
         capacity: table.table("capacity", "node.capacity").map(read_capacity).unwrap_or_default(),
-        limits: table.table("limits", "node.limits").map(read_limits).unwrap_or_default(),
+        limits: table.table("limits", "node.limits").map(|limits| read_limits(limits, presets)).unwrap_or_default(),
         interval: table.value("interval", |item| value::duration(item, &(Duration::from_millis(100)..=HOUR))),
-        exporters: table.table("exporters", "node.exporters").map(read_exporters).unwrap_or_default(),
+        exporters: table
+            .table("exporters", "node.exporters")
+            .map(|exporters| read_exporters(exporters, presets))
+            .unwrap_or_default(),
         cost: table.value("cost", value::milliseconds),
         weight: table.value("weight", value::fraction),
         serves: table.list("serves", value::area).map(|list| list.value),
@@ -109,27 +119,29 @@ fn read_settings(table: &mut Table<'_>) -> NodeSettings {
 fn read_capacity(mut table: Table<'_>) -> CapacityTable {
     let egress = table.value("egress", value::bitrate);
     let clients = table.value("clients", |item| value::whole(item, &(1..=100_000_000)));
+    let process_cpu = table.value("process_cpu", value::cores);
     table.finish();
-    CapacityTable { egress, clients }
+    CapacityTable { egress, clients, process_cpu }
 }
 
-fn read_limits(mut table: Table<'_>) -> LimitsTable {
+fn read_limits(mut table: Table<'_>, presets: &Presets) -> LimitsTable {
     let limits = LimitsTable {
         cpu: table.value("cpu", value::share),
         process_cpu: table.value("process_cpu", value::share),
         egress: table.value("egress", value::share),
         clients: table.value("clients", value::share),
+        udp_drops: table.value("udp_drops", value::share),
+        memory: table.value("memory", value::share),
+        disk: table.value("disk", value::share),
+        custom: table.each_of(&custom_resources(presets), value::share),
     };
     table.finish();
     limits
 }
 
-fn read_exporters(mut table: Table<'_>) -> ExportersTable {
-    let exporters = ExportersTable {
-        node: table.value("node", address::exporter),
-        process: table.value("process", address::exporter),
-        srs: table.value("srs", address::exporter),
-    };
+fn read_exporters(mut table: Table<'_>, presets: &Presets) -> ExportersTable {
+    let names: Vec<String> = presets.keys().cloned().collect();
+    let exporters = table.each_of(&names, address::exporter);
     table.finish();
     exporters
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::area::Atlas;
 use super::file::{InventoryTable, NodeSettings, NodeTable};
+use super::preset::Presets;
 use super::written::{Problems, Written};
 use super::{Config, defaults};
 use crate::diagnostic::{Diagnostic, Source, has_errors};
@@ -56,6 +57,7 @@ pub struct List {
 pub(super) struct OwnNodes {
     pub(super) defaults: NodeSettings,
     pub(super) nodes: Vec<NodeTable>,
+    pub(super) presets: Presets,
     pub(super) atlas: Atlas,
 }
 
@@ -89,7 +91,8 @@ impl Config {
             Ok(tree) => {
                 let places: Vec<&str> = self.places.iter().map(|place| place.value.name.as_str()).collect();
                 let groups = list::read(&tree, &problems);
-                target::read(&inventory.mapping, groups, &places, &problems)
+                let known = target::Known { places: &places, presets: &self.own_nodes.presets };
+                target::read(&inventory.mapping, groups, &known, &problems)
             }
             Err(error) => return Err(vec![*error]),
         };

@@ -12,14 +12,14 @@ use crate::config::file::{CapacityTable, ExportersTable, LimitsTable, NodeSettin
 use crate::config::resolve::resolve_node;
 use crate::config::written::Written;
 use crate::diagnostic::Diagnostic;
-use crate::pool::{ExporterKind, Family, MAX_NODES, Node};
+use crate::pool::{Family, MAX_NODES, Node};
 
 /// Names that a message lists before it only counts.
 const LISTED: usize = 5;
 
 /// See `Config::merge`.
 pub(super) fn merge(config: &Config, lists: &[(&Inventory, &List)]) -> (Vec<Written<Node>>, Vec<Diagnostic>) {
-    let OwnNodes { defaults, nodes: own, atlas } = &*config.own_nodes;
+    let OwnNodes { defaults, nodes: own, presets, atlas } = &*config.own_nodes;
     let mut merger = Merger { config, diagnostics: Vec::new() };
     let mut found: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
     let mut order: Vec<&str> = Vec::new();
@@ -45,13 +45,13 @@ pub(super) fn merge(config: &Config, lists: &[(&Inventory, &List)]) -> (Vec<Writ
             merger.diagnostics.push(table.name.warning(message).help(help));
             continue;
         }
-        nodes.push(resolve_node(table, defaults, atlas).map(|node| Node { drained, ..node }));
+        nodes.push(resolve_node(table, defaults, presets, atlas).map(|node| Node { drained, ..node }));
     }
     let own_count = nodes.len();
     for name in order.iter().filter(|name| !own_names.contains(**name)) {
         let (table, drained) = merger.node(&found[name]);
         if !table.addresses.is_empty() {
-            nodes.push(resolve_node(table, defaults, atlas).map(|node| Node { drained, ..node }));
+            nodes.push(resolve_node(table, defaults, presets, atlas).map(|node| Node { drained, ..node }));
         }
     }
     merger.warn_of_hosts(lists, &found);
@@ -88,6 +88,7 @@ impl Merger<'_> {
             capacity: CapacityTable {
                 egress: self.one(&name, "a capacity", targets, |target| &target.egress),
                 clients: self.one(&name, "a number of clients", targets, |target| &target.clients),
+                process_cpu: None,
             },
             limits: LimitsTable::default(),
             interval: shortest(targets),
@@ -134,20 +135,18 @@ impl Merger<'_> {
     }
 
     fn exporters(&mut self, name: &Written<String>, targets: &[&Target]) -> ExportersTable {
-        let mut exporters = ExportersTable::default();
+        let mut exporters = ExportersTable::new();
         for Target { exporter, url, .. } in targets {
-            let known = match exporter {
-                ExporterKind::Node => &mut exporters.node,
-                ExporterKind::Process => &mut exporters.process,
-                ExporterKind::Srs => &mut exporters.srs,
-            };
-            match known {
-                None => *known = Some(url.clone()),
-                Some(first) if first.value == url.value => {}
-                Some(first) => {
-                    let message = format!("`{}` has a second exporter of its kind: {}", name.value, url.value);
+            match exporters.iter().find(|(preset, _)| preset.value == *exporter) {
+                None => exporters.push((url.clone().map(|_| exporter.clone()), url.clone())),
+                Some((_, first)) if first.value == url.value => {}
+                Some((_, first)) => {
+                    let message = format!(
+                        "`{}` has a second exporter that the preset `{exporter}` reads: {}",
+                        name.value, url.value
+                    );
                     let help = format!(
-                        "only {}{} is read; say with a label which kind it is, or leave one out",
+                        "only {}{} is read; say with a label by which preset, or leave one out",
                         first.value,
                         first.in_place()
                     );
@@ -248,8 +247,7 @@ impl Merger<'_> {
 fn over(own: NodeTable, listed: NodeTable) -> NodeTable {
     let NodeTable { name, addresses, settings } = own;
     let NodeSettings { place, labels, capacity, limits, interval, exporters, cost, weight, serves, check } = settings;
-    let CapacityTable { egress, clients } = capacity;
-    let ExportersTable { node, process, srs } = exporters;
+    let CapacityTable { egress, clients, process_cpu } = capacity;
     let other = listed.settings;
     let mut all_labels = other.labels.unwrap_or_default();
     all_labels.extend(labels.unwrap_or_default());
@@ -262,14 +260,12 @@ fn over(own: NodeTable, listed: NodeTable) -> NodeTable {
             capacity: CapacityTable {
                 egress: egress.or(other.capacity.egress),
                 clients: clients.or(other.capacity.clients),
+                process_cpu,
             },
             limits,
             interval: interval.or(other.interval),
-            exporters: ExportersTable {
-                node: node.or(other.exporters.node),
-                process: process.or(other.exporters.process),
-                srs: srs.or(other.exporters.srs),
-            },
+            // Of two of one preset the later counts.
+            exporters: other.exporters.into_iter().chain(exporters).collect(),
             cost: cost.or(other.cost),
             weight: weight.or(other.weight),
             serves,

@@ -9,14 +9,24 @@ use std::time::Duration;
 use super::list::{Group, Labels};
 use crate::config::address;
 use crate::config::file::{MappingTable, Origin};
+use crate::config::preset::Presets;
 use crate::config::tree::{Item, Value};
 use crate::config::value::{self, Reading, Wrong, did_you_mean, shown, string};
 use crate::config::written::{Problems, Written};
 use crate::diagnostic::Diagnostic;
-use crate::pool::{Bitrate, ExporterKind};
+use crate::pool::Bitrate;
 
 /// As long as intervals of the configuration may be.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+
+/// How a target is read of which nothing is said: machines have a node_exporter if anything.
+const USUAL_PRESET: &str = "node";
+
+/// What the configuration has, that labels may name.
+pub(super) struct Known<'k> {
+    pub(super) places: &'k [&'k str],
+    pub(super) presets: &'k Presets,
+}
 
 /// Which label says what, every default filled in.
 #[derive(Debug, Clone)]
@@ -31,7 +41,7 @@ pub(super) struct Mapping {
     weight: Origin<f64>,
     cost: Origin<f64>,
     drain: Origin<String>,
-    exporter: Origin<ExporterKind>,
+    exporter: Origin<String>,
 }
 
 /// One target: an exporter, and what its labels say of the node.
@@ -50,7 +60,8 @@ pub(super) struct Target {
     pub(super) cost: Option<Written<f64>>,
     /// Why it gets nobody new.
     pub(super) drain: Option<String>,
-    pub(super) exporter: ExporterKind,
+    /// The preset by which it is read.
+    pub(super) exporter: String,
     pub(super) url: Written<String>,
     pub(super) interval: Option<Written<Duration>>,
     /// All that is not mapped.
@@ -96,12 +107,12 @@ impl Mapping {
 }
 
 /// What groups say of their targets; what is wrong is reported.
-pub(super) fn read(mapping: &Mapping, groups: Vec<Group>, places: &[&str], problems: &Problems) -> Vec<Target> {
+pub(super) fn read(mapping: &Mapping, groups: Vec<Group>, known: &Known<'_>, problems: &Problems) -> Vec<Target> {
     let mut targets = Vec::new();
     for Group { targets: addresses, labels } in groups {
         for address in addresses {
             let reader = Reader { mapping, target: &address, labels: &labels, problems };
-            targets.extend(reader.read(places));
+            targets.extend(reader.read(known));
         }
     }
     targets
@@ -115,13 +126,13 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    fn read(&self, places: &[&str]) -> Option<Target> {
+    fn read(&self, known: &Known<'_>) -> Option<Target> {
         let mapping = self.mapping;
-        let place =
-            self.mapped(&mapping.place, |item| known_place(item, places).map(|name| Written::at(&item.place, name)));
-        let exporter = self.mapped(&mapping.exporter, value::exporter_kind).map(|kind| kind.value);
-        // Machines have a node_exporter if anything.
-        let exporter = exporter.unwrap_or(ExporterKind::Node);
+        let place = self
+            .mapped(&mapping.place, |item| known_place(item, known.places).map(|name| Written::at(&item.place, name)));
+        let exporter =
+            self.mapped(&mapping.exporter, |item| value::preset(item, known.presets)).map(|preset| preset.value);
+        let exporter = exporter.unwrap_or_else(|| USUAL_PRESET.to_owned());
         let (key, url) = (self.key(), self.url());
         // Whatever is missing, the rest is read too: all that is wrong is told at once.
         let target = Target {

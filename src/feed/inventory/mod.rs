@@ -108,6 +108,11 @@ impl Lists {
         reading
     }
 
+    /// Whether one of them has something of a node.
+    pub(super) fn has(&self, node: &str) -> bool {
+        self.by_name.values().any(|taken| taken.nodes.contains(node))
+    }
+
     /// A hash of what was taken.
     pub(super) fn hash(&self, hasher: &mut impl Hasher) {
         for (name, taken) in &self.by_name {

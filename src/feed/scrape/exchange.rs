@@ -16,8 +16,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::load::error::ScrapeError;
 use crate::load::exposition::MAX_BODY;
-use crate::load::node_exporter;
-use crate::pool::{Exporter, ExporterKind};
+use crate::pool::Exporter;
 
 /// The longest time for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -44,8 +43,8 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn new(exporter: &Exporter, limit: Duration) -> Self {
         let plain = exporter.url.parse::<Uri>().map_err(|error| ScrapeError::Url(error.to_string()));
-        let narrowed = match (exporter.kind, &plain) {
-            (ExporterKind::Node, Ok(url)) if url.query().is_none() => narrowed(url),
+        let narrowed = match &plain {
+            Ok(url) if url.query().is_none() => narrowed(url, &exporter.preset.collect),
             _ => None,
         };
         Self { plain, narrowed, limit }
@@ -63,9 +62,9 @@ impl Exchange {
     }
 }
 
-fn narrowed(url: &Uri) -> Option<Uri> {
-    let collectors: Vec<_> = node_exporter::COLLECTORS.iter().map(|name| format!("collect%5B%5D={name}")).collect();
-    format!("{url}?{}", collectors.join("&")).parse().ok()
+fn narrowed(url: &Uri, collectors: &[String]) -> Option<Uri> {
+    let collectors: Vec<_> = collectors.iter().map(|name| format!("collect%5B%5D={name}")).collect();
+    (!collectors.is_empty()).then(|| format!("{url}?{}", collectors.join("&")).parse().ok())?
 }
 
 async fn get(client: &HttpClient, url: &Uri, limit: Duration) -> Result<Vec<u8>, ScrapeError> {
