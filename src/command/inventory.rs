@@ -26,7 +26,7 @@ pub fn list(file: &Path, is_json: bool) -> u8 {
             Err(error) => return fail(NoAnswer::Unreachable(error.to_string())),
         },
         Ok(inventories) if inventories.is_empty() => {
-            println!("there is no inventory: nodes are those of the configuration")
+            println!("there is no inventory: nodes are those of the configuration");
         }
         Ok(inventories) => print!("{}", text(&inventories, unix_seconds())),
         Err(no_answer) => return fail(no_answer),

@@ -1,5 +1,6 @@
 //! Inputs: configuration, zones and geography from disk, checked together; what is wrong, all of it.
 
+mod lists;
 mod numbers;
 mod zones;
 
@@ -9,17 +10,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::inventory::{Fetch, Files, Lists, News, fetches};
+use super::inventory::{Lists, News};
 use super::secrets::read_secrets;
 use super::stamps::Stamps;
 use crate::config::{self, Config, Written};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::geo::{Countries, Database, Geo, Position, Region, RegionId, Rtt, read_networks, read_rtt};
 use crate::name::Name;
-use crate::pool::{Family, Node, Policy};
+use crate::pool::Policy;
 use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Zones};
 use crate::steer::{Assembly, Fleet, Guess, Tables};
 use crate::wire::{Identity, Secrets};
+
+pub(super) use lists::{load_lists, urls};
+
+use lists::state_directory;
 use numbers::{Gone, assemble};
 
 /// Everything that is read from disk, in the form that is served.
@@ -120,11 +125,6 @@ impl Inputs {
     }
 }
 
-/// The one place that says where lists are kept over a restart: nowhere, until `server.state` can be configured.
-fn state_directory(_config: &Config, _directory: &Path) -> Option<PathBuf> {
-    None
-}
-
 /// The outcome of reading all inputs.
 pub struct Loaded {
     /// What can be served; none if anything but the inside of a zone is broken.
@@ -157,36 +157,6 @@ pub(super) fn load_all(
     let mut loader = Loader::new(file);
     let inputs = loader.load(file, environment, previous, lists, news);
     loader.into_loaded(inputs)
-}
-
-/// Reads lists of nodes again, and nothing else; zones only if one of them changes by it.
-pub(super) fn load_lists(
-    file: &Path,
-    environment: &[(String, String)],
-    previous: &Inputs,
-    lists: &Lists,
-    news: &News,
-) -> Loaded {
-    let mut loader = Loader::new(file);
-    match loader.relist(previous, lists, news) {
-        Relisted::Inputs(inputs) => loader.into_loaded(inputs),
-        Relisted::ZonesToo => load_all(file, environment, Some(previous), Some(lists), news),
-    }
-}
-
-/// The URLs that a configuration has lists of nodes from; none if it cannot be read.
-pub(super) fn urls(file: &Path, environment: &[(String, String)]) -> Vec<Fetch> {
-    let Ok(text) = std::fs::read_to_string(file) else { return Vec::new() };
-    let (config, _) = config::read(&Source::new(shown(file), text), environment);
-    config.map_or_else(Vec::new, |config| fetches(&config))
-}
-
-/// What reading lists again came to.
-enum Relisted {
-    /// Inputs with other nodes; none if they cannot be served.
-    Inputs(Option<Inputs>),
-    /// The nodes of a service have an address family now that its zone does not show, or lack one that it does.
-    ZonesToo,
 }
 
 struct Loader {
@@ -275,57 +245,6 @@ impl Loader {
         })
     }
 
-    /// Puts other lists of nodes to inputs that were read.
-    fn relist(&mut self, previous: &Inputs, lists: &Lists, news: &News) -> Relisted {
-        let mut config = (*previous.config).clone();
-        self.read_lists(&mut config, Some(lists), news);
-        let guesses = self.guess_places(&config, &previous.databases);
-        let regions = previous.geo.regions();
-        let (fleet, gone) = assemble(&config, regions, &previous.rtts, &guesses, Some(previous));
-        if !zones::keeps_all_services(&previous.fleet, &fleet) {
-            return Relisted::ZonesToo;
-        }
-        self.check_barriers(&config, &fleet, regions);
-        if self.is_blocked {
-            return Relisted::Inputs(None);
-        }
-        let fingerprint = self.with_lists(previous.files_fingerprint);
-        Relisted::Inputs(Some(Inputs {
-            config: Arc::new(config),
-            elsewhere: Arc::new(Elsewhere::of(&fleet)),
-            fleet: Arc::new(fleet),
-            guesses: Arc::new(guesses),
-            fingerprint,
-            lists: self.lists.clone().unwrap_or_default(),
-            gone,
-            ..previous.clone()
-        }))
-    }
-
-    /// Puts the nodes of lists into the configuration.
-    fn read_lists(&mut self, config: &mut Config, lists: Option<&Lists>, news: &News) {
-        let kept = match lists {
-            None if news.is_serving => state_directory(config, &self.directory).map(|kept| Lists::kept_in(&kept)),
-            _ => None,
-        };
-        let nothing = Lists::default();
-        let before = lists.or(kept.as_ref()).unwrap_or(&nothing);
-        let mut files = Files { directory: &self.directory, watched: &mut self.listed };
-        let reading = Lists::read(config, before, news, &mut files);
-        self.is_blocked |= reading.is_blocked;
-        self.diagnostics.extend(reading.diagnostics);
-        self.lists = Some(reading.lists);
-    }
-
-    fn with_lists(&self, files_fingerprint: u64) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        files_fingerprint.hash(&mut hasher);
-        if let Some(lists) = &self.lists {
-            lists.hash(&mut hasher);
-        }
-        hasher.finish()
-    }
-
     fn read_geography(&mut self, config: &Config, previous: Option<&Geo>) -> Option<(Geo, Vec<Database>)> {
         let before = self.diagnostics.len();
         let mut databases = Vec::new();
@@ -389,49 +308,6 @@ impl Loader {
         // Nameservers that make cookies by other secrets than their peers would send each other's clients away.
         self.is_blocked |= secrets.is_none();
         secrets
-    }
-
-    /// Where nodes without a place stand: in the country of their address.
-    fn guess_places(&mut self, config: &Config, databases: &[Database]) -> BTreeMap<String, Guess> {
-        let mut guesses = BTreeMap::new();
-        let mut unknown: Vec<&Written<Node>> = Vec::new();
-        for written in &config.nodes {
-            let node = &written.value;
-            let addresses = [Family::V4, Family::V6].into_iter().filter_map(|family| node.address(family));
-            let guess = addresses.into_iter().find_map(|address| {
-                let facts = Database::merged_facts(databases, address);
-                let country = Countries::embedded().get(facts.country.as_deref()?)?;
-                Some(Guess {
-                    country: country.code.clone(),
-                    continent: country.continent.clone(),
-                    position: facts.position.unwrap_or(country.position),
-                })
-            });
-            match guess {
-                Some(guess) => {
-                    guesses.insert(node.name.clone(), guess);
-                }
-                None if node.place.is_some() => {}
-                // Of hundreds from a list one word is enough.
-                None if !config.is_own(&node.name) => unknown.push(written),
-                None => self.diagnostics.push(
-                    written
-                        .warning(format!("nobody knows where `{}` stands: no database has its address", node.name))
-                        .help("write `place = \"…\"`, the key of a `[place.…]` with its position; until then it is far from everybody"),
-                ),
-            }
-        }
-        if let Some(first) = unknown.first() {
-            let message = format!(
-                "nobody knows where {} of the listed nodes stand, the first of them `{}`: no database has their addresses",
-                unknown.len(),
-                first.value.name
-            );
-            let help = "give them a label with the key of a `[place.…]`, which `place` of the inventory names; until then they \
-                        are far from everybody";
-            self.diagnostics.push(first.warning(message).help(help));
-        }
-        guesses
     }
 
     /// Reports services that barriers leave without a node, now that it is known where nodes and clients are.

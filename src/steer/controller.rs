@@ -1,6 +1,7 @@
 //! The controller: load, health, promises and the time → tables. A pure state machine.
 
 mod brake;
+mod dismissed;
 mod kin;
 mod peers;
 mod pools;
@@ -252,33 +253,6 @@ impl Controller {
         (self.demands, self.plans, self.regions) = (demands, plans, regions);
         (self.pools, self.members) = (pools, members);
         self.peers.forget_numbers();
-    }
-
-    /// Forgets all of nodes whose numbers are others' now.
-    fn forget_dismissed(&mut self, fleet: &Fleet, first_seen: f64) {
-        let mut dismissed: Vec<bool> = vec![false; fleet.nodes.len()];
-        for ((is_dismissed, known), name) in dismissed.iter_mut().zip(&fleet.nodes).zip(&self.names) {
-            *is_dismissed = *name != known.node.name;
-        }
-        if dismissed.contains(&true) {
-            let is_dismissed = |node: NodeId| dismissed.get(usize::from(node.0)).copied().unwrap_or(false);
-            for (model, _) in self.nodes.iter_mut().zip(&dismissed).filter(|(_, is_dismissed)| **is_dismissed) {
-                *model = Model::new(first_seen);
-            }
-            for slot in &mut self.calendar {
-                slot.iter_mut().for_each(|expiry| expiry.node = expiry.node.filter(|(node, _)| !is_dismissed(*node)));
-            }
-            for members in &mut self.members {
-                members.retain(|node| !is_dismissed(*node));
-            }
-            self.scores.forget(is_dismissed);
-            // Menus name nodes by numbers.
-            self.menus.clear();
-            self.peers.forget_numbers();
-        }
-        if dismissed.contains(&true) || self.names.len() != fleet.nodes.len() {
-            self.names = fleet.nodes.iter().map(|known| known.node.name.clone()).collect();
-        }
     }
 
     /// Promises whose time is over.

@@ -34,16 +34,17 @@ fn lists_give_the_nodes_and_messages_that_are_written_down() {
 fn outcome(case: &Path) -> String {
     let own = case.with_extension("toml");
     let config = if own.exists() { own } else { case.with_file_name("usual.toml") };
-    let (config, said) = config::read(&Source::new("thalweg.toml", fs::read_to_string(config).unwrap().as_str()), &[]);
+    let (config, said) =
+        config::read(&Source::new("thalweg.toml", fs::read_to_string(config).expect("a configuration").as_str()), &[]);
     assert!(said.is_empty(), "{said:?}");
     let config = config.expect("nothing is wrong with it");
     let inventory = &config.inventories[0].value;
-    let name = case.file_name().unwrap().to_str().unwrap();
-    let source = Source::new(name, fs::read_to_string(case).unwrap().as_str());
+    let name = case.file_name().and_then(|name| name.to_str()).expect("a name");
+    let source = Source::new(name, fs::read_to_string(case).expect("a list").as_str());
     let drawn = |diagnostics: &[Diagnostic]| -> String {
         diagnostics.iter().map(|diagnostic| format!("\n{}\n", diagnostic.render(false))).collect()
     };
-    let list = match config.read_list(inventory, &source, Format::of(case).unwrap()) {
+    let list = match config.read_list(inventory, &source, Format::of(case).expect("lists were chosen by it")) {
         Ok(list) => list,
         Err(diagnostics) => return format!("refused\n{}", drawn(&diagnostics)),
     };

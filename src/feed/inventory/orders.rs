@@ -60,7 +60,8 @@ impl Feed {
         let has_failed = outcome.result.is_err();
         let is_same = Arc::make_mut(&mut self.lists).note(&url, &outcome);
         self.news.fetched.insert(url, outcome);
-        if !is_same && !(had_failed && has_failed) {
+        let is_known = is_same || (had_failed && has_failed);
+        if !is_known {
             self.begin_reload(reload, Scope::Lists, None);
         }
     }
@@ -80,7 +81,7 @@ impl Feed {
                     );
                 }
                 (Some(_), None) => {
-                    tracing::info!(inventory = name, nodes = taken.nodes.len(), "no list waits any more")
+                    tracing::info!(inventory = name, nodes = taken.nodes.len(), "no list waits any more");
                 }
                 _ => {}
             }
