@@ -1,11 +1,13 @@
 //! The command line.
 
+mod operate;
 mod overrides;
 
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
+use operate::OperateCommand;
 use overrides::OverrideCommand;
 
 use crate::command::{check, demo, explain, inventory, presets, run, simulate};
@@ -44,6 +46,8 @@ enum Command {
     },
     /// Say why a client gets the answer it gets.
     Explain(ExplainArguments),
+    #[command(flatten)]
+    Operate(OperateCommand),
     #[command(flatten)]
     Override(OverrideCommand),
     /// Show lists of nodes: how many each has, how old it is, what is wrong with it, and whether a shorter one waits.
@@ -196,6 +200,7 @@ impl Cli {
                 let parameters = ExplainParameters { name, qtype: Some(qtype), client, resolver, ecs, viewers };
                 explain::explain(&config.file(), &parameters, offline, json)
             }
+            Command::Operate(command) => command.execute(),
             Command::Override(command) => command.execute(),
             Command::Inventory(InventoryArguments { command: None, json, config }) => {
                 inventory::list(&config.file(), json)

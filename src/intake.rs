@@ -1,23 +1,28 @@
 //! What flows back up: counts of answers and of connections, the pulse of the steering, and events for the feed.
 
+mod board;
 mod books;
+mod cluster;
 mod pulse;
 mod streams;
 mod wish;
 
+pub use board::{Board, Grade, Happening, Raised};
 pub use books::{Book, Shelf, book};
+pub use cluster::{Applied, Cluster, MAX_MESSAGE, Message, PROTOCOL, Part, PeerReport, PeerStatus, Refusal, Tokens};
 pub use pulse::{Pulse, STUCK};
 pub use streams::{Limit, StreamCounts};
-pub use wish::{Lift, Wish};
+pub use wish::{DrainWish, Drained, Lift, Ordered, SourceReport, Wish};
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
-use crate::pool::{MAX_NODES, NodeId};
+use crate::pool::{MAX_NODES, NodeId, Selection};
 use crate::steer::{GAP_BOUNDS, GapHistogram, Ledger, Order};
 use crate::wire::Rcode;
 
@@ -258,7 +263,7 @@ pub enum Event {
         /// What is wanted.
         wish: Wish,
         /// Who hears of it.
-        answer: oneshot::Sender<Result<Order, String>>,
+        answer: oneshot::Sender<Result<Ordered, String>>,
     },
     /// Steer as before, and say what was lifted, or why nothing was.
     Lift {
@@ -267,6 +272,33 @@ pub enum Event {
         /// Who hears of it.
         answer: oneshot::Sender<Result<Vec<Order>, String>>,
     },
+    /// Take what another nameserver tells, and say what we tell it, or why it is refused.
+    Peer {
+        /// The address that it came from.
+        from: IpAddr,
+        /// What it tells.
+        message: Box<Message>,
+        /// Who hears of it.
+        answer: oneshot::Sender<Result<Message, String>>,
+    },
+    /// Tell all other nameservers what was ordered, and say who took it.
+    Spread(oneshot::Sender<Vec<Applied>>),
+    /// Send nobody new to some nodes, or say what would come of it.
+    Drain {
+        /// What is wanted.
+        wish: DrainWish,
+        /// Who hears of it.
+        answer: oneshot::Sender<Result<Drained, String>>,
+    },
+    /// End the drains of some nodes, and say which orders that were.
+    Undrain {
+        /// Which nodes.
+        which: Selection,
+        /// Who hears of it.
+        answer: oneshot::Sender<Result<Vec<Order>, String>>,
+    },
+    /// Say how the sources of load do.
+    Sources(oneshot::Sender<Vec<SourceReport>>),
 }
 
 /// The channel of events: whoever serves has the sender, the feed the receiver.

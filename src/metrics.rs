@@ -1,5 +1,6 @@
 //! Our own metrics, as Prometheus reads them.
 
+mod cluster;
 mod steering;
 mod streams;
 
@@ -13,12 +14,13 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use cluster::ClusterReadout;
 use steering::SteeringReadout;
 use streams::StreamReadout;
 
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
-use crate::intake::{Beyond, Counts, Pulse, StreamCounts, Tally};
+use crate::intake::{Beyond, Board, Cluster, Counts, Pulse, StreamCounts, Tally};
 use crate::load::history::Reading;
 use crate::pool::NodeId;
 use crate::snapshot::{Published, Snapshot};
@@ -37,12 +39,17 @@ impl Metrics {
         counts: Vec<Arc<Counts>>,
         streams: Arc<StreamCounts>,
         pulse: Arc<Pulse>,
+        board: Arc<Board>,
+        cluster: Option<Arc<Cluster>>,
     ) -> Self {
         let mut registry = Registry::with_prefix("thalweg");
-        let steering = SteeringReadout { published: Arc::clone(&published), counts: counts.clone(), pulse };
+        let steering = SteeringReadout { published: Arc::clone(&published), counts: counts.clone(), pulse, board };
         registry.register_collector(Box::new(steering));
         registry.register_collector(Box::new(Readout { published, counts }));
         registry.register_collector(Box::new(StreamReadout(streams)));
+        if let Some(cluster) = cluster {
+            registry.register_collector(Box::new(ClusterReadout(cluster)));
+        }
         Self { registry }
     }
 
@@ -227,7 +234,7 @@ mod tests {
             seed: 0,
             identity: Arc::default(),
             cookies: Secrets::default(),
-            inputs: InputStatus { reloads: 6, failures: 2, has_errors: true },
+            inputs: InputStatus { reloads: 6, failures: 2, has_errors: true, is_kept: false },
             inventories: Arc::default(),
         };
         let writers = [Arc::new(Counts::new()), Arc::new(Counts::new())];
@@ -249,7 +256,10 @@ mod tests {
         }
         let published = Arc::new(Published::new(snapshot));
         let pulse = Arc::new(Pulse::new(std::time::Instant::now()));
-        let text = Metrics::new(published, writers.to_vec(), Arc::default(), pulse).text().unwrap();
+        let board = Arc::new(Board::new());
+        board.raise("state", "", "the disk is full");
+        board.raise("blind", "fra1", "told by the tables");
+        let text = Metrics::new(published, writers.to_vec(), Arc::default(), pulse, board, None).text().unwrap();
         for line in [
             "thalweg_messages_received_total 6",
             "thalweg_messages_dropped_total 2",
@@ -274,9 +284,12 @@ mod tests {
             "thalweg_ttl_seconds_bucket{le=\"+Inf\"} 2",
             "thalweg_bookings_lost_total 0",
             "thalweg_overrides{what=\"freeze\"} 0.0",
+            "thalweg_alarm{alarm=\"state\"} 1.0",
+            "thalweg_drains 0.0",
         ] {
             assert!(text.lines().any(|written| written == line), "{line} is missing in\n{text}");
         }
+        assert!(!text.contains("alarm=\"blind\""), "it is in no tables");
         assert!(text.ends_with("# EOF\n"));
         assert_eq!(writers[0].answers_of(NodeId(1)), 0.5, "an answer is shared by the nodes it names");
     }

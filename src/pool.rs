@@ -1,6 +1,8 @@
 //! Nodes, pools, services, resources and limits: what steering chooses among.
 #![deny(clippy::disallowed_methods)]
 
+mod check;
+mod maintenance;
 mod preset;
 mod selector;
 
@@ -12,6 +14,8 @@ use std::time::Duration;
 
 use crate::name::Name;
 
+pub use check::{Check, PLACEHOLDER, fill};
+pub use maintenance::{Maintenance, Selection, Span, When};
 pub use preset::{Combine, Falls, Identity, Measure, Preset, Rule, Scope, Told};
 pub use selector::{Alternatives, Matcher, Pattern, Selector, SelectorError};
 
@@ -63,8 +67,12 @@ pub struct Node {
     pub weight: f64,
     /// A barrier: nobody but these clients gets it; empty = everybody may.
     pub serves: Vec<Area>,
-    /// How it is found out whether it serves at all.
-    pub check: Option<Check>,
+    /// How it is found out whether it serves at all; it does if all of them succeed.
+    pub checks: Vec<Check>,
+    /// Good probes in a row after which a failing check counts as succeeding again, at least 1.
+    pub rise: u32,
+    /// Failed probes in a row after which a check counts as failing, at least 1.
+    pub fall: u32,
     /// Why it gets nobody new, if its inventory says so.
     pub drained: Option<String>,
 }
@@ -85,7 +93,11 @@ impl Default for Node {
             cost: 0.0,
             weight: 1.0,
             serves: Vec::new(),
-            check: None,
+            checks: Vec::new(),
+            // What flaps stays down.
+            rise: 3,
+            // One may be a lost packet.
+            fall: 2,
             drained: None,
         }
     }
@@ -108,6 +120,29 @@ pub enum Family {
     V4,
     /// IPv6, AAAA.
     V6,
+}
+
+impl Family {
+    /// Both, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// Its word in metrics and reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4",
+            Self::V6 => "ipv6",
+        }
+    }
+}
+
+/// As people write it.
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
 }
 
 /// What a machine can do; what is unknown limits nothing.
@@ -245,6 +280,8 @@ pub struct Pool {
     pub full: Full,
     /// What is done with nodes whose capacity seems to be smaller than configured.
     pub saturation: Saturation,
+    /// How it is found out whether a node serves this pool; a failure withdraws it from this pool alone.
+    pub checks: Vec<Check>,
 }
 
 /// All nodes, by the planner.
@@ -258,6 +295,7 @@ impl Default for Pool {
             currency: Currency::Egress,
             full: Full::Fill,
             saturation: Saturation::Alarm,
+            checks: Vec::new(),
         }
     }
 }
@@ -398,15 +436,6 @@ impl fmt::Display for Area {
             Self::Place(name) => write!(f, "place:{name}"),
         }
     }
-}
-
-/// How it is found out whether a node serves at all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Check {
-    /// Something accepts TCP connections on this port of its address.
-    Tcp(u16),
-    /// Something answers a GET of this URL with a status below 400.
-    Http(String),
 }
 
 impl Pool {

@@ -55,6 +55,8 @@ pub struct InputStatus {
     pub failures: u64,
     /// The inputs on disk have errors: what is served may be older.
     pub has_errors: bool,
+    /// What is served was kept from before the start, for what is on disk is broken.
+    pub is_kept: bool,
 }
 
 /// The zones that are served.

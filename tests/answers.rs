@@ -78,7 +78,7 @@ fn run(path: &Path) -> Vec<String> {
     if let Some(node) = case.loads.keys().find(|node| inputs.fleet.find_node(node).is_none()) {
         return vec![format!("{shown}: `== load` has `{node}`, which is no node of the configuration")];
     }
-    let snapshot = || snapshot(&inputs, |node| case.loads.get(node).copied().unwrap_or(Load::Silent));
+    let snapshot = || snapshot(&inputs, |node| case.loads.get(node).cloned().unwrap_or(Load::Silent));
     let served = Served::start(snapshot());
     let snapshot = snapshot();
 

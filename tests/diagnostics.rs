@@ -91,6 +91,9 @@ fn every_key_that_the_example_leaves_out_can_be_put_in() {
         // Keys of commented tables need these, and an overflow somebody who asks for it.
         text = text.replace("\n#[", "\n[").replace("\n#asns", "\nasns").replace("\n#file", "\nfile");
         text = text.replace("\n#http_sd", "\nhttp_sd");
+        for key in ["listen = ", "peers = ", "token_file = \"peer"] {
+            text = text.replace(&format!("\n#{key}"), &format!("\n{key}"));
+        }
         if line.starts_with("#overflow") {
             text = text.replace("full = \"fill\"", "full = \"overflow\"");
         }
@@ -167,8 +170,8 @@ fn nodes_have_what_was_written_over_what_is_default() {
     let [a, b] = [&config.nodes[0].value, &config.nodes[1].value];
     assert_eq!((a.cost, a.weight, b.cost, b.weight), (7.0, 0.5, 0.0, 0.0));
     assert_eq!((&a.serves, &b.serves), (&vec![Area::Continent("EU".to_owned()), Area::Asn(3320)], &Vec::new()));
-    assert_eq!(a.check, Some(Check::Http("http://192.0.2.1:81/up".to_owned())));
-    assert_eq!(b.check, Some(Check::Tcp(1935)));
+    assert_eq!(a.checks, [Check::Http { url: "http://{address}:81/up".to_owned(), status: None }]);
+    assert_eq!(b.checks, [Check::Tcp(1935)]);
     assert_eq!((a.capacity.clients, b.capacity.clients), (Some(500.0), Some(9.0)));
     assert_eq!(b.capacity.egress.map(Bitrate::megabits), Some(1000.0));
     assert_eq!((b.limits.cpu, b.limits.process_cpu, b.limits.egress, b.limits.clients), (0.8, 0.7, 0.8, 0.5));

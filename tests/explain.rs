@@ -130,7 +130,8 @@ impl Scene {
                 health: match self.down.contains(&known.node.name.as_str()) {
                     true if second >= 5 => State::Down { since: 1_005.0 },
                     _ => State::Unknown,
-                },
+                }
+                .into(),
             };
             let nodes: Vec<NodeInput> = inputs.fleet.nodes.iter().map(input).collect();
             let mut ledger = Ledger::new();

@@ -7,10 +7,10 @@ use std::net::Ipv4Addr;
 use support::installation::{Installation, Load, Use, inputs, snapshot};
 use thalweg::feed::inputs::Inputs;
 use thalweg::geo::RegionId;
-use thalweg::load::health::State;
+use thalweg::load::health::{NodeHealth, State};
 use thalweg::pool::{Family, NodeId};
 use thalweg::snapshot::Snapshot;
-use thalweg::steer::{Asker, Estimate, Tables, mix, pick};
+use thalweg::steer::{Asker, Estimate, Standing, Tables, mix, pick};
 
 mod support;
 
@@ -36,7 +36,9 @@ fn calm(inputs: &Inputs) -> Snapshot {
 }
 
 fn masked(snapshot: &Snapshot, down: &[u16]) -> Tables {
-    snapshot.tables.masked(&snapshot.fleet, |node| if down.contains(&node.0) { DOWN } else { State::Unknown })
+    snapshot
+        .tables
+        .masked(&snapshot.fleet, |node| if down.contains(&node.0) { DOWN.into() } else { NodeHealth::default() })
 }
 
 /// What light and heavy keys of a German region get.
@@ -50,6 +52,10 @@ fn answers(snapshot: &Snapshot, tables: &Tables) -> Vec<Vec<u16>> {
         decision.nodes.iter().map(|node| node.0).collect()
     };
     keys.map(answer).collect()
+}
+
+fn dead(tables: &Tables) -> &[NodeId] {
+    &tables.pools[0].of(Family::V4).dead
 }
 
 fn named(answers: &[Vec<u16>]) -> BTreeSet<u16> {
@@ -94,13 +100,55 @@ fn probes_take_out_no_more_of_a_place_than_a_tick_would_let_them() {
     let inputs = installation(&[("a", "fra"), ("b", "fra"), ("c", "fra")], "");
     let snapshot = calm(&inputs);
     let tables = masked(&snapshot, &[0, 1, 2]);
-    assert_eq!(tables.dead, [NodeId(0)], "one of three may go");
+    assert_eq!(dead(&tables), [NodeId(0)], "one of three may go");
     assert_eq!(named(&answers(&snapshot, &tables)), BTreeSet::from([1, 2]));
+}
+
+#[test]
+fn who_dies_in_one_pool_or_family_is_passed_over_there_alone_and_as_long_as_it_is_dead() {
+    let pools = "pool = \"edge\"\n[service.\"whip.live.example\"]\npool = \"whip\"\n[pool.edge]\n[pool.whip]\n\
+                 check = \"tcp:8000\"";
+    let inputs = installation(&[("a", "fra"), ("b", "fra"), ("c", "lon")], pools);
+    let snapshot = calm(&inputs);
+    let whip = snapshot.fleet.uses_of("whip").next().unwrap();
+    let mask = |tables: &Tables, fails: bool| {
+        tables.masked(&snapshot.fleet, |node| {
+            let mut health = NodeHealth::default();
+            if fails && node == NodeId(0) {
+                health.note(Some(&[whip]), None, DOWN);
+                health.note(None, Some(Family::V6), DOWN);
+            }
+            health
+        })
+    };
+    let mut tables = mask(&snapshot.tables, true);
+    // As often as a tick fails, the tables of the last one are masked.
+    for _ in 0..3 {
+        assert_eq!(answers(&snapshot, &tables), answers(&snapshot, &snapshot.tables), "the pool that it does not fail");
+        assert_eq!(tables.pools[usize::from(whip.0)].of(Family::V4).dead, [NodeId(0)]);
+        assert_eq!(tables.fitness(whip, Family::V4, NodeId(0)).standing, Standing::Down);
+        assert_eq!(tables.nodes[0].standing, Standing::Known);
+        tables = mask(&tables, true);
+    }
+    let again = mask(&tables, false);
+    assert!(again.pools.iter().all(|pool| pool.of(Family::V4).dead.is_empty()));
+    assert_eq!(again.fitness(whip, Family::V4, NodeId(0)).standing, Standing::Known);
+}
+
+#[test]
+fn a_dead_node_stays_passed_over_however_often_tables_are_masked() {
+    let inputs = installation(&[("a", "fra"), ("b", "fra"), ("c", "fra"), ("d", "fra")], "");
+    let snapshot = calm(&inputs);
+    let mut tables = masked(&snapshot, &[1]);
+    for _ in 0..3 {
+        assert_eq!((dead(&tables), named(&answers(&snapshot, &tables))), (&[NodeId(1)][..], BTreeSet::from([0, 2, 3])));
+        tables = tables.masked(&snapshot.fleet, |node| if node.0 == 1 { DOWN.into() } else { NodeHealth::default() });
+    }
 }
 
 #[test]
 fn a_node_that_was_full_is_rather_full_than_dead() {
     let inputs = installation(&[("a", "fra"), ("b", "fra")], "");
     let snapshot = snapshot(&inputs, |node| Load::Fresh(Use::Pressure(if node == "a" { 0.99 } else { 0.3 })));
-    assert!(masked(&snapshot, &[0]).dead.is_empty());
+    assert!(dead(&masked(&snapshot, &[0])).is_empty());
 }

@@ -1,6 +1,7 @@
 //! Overrides from the command line to the answer: ordered, listed, explained, counted, lifted.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::net::SocketAddr;
 use std::process::Command;
 
 use support::client::{Client, wait_for};
@@ -10,6 +11,14 @@ use support::query::Query;
 use thalweg::wire::RecordType;
 
 mod support;
+
+// Beside this file they would be tests of their own.
+#[path = "overrides/drains.rs"]
+mod drains;
+#[path = "overrides/restarts.rs"]
+mod restarts;
+#[path = "overrides/status.rs"]
+mod status;
 
 const ZONE: &str = "@ 60 SOA ns1 host 1 2h 15m 2w 60\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n";
 
@@ -23,14 +32,14 @@ fn installation() -> Installation {
 }
 
 /// What the program says to a daemon: exit status, output and errors.
-fn thalweg(installation: &Installation, served: &Served, arguments: &[&str]) -> (Option<i32>, String) {
+fn thalweg(installation: &Installation, admin: SocketAddr, arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_thalweg"))
         .args(arguments)
         .arg("--config")
         .arg(installation.config())
         .env_clear()
         .env("USER", "karl")
-        .env("THALWEG_SERVER__ADMIN", served.admin().to_string())
+        .env("THALWEG_SERVER__ADMIN", admin.to_string())
         .output()
         .unwrap();
     let text = [output.stdout, output.stderr].map(|octets| String::from_utf8(octets).unwrap()).concat();
@@ -44,8 +53,12 @@ fn answer(served: &Served) -> String {
 }
 
 fn answer_to(served: &Served, network: &str) -> String {
+    answer_of(served.dns(), network)
+}
+
+fn answer_of(dns: SocketAddr, network: &str) -> String {
     let query = Query::new("play.live.example.", RecordType::A).with_subnet(network.parse().unwrap());
-    let reply = Client::new(served.dns()).ask(&query);
+    let reply = Client::new(dns).ask(&query);
     let answer = reply.lines.iter().find(|line| line.starts_with("answer: ")).unwrap();
     answer.rsplit_once(' ').unwrap().1.to_owned()
 }
@@ -55,7 +68,7 @@ fn a_drained_node_is_passed_over_until_it_is_lifted_and_everybody_reads_why() {
     let installation = installation();
     let served = Served::start(&installation);
     assert_eq!(answer(&served), "198.51.100.1");
-    let run = |arguments: &[&str]| thalweg(&installation, &served, arguments);
+    let run = |arguments: &[&str]| thalweg(&installation, served.admin(), arguments);
 
     let (status, text) = run(&["drain", "fra1"]);
     assert!(status == Some(2) && text.contains("--reason"), "{status:?} {text}");
@@ -87,7 +100,7 @@ fn a_drained_node_is_passed_over_until_it_is_lifted_and_everybody_reads_why() {
 fn a_policy_is_another_one_over_a_reload_until_it_is_lifted() {
     let installation = installation();
     let served = Served::start(&installation);
-    let run = |arguments: &[&str]| thalweg(&installation, &served, arguments);
+    let run = |arguments: &[&str]| thalweg(&installation, served.admin(), arguments);
     let policy = || served.explain("play.live.example", "84.128.0.9").reasons.steering.unwrap().policy;
     assert_eq!(policy(), "planner");
     let (status, text) = run(&["policy", "play.live.example", "failover", "--reason", "a test", "--for", "forever"]);
@@ -107,7 +120,7 @@ fn a_policy_is_another_one_over_a_reload_until_it_is_lifted() {
 fn a_pinned_region_goes_to_its_place() {
     let installation = installation();
     let served = Served::start(&installation);
-    let run = |arguments: &[&str]| thalweg(&installation, &served, arguments);
+    let run = |arguments: &[&str]| thalweg(&installation, served.admin(), arguments);
     let (status, text) = run(&["pin", "DE", "nyc", "--reason", "a test"]);
     assert_eq!(status, Some(0), "{text}");
     // The plan goes there step by step.

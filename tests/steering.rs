@@ -15,6 +15,8 @@ use support::client::wait_for;
 
 #[path = "steering/fleet.rs"]
 mod fleet;
+#[path = "steering/health.rs"]
+mod health;
 #[path = "steering/learning.rs"]
 mod learning;
 #[path = "steering/machine.rs"]

@@ -91,7 +91,7 @@ impl World {
                 window: 5.0,
                 ..NodeLoad::default()
             };
-            NodeInput { reading: Reading::Fresh(load), health: State::Unknown }
+            NodeInput { reading: Reading::Fresh(load), health: State::Unknown.into() }
         };
         let nodes: Vec<NodeInput> = (0..self.fleet.nodes.len()).map(input).collect();
         let overrides = Overrides::default();

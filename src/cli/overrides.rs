@@ -11,12 +11,12 @@ use crate::steer::{Limited, Override};
 pub(super) struct Terms {
     /// How long it holds: 30m, 2h, forever [default: 1h].
     #[arg(long = "for", value_name = "DURATION")]
-    time: Option<String>,
+    pub(super) time: Option<String>,
     /// Why; whoever asks what is going on reads it.
     #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     #[command(flatten)]
-    config: ConfigArgument,
+    pub(super) config: ConfigArgument,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,20 +63,6 @@ pub(super) enum OverrideCommand {
         #[command(flatten)]
         terms: Terms,
     },
-    /// Send nobody new to a node.
-    Drain {
-        /// The node.
-        node: String,
-        #[command(flatten)]
-        terms: Terms,
-    },
-    /// End the drain of a node.
-    Undrain {
-        /// The node.
-        node: String,
-        #[command(flatten)]
-        config: ConfigArgument,
-    },
     /// List what operators want for the time being: what, who, why, since and until when.
     Overrides {
         /// Print JSON.
@@ -103,8 +89,6 @@ impl OverrideCommand {
             Self::Weight { node, weight, terms } => (Override::Weight { node, weight }, terms),
             Self::Limit { node, capacity, terms } => (Override::Limit { node, capacity }, terms),
             Self::Policy { service, policy, terms } => (Override::Policy { service, policy }, terms),
-            Self::Drain { node, terms } => (Override::Drain { node }, terms),
-            Self::Undrain { node, config } => return lift(&config.file(), ("drain", &node)),
             Self::Overrides { json, config } => return list(&config.file(), json),
             Self::Lift { id, config } => return lift(&config.file(), ("id", &id)),
         };

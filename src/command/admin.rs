@@ -11,8 +11,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 
-use super::{count, draw};
-use crate::config;
+use super::count;
+use crate::config::{self, Essentials};
 use crate::diagnostic::Source;
 
 /// How long the daemon may take to answer.
@@ -24,6 +24,8 @@ const MAX_BODY: usize = 16 << 20;
 pub(super) struct Daemon {
     address: SocketAddr,
     file: PathBuf,
+    /// How long it may take to answer.
+    patience: Duration,
 }
 
 /// Why there is no answer.
@@ -35,17 +37,28 @@ pub(super) enum NoAnswer {
 }
 
 impl Daemon {
-    /// The daemon of this configuration; what is wrong with that is drawn.
+    /// The daemon of this configuration, which may have errors by now.
     pub(super) fn of(file: &Path) -> Result<Self, String> {
         let text =
             std::fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
         let environment: Vec<(String, String)> = std::env::vars().collect();
-        let (config, diagnostics) = config::read(&Source::new(file.display().to_string(), text), &environment);
-        let Some(config) = config else {
-            draw(&diagnostics);
-            return Err(count(&diagnostics));
+        let source = Source::new(file.display().to_string(), text);
+        let (config, diagnostics) = config::read(&source, &environment);
+        let address = match config {
+            Some(config) => config.server.admin.value,
+            // It goes on by older inputs, and now is when operators need it.
+            None => {
+                let count = count(&diagnostics);
+                eprintln!("thalweg: {} has {count}; `thalweg check` shows them", file.display());
+                Essentials::of(&source.text, &environment).admin
+            }
         };
-        Ok(Self { address: config.server.admin.value, file: file.to_owned() })
+        Ok(Self { address, file: file.to_owned(), patience: TIMEOUT })
+    }
+
+    /// The same with another time that it may take to answer.
+    pub(super) fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Asks for a path with these parameters, with a body of JSON if there is one.
@@ -62,8 +75,8 @@ impl Daemon {
         let runtime = runtime.map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
         let (status, body) = runtime
             .block_on(async {
-                let fetched = tokio::time::timeout(TIMEOUT, fetch(method, &url, body)).await;
-                fetched.map_err(|_| "it took too long".to_owned())?
+                let fetched = tokio::time::timeout(self.patience, fetch(method, &url, body)).await;
+                fetched.map_err(|_| format!("nothing came within {} s: it hangs", self.patience.as_secs()))?
             })
             .map_err(|error| NoAnswer::Unreachable(self.unreachable(&error)))?;
         if !status.is_success() {

@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Secure, Server, Workers as Configured, Written};
+use crate::config::{Cluster, Secure, Server, Workers as Configured, Written};
 use crate::diagnostic::Diagnostic;
 use crate::feed::{Feed, Options, StartError};
 use crate::intake::{Counts, Event, events};
 use crate::metrics::Metrics;
 use crate::serve::admin::{self, Admin};
+use crate::serve::cluster::{self, Door};
 use crate::serve::hickory::{Certificate, Encrypted};
 use crate::serve::ownership::keep_networks_together;
 use crate::serve::{Learner, Responder, rate_limit, stall, stream, udp};
@@ -35,6 +37,7 @@ pub struct Daemon {
     pub listening: Listening,
     published: Arc<Published>,
     events: mpsc::Sender<Event>,
+    readiness: watch::Receiver<bool>,
     stop: CancellationToken,
     workers: Option<udp::Workers>,
     streams: Option<Runtime>,
@@ -52,6 +55,8 @@ pub struct Listening {
     pub quic: Vec<SocketAddr>,
     /// The admin listener.
     pub admin: SocketAddr,
+    /// The listener for other nameservers, if there are any.
+    pub cluster: Option<SocketAddr>,
 }
 
 /// Sockets that are bound, before anything answers on them.
@@ -63,6 +68,7 @@ struct Bound {
     tls: Vec<(TcpListener, Certificate)>,
     quic: Vec<(UdpSocket, Certificate)>,
     admin: TcpListener,
+    cluster: Option<(TcpListener, Option<Arc<ServerConfig>>)>,
     listening: Listening,
 }
 
@@ -70,9 +76,9 @@ impl Daemon {
     /// Reads the inputs, binds all sockets and starts to answer; all that is in the way is reported.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let directory = options.file.parent().unwrap_or(Path::new("")).to_owned();
-        let feed = Feed::new(options)?;
+        let feed = Feed::start(options)?;
         let server = feed.inputs().config.server.clone();
-        let bound = bind(&server, &directory)?;
+        let bound = bind(&server, feed.inputs().config.cluster.as_ref(), &directory)?;
         Self::answer(feed, &server, bound)
             .map_err(|error| StartError::of(Diagnostic::error(format!("cannot start: {error}"))))
     }
@@ -80,6 +86,11 @@ impl Daemon {
     /// What is served now.
     pub fn published(&self) -> &Arc<Published> {
         &self.published
+    }
+
+    /// Becomes true when each node has been probed and scraped once, or that has had its time; DNS is answered before.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.readiness.clone()
     }
 
     /// Reads all inputs again and says what changed, or why nothing did.
@@ -118,8 +129,25 @@ impl Daemon {
         let connections = stream::Connections::new(server.tcp);
         let pulse = feed.pulse();
         let streams_counts = Arc::clone(connections.counts());
-        let metrics = Metrics::new(Arc::clone(&published), counts, streams_counts, Arc::clone(&pulse));
-        let admin = Admin { published: Arc::clone(&published), metrics, events: sender.clone() };
+        let board = feed.board();
+        let metrics = Metrics::new(
+            Arc::clone(&published),
+            counts,
+            streams_counts,
+            Arc::clone(&pulse),
+            Arc::clone(&board),
+            feed.cluster(),
+        );
+        let readiness = feed.readiness();
+        let admin = Admin {
+            published: Arc::clone(&published),
+            metrics,
+            events: sender.clone(),
+            board,
+            pulse: Arc::clone(&pulse),
+            readiness: readiness.clone(),
+            cluster: feed.cluster(),
+        };
 
         let streams = tokio::runtime::Builder::new_multi_thread().thread_name("streams").enable_all().build()?;
         {
@@ -139,6 +167,10 @@ impl Daemon {
             streams.spawn(stall::report(pulse, stop.clone()));
             streams.spawn(rate_limit::report(watches, Arc::clone(&published), stop.clone()));
             streams.spawn(admin::serve(asynchronous(bound.admin)?, admin, stop.clone()));
+            if let Some(((listener, tls), cluster)) = bound.cluster.zip(feed.cluster()) {
+                let door = Door { cluster, events: sender.clone(), tls };
+                streams.spawn(cluster::serve(asynchronous(listener)?, door, stop.clone()));
+            }
         }
         let workers = udp::Workers::start(workers, bound.spread, &published)?;
         let feed = {
@@ -151,6 +183,7 @@ impl Daemon {
             listening: bound.listening,
             published,
             events: sender,
+            readiness,
             stop,
             workers: Some(workers),
             streams: Some(streams),
@@ -173,9 +206,10 @@ impl Drop for Daemon {
 }
 
 /// Binds everything, or says all that cannot be bound.
-fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
+fn bind(server: &Server, cluster: Option<&Cluster>, directory: &Path) -> Result<Bound, StartError> {
     let mut diagnostics = Vec::new();
-    let mut listening = Listening { dns: Vec::new(), tls: Vec::new(), quic: Vec::new(), admin: server.admin.value };
+    let mut listening =
+        Listening { dns: Vec::new(), tls: Vec::new(), quic: Vec::new(), admin: server.admin.value, cluster: None };
     let workers = match server.workers {
         Configured::Auto => std::thread::available_parallelism().map_or(1, usize::from),
         Configured::Fixed(workers) => usize::from(workers),
@@ -213,11 +247,25 @@ fn bind(server: &Server, directory: &Path) -> Result<Bound, StartError> {
             Err(error) => diagnostics.push(refused(written, "DNS over QUIC", &error)),
         }
     }
+    let mut of_cluster = None;
+    if let Some(Cluster { listen, tls, .. }) = cluster {
+        let tls = tls.as_ref().map(|tls| cluster::mutual_tls(tls, directory)).transpose();
+        match TcpListener::bind(listen.value).and_then(|listener| Ok((listener.local_addr()?, listener))) {
+            Ok((address, listener)) => {
+                listening.cluster = Some(address);
+                match tls {
+                    Ok(tls) => of_cluster = Some((listener, tls)),
+                    Err(found) => diagnostics.extend(found),
+                }
+            }
+            Err(error) => diagnostics.push(refused(listen, "other nameservers", &error)),
+        }
+    }
     let admin = TcpListener::bind(server.admin.value).and_then(|listener| Ok((listener.local_addr()?, listener)));
     match admin {
         Ok((address, admin)) if diagnostics.is_empty() => {
             listening.admin = address;
-            Ok(Bound { udp, spread, tcp, tls, quic, admin, listening })
+            Ok(Bound { udp, spread, tcp, tls, quic, admin, cluster: of_cluster, listening })
         }
         Ok(_) => Err(StartError { diagnostics }),
         Err(error) => {

@@ -3,16 +3,21 @@
 pub mod check;
 pub mod daemon;
 pub mod demo;
+pub mod drain;
 pub mod explain;
 pub mod inventory;
+pub mod nodes;
 pub mod overrides;
 pub mod presets;
 pub mod run;
 pub mod simulate;
+pub mod status;
 
 mod admin;
 mod notify;
+mod spread;
 mod table;
+mod watch;
 
 use std::io::IsTerminal;
 

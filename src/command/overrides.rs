@@ -1,5 +1,4 @@
-//! `thalweg freeze`, `pin`, `weight`, `limit`, `policy`, `drain`, `undrain`, `overrides`, `lift`: what operators want for
-//! the time being.
+//! `thalweg freeze`, `pin`, `weight`, `limit`, `policy`, `overrides`, `lift`: what operators want for the time being.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,10 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hyper::Method;
 
 use super::admin::{Daemon, NoAnswer};
+use super::spread::spread;
 use super::table::aligned;
 use super::{FAILURE, SUCCESS, USAGE};
 use crate::config;
-use crate::intake::Wish;
+use crate::intake::{Ordered, Wish};
 use crate::steer::{Limited, Order, Override, clock};
 
 const PATH: &str = "/v1/overrides";
@@ -29,15 +29,20 @@ pub fn order(file: &Path, what: Override, time: Option<&str>, reason: Option<&st
         }
     };
     let ordered = serde_json::to_string(&wish).map_err(|error| NoAnswer::Unreachable(error.to_string()));
-    let ordered = ordered.and_then(|body| ask::<Order>(file, &Method::POST, &[], Some(body)));
+    let ordered = ordered.and_then(|body| ask::<Ordered>(file, &Method::POST, &[], Some(body)));
     match ordered {
-        Ok(Order { id, what, until, .. }) => {
+        Ok(Ordered { order: Order { id, what, until, .. }, is_kept }) => {
             let until = until.map_or_else(|| "it is lifted".to_owned(), |at| clock(at, unix_seconds()));
-            println!("{what}: until {until}. `thalweg lift {id}` ends it; a restart of the server too.");
-            SUCCESS
+            println!("{what}: until {until}. `thalweg lift {id}` ends it; {}.", survival(is_kept));
+            spread(file)
         }
         Err(no_answer) => fail(no_answer),
     }
+}
+
+/// What becomes of an override at a restart.
+pub(super) fn survival(is_kept: bool) -> &'static str {
+    if is_kept { "it survives a restart of the server" } else { "a restart of the server too" }
 }
 
 /// Lifts what these parameters of `/v1/overrides` say.
@@ -47,7 +52,7 @@ pub fn lift(file: &Path, parameter: (&str, &str)) -> u8 {
         Ok(lifted) => lifted.iter().for_each(|order| println!("lifted: {}", order.what)),
         Err(no_answer) => return fail(no_answer),
     }
-    SUCCESS
+    spread(file)
 }
 
 /// Lists what stands, as a table or as JSON.
@@ -85,23 +90,28 @@ fn wish(what: Override, time: Option<&str>, reason: Option<&str>) -> Result<Wish
             "add `--reason \"kernel update\"`: whoever asks `thalweg explain` or `thalweg overrides` will read it";
         return Err(format!("why? No override without a reason\nhelp: {help}"));
     };
-    let seconds = match time {
-        None => Some(USUALLY.as_secs()),
-        Some(FOR_EVER) => None,
-        Some(text) => match config::duration(text) {
-            Ok(time) if time.as_secs() > 0 => Some(time.as_secs()),
-            Ok(_) => return Err(format!("`--for {text}`: it would hold for no time at all")),
-            Err(meant) => {
-                let meant = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
-                return Err(format!("`--for {text}`: write a time such as 30m or 2h, or `{FOR_EVER}`{meant}"));
-            }
-        },
-    };
+    let seconds = time_of(time)?;
     Ok(Wish { what, who: who(), reason: reason.trim().to_owned(), seconds })
 }
 
+/// Seconds of `--for`: `30m`, `2h`, `forever`, an hour if left out; none = no end.
+pub(super) fn time_of(time: Option<&str>) -> Result<Option<u64>, String> {
+    match time {
+        None => Ok(Some(USUALLY.as_secs())),
+        Some(FOR_EVER) => Ok(None),
+        Some(text) => match config::duration(text) {
+            Ok(time) if time.as_secs() > 0 => Ok(Some(time.as_secs())),
+            Ok(_) => Err(format!("`--for {text}`: it would hold for no time at all")),
+            Err(meant) => {
+                let meant = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+                Err(format!("`--for {text}`: write a time such as 30m or 2h, or `{FOR_EVER}`{meant}"))
+            }
+        },
+    }
+}
+
 /// Who gives the order: whoever called sudo, else the user; and where.
-fn who() -> String {
+pub(super) fn who() -> String {
     let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|key| std::env::var(key).ok());
     let user = user.filter(|user| !user.is_empty()).unwrap_or_else(|| "somebody".to_owned());
     match std::fs::read_to_string("/proc/sys/kernel/hostname") {
@@ -133,13 +143,13 @@ fn ask<T: serde::de::DeserializeOwned>(
     Daemon::of(file).map_err(NoAnswer::Unreachable)?.ask(method, PATH, parameters, body)
 }
 
-fn fail(no_answer: NoAnswer) -> u8 {
+pub(super) fn fail(no_answer: NoAnswer) -> u8 {
     let (NoAnswer::Refused(message) | NoAnswer::Unreachable(message)) = no_answer;
     eprintln!("thalweg: {message}");
     FAILURE
 }
 
-fn unix_seconds() -> u64 {
+pub(super) fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

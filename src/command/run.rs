@@ -71,18 +71,32 @@ impl Signals {
     /// Reloads when told so, and returns when told to end, also in the middle of a reload.
     async fn until_stopped(self, daemon: &Daemon) {
         let Self { mut hang_up, mut terminate, mut interrupt } = self;
+        let readiness = daemon.readiness();
         let reloads = async {
             while hang_up.recv().await.is_some() {
-                notify(State::Reloading);
+                let is_ready = *readiness.borrow();
+                // A service that has not started yet does not reload for systemd.
+                if is_ready {
+                    notify(State::Reloading);
+                }
                 // The feed has logged what came of it.
                 let _logged = daemon.reload().await;
+                if is_ready {
+                    notify(State::Ready);
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let start = async {
+            // A feed that has ended has said so.
+            if daemon.readiness().wait_for(|ready| *ready).await.is_ok() {
                 notify(State::Ready);
             }
             std::future::pending::<()>().await;
         };
-        notify(State::Ready);
         tokio::select! {
             () = reloads => {}
+            () = start => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }

@@ -5,13 +5,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::Uri;
 
-use crate::pool::Check;
+use crate::diagnostic::nearest;
+use crate::pool::{Check, PLACEHOLDER, fill};
 
 use super::tree::Item;
 use super::value::{Reading, Wrong, shown, string, write, wrong};
-
-/// Stands in a URL for the node's first address.
-const PLACEHOLDER: &str = "{address}";
 
 /// An address and port to listen on.
 pub(super) fn listen(item: &Item, usual_port: u16) -> Reading<SocketAddr> {
@@ -68,28 +66,73 @@ fn spell(text: &str) -> String {
     }
 }
 
-/// How it is found out whether a node serves: `tcp:PORT`, or a URL in which `{address}` may stand.
+/// How it is found out whether a node serves: `tcp:PORT`, `rtmp:PORT`, `tls:PORT`, or a URL in which `{address}` may stand,
+/// with the status that is expected behind it if only one will do.
 pub(super) fn check(item: &Item) -> Reading<Check> {
-    let expected = "a check: `\"tcp:1935\"`, or a URL such as `\"http://{address}/health\"`";
-    let text = string(item, expected).map_err(|wrong| wrong.maybe_help(port_alone(item)))?;
-    if let Some(port) = text.strip_prefix("tcp:") {
-        let help = "write the port alone, as in `\"tcp:1935\"`: it is tried at the node's address";
-        let port = port.parse().ok().filter(|&port: &u16| port > 0);
-        return port.map(Check::Tcp).ok_or_else(|| {
-            Wrong::new(format!("{} is not a check: no port from 1 to 65535 follows `tcp:`", shown(item))).help(help)
-        });
+    let expected =
+        "a check: `\"tcp:1935\"`, `\"rtmp:1935\"`, `\"tls:443\"`, or a URL such as `\"http://{address}/health\"`";
+    let text = string(item, expected).map_err(|wrong| wrong.maybe_help(port_alone(item.place.text())))?;
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return check_of_url(item, text);
     }
-    if !text.contains("://") {
-        let help = text.parse().ok().filter(|&port: &u16| port > 0).map(|port| write(format!("tcp:{port}")));
-        return Err(wrong(item, expected).maybe_help(help));
-    }
-    url(item, text, "a check").map(Check::Http)
+    let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+    let made: fn(u16) -> Check = match kind {
+        "tcp" => Check::Tcp,
+        "rtmp" => Check::Rtmp,
+        "tls" => Check::Tls,
+        _ if text.contains("://") => {
+            let wrong = Wrong::new(format!("{} is not a check: no URL of http or https", shown(item)));
+            return Err(wrong.maybe_help(meant_kind(kind, rest)));
+        }
+        _ => return Err(wrong(item, expected).maybe_help(port_alone(text).or_else(|| meant_kind(kind, rest)))),
+    };
+    port(rest).map(made).ok_or_else(|| {
+        let message = format!("{} is not a check: no port from 1 to 65535 follows `{kind}:`", shown(item));
+        let meant = port_in(rest).unwrap_or(if kind == "tls" { 443 } else { 1935 });
+        let help = format!("write the port alone, as in `\"{kind}:{meant}\"`: it is tried at the node's address");
+        Wrong::new(message).help(help)
+    })
+}
+
+fn check_of_url(item: &Item, text: &str) -> Reading<Check> {
+    let Some((address, status)) = text.trim_end().split_once(char::is_whitespace) else {
+        return url(item, text, "a check").map(|url| Check::Http { url, status: None });
+    };
+    let status = status.trim();
+    let known = status
+        .parse()
+        .ok()
+        .filter(|status| (100..=599).contains(status) && text.ends_with(|c: char| c.is_ascii_digit()));
+    let Some(status) = known else {
+        let why = format!("{} is not a check: no status from 100 to 599 follows the URL, but `{status}`", shown(item));
+        return Err(Wrong::new(why).help(write(format!("{address} 200"))));
+    };
+    url(item, address, "a check").map(|url| Check::Http { url, status: Some(status) })
+}
+
+fn port(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|port| *port > 0)
+}
+
+/// The port at the end of something longer: `//{address}:1935/live`, `198.51.100.11:1935`.
+fn port_in(text: &str) -> Option<u16> {
+    let authority = text.trim_start_matches('/').split('/').next().unwrap_or(text);
+    port(authority.rsplit(':').next()?)
 }
 
 /// The spelling of a check that was written as a bare number.
-fn port_alone(item: &Item) -> Option<String> {
-    let port: u16 = item.place.text().parse().ok()?;
-    (port > 0).then(|| write(format!("tcp:{port}")))
+fn port_alone(text: &str) -> Option<String> {
+    port(text).map(|port| write(format!("tcp:{port}")))
+}
+
+/// The spelling of a check whose kind was misspelt, or left without a port.
+fn meant_kind(kind: &str, rest: &str) -> Option<String> {
+    // RTMP over TLS; what is behind the handshake is not asked anyway.
+    let meant = if kind == "rtmps" { "tls" } else { nearest(kind, ["tcp", "rtmp", "tls", "http", "https"])? };
+    match meant {
+        scheme @ ("http" | "https") => Some(write(format!("{scheme}://{}", rest.trim_start_matches('/')))),
+        kind => Some(write(format!("{kind}:{}", port_in(rest)?))),
+    }
 }
 
 /// The URL of an exporter, in which `{address}` may stand.
@@ -139,14 +182,4 @@ fn url(item: &Item, text: &str, what: &str) -> Reading<String> {
         _ if rest.contains('@') => Err(because("a user and a password cannot be given")),
         _ => Err(because("the port must be a number from 1 to 65535")),
     }
-}
-
-/// Puts the address where `{address}` stands.
-pub(super) fn fill(url: &str, address: IpAddr) -> String {
-    let host = match address {
-        IpAddr::V4(v4) => v4.to_string(),
-        // RFC 3986 §3.2.2: brackets keep its colons apart from the port's.
-        IpAddr::V6(v6) => format!("[{v6}]"),
-    };
-    url.replace(PLACEHOLDER, &host)
 }

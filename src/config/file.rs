@@ -11,6 +11,7 @@ use crate::wire::MAX_NSID;
 
 use super::RateLimitMode;
 use super::address;
+use super::cluster::{self, ClusterTable};
 use super::defaults;
 use super::preset::{self, Presets};
 use super::table::Table;
@@ -18,16 +19,19 @@ use super::value;
 use super::written::{Problems, Written};
 
 mod inventory;
+mod maintenance;
 mod node;
 mod pool;
 
 pub(super) use inventory::{InventoryTable, MappingTable, Origin};
+pub(super) use maintenance::MaintenanceTable;
 pub(super) use node::{CapacityTable, ExportersTable, LimitsTable, NodeSettings, NodeTable};
 pub(super) use pool::{OverflowTable, PolicyTable, PoolTable, ServiceTable, ViewerTable};
 
 /// The file, and the environment over it.
 pub(super) struct ConfigFile {
     pub(super) server: ServerTable,
+    pub(super) cluster: Option<ClusterTable>,
     pub(super) zones_directory: Option<Written<PathBuf>>,
     pub(super) zones: Vec<ZoneTable>,
     pub(super) geoip: GeoipTable,
@@ -39,6 +43,7 @@ pub(super) struct ConfigFile {
     pub(super) nodes: Vec<NodeTable>,
     pub(super) pools: Vec<PoolTable>,
     pub(super) services: Vec<ServiceTable>,
+    pub(super) maintenance: Vec<MaintenanceTable>,
 }
 
 /// `[server]`.
@@ -57,6 +62,7 @@ pub(super) struct ServerTable {
     pub(super) nsid: Option<Written<String>>,
     pub(super) cookie_secrets: Option<Written<PathBuf>>,
     pub(super) whoami: Option<Written<Name>>,
+    pub(super) state: Option<Written<PathBuf>>,
 }
 
 /// `server.tcp`.
@@ -125,6 +131,7 @@ pub(super) struct RegionTable {
 /// Takes every key of the schema from the tree.
 pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     let server = top.table("server", "server").map(read_server).unwrap_or_default();
+    let cluster = top.table("cluster", "cluster").map(|table| cluster::read(table, problems));
     let zones_directory = top.table("zones", "zones").and_then(|mut zones| {
         let directory = zones.value("directory", value::path);
         zones.finish();
@@ -152,9 +159,11 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         .into_iter()
         .filter_map(|(name, table)| pool::read_service(&name, table, problems))
         .collect();
+    let maintenance = read_named(&mut top, "maintenance", problems, maintenance::read_maintenance);
     top.finish();
     ConfigFile {
         server,
+        cluster,
         zones_directory,
         zones,
         geoip,
@@ -166,6 +175,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         nodes,
         pools,
         services,
+        maintenance,
     }
 }
 
@@ -199,8 +209,23 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
     let nsid = table.value("nsid", |item| value::short_text(item, MAX_NSID));
     let cookie_secrets = table.value("cookie_secrets", value::path);
     let whoami = table.value("whoami", value::name);
+    let state = table.value("state", value::path);
     table.finish();
-    ServerTable { dns, tls, quic, admin, workers, tcp, rate_limit, identity, version, nsid, cookie_secrets, whoami }
+    ServerTable {
+        dns,
+        tls,
+        quic,
+        admin,
+        workers,
+        tcp,
+        rate_limit,
+        identity,
+        version,
+        nsid,
+        cookie_secrets,
+        whoami,
+        state,
+    }
 }
 
 fn read_tcp(mut table: Table<'_>) -> TcpTable {

@@ -14,11 +14,14 @@ use crate::pool;
 mod address;
 mod area;
 mod barriers;
+mod cluster;
 mod environment;
 mod file;
 mod full;
 mod inventory;
 mod later;
+mod maintenance;
+mod moment;
 mod policy;
 mod preset;
 mod resolve;
@@ -43,6 +46,8 @@ use written::Problems;
 pub struct Config {
     /// Listeners and their limits.
     pub server: Server,
+    /// The other nameservers of the installation, if there are any.
+    pub cluster: Option<Cluster>,
     /// Where zones are read.
     pub zones: Zones,
     /// Where geography is read.
@@ -61,6 +66,8 @@ pub struct Config {
     pub pools: Vec<Written<pool::Pool>>,
     /// Steered names, each with a pool that exists; the place of each is its key.
     pub services: Vec<Written<pool::Service>>,
+    /// When which nodes get nobody new; the place of each is its key.
+    pub maintenance: Vec<Written<pool::Maintenance>>,
 }
 
 /// Listeners and their limits.
@@ -90,6 +97,32 @@ pub struct Server {
     pub cookie_secrets: Option<Written<PathBuf>>,
     /// The name at which TXT records say what the server sees of whoever asks; off if there is none.
     pub whoami: Option<Written<Name>>,
+    /// The directory of what survives a restart, as written; nothing does if there is none.
+    pub state: Option<Written<PathBuf>>,
+}
+
+/// The other nameservers of the installation.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Where they reach this one.
+    pub listen: Written<SocketAddr>,
+    /// Where this one reaches them; itself left out, 15 at most.
+    pub peers: Vec<Written<SocketAddr>>,
+    /// The file of the token by which they know each other, as written.
+    pub token_file: Option<Written<PathBuf>>,
+    /// Certificates by which they know each other.
+    pub tls: Option<MutualTls>,
+}
+
+/// TLS in which both sides show a certificate.
+#[derive(Debug, Clone)]
+pub struct MutualTls {
+    /// The PEM file of the own certificate and its chain, as written.
+    pub certificate: Written<PathBuf>,
+    /// The PEM file of its private key, as written.
+    pub key: Written<PathBuf>,
+    /// The PEM file of the authority that vouches for all, as written.
+    pub authority: Written<PathBuf>,
 }
 
 /// Listeners with a certificate.
@@ -214,6 +247,34 @@ pub fn read(source: &Source, environment: &[(String, String)]) -> (Option<Config
     (config.filter(|_| is_sound), diagnostics)
 }
 
+/// What can be told of a configuration in which anything else may be wrong, syntax too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Essentials {
+    /// The directory of the state, as written: what was kept there can stand in for the rest.
+    pub state: Option<PathBuf>,
+    /// The admin listener: a daemon may run all the same.
+    pub admin: SocketAddr,
+}
+
+impl Essentials {
+    /// Reads what can be read.
+    pub fn of(text: &str, environment: &[(String, String)]) -> Self {
+        let problems = Problems::default();
+        let source = Source::new("", text);
+        let mut tree = tree::parse_what_can_be_read(&source);
+        environment::overlay(&mut tree, environment, &problems);
+        let mut top = Table::top(tree, Place::in_file(&source, 0..0), &problems);
+        let mut server = top.table("server", "server");
+        let mut read = || {
+            let server = server.as_mut()?;
+            let admin = server.value("admin", |item| address::listen(item, defaults::ADMIN_PORT));
+            Some((server.value("state", value::path), admin))
+        };
+        let (state, admin) = read().unwrap_or_default();
+        Self { state: state.map(|state| state.value), admin: admin.map_or_else(defaults::admin, |admin| admin.value) }
+    }
+}
+
 /// What holds where nothing was written; those of nodes and services stand beside their types in `pool`.
 mod defaults {
     use super::{Duration, Ipv4Addr, Ipv6Addr, RateLimitMode, SocketAddr, TcpLimits, Workers};
@@ -222,6 +283,7 @@ mod defaults {
     pub(super) const DNS_PORT: u16 = 53;
     pub(super) const TLS_PORT: u16 = 853;
     pub(super) const ADMIN_PORT: u16 = 8053;
+    pub(super) const CLUSTER_PORT: u16 = 8054;
     pub(super) const WORKERS: Workers = Workers::Auto;
     pub(super) const ZONES_DIRECTORY: &str = "zones";
     pub(super) const INTERVAL: Duration = Duration::from_secs(5);

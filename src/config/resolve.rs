@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use crate::geo::{Prefix, RegionRule};
 use crate::pool::{
-    Answers, Area, Capacity, Check, Currency, Exporter, Limits, Node, Place, Pool, Saturation, Service, TtlBounds,
-    Viewer,
+    Answers, Area, Capacity, Currency, Exporter, Limits, Node, Place, Pool, Saturation, Service, TtlBounds, Viewer,
+    fill,
 };
 
-use super::address::fill;
 use super::area::{Atlas, Barrier};
 use super::file::{
     CapacityTable, ConfigFile, ExportersTable, GeoipTable, LimitsTable, NodeSettings, NodeTable, PlaceTable, PoolTable,
@@ -22,13 +21,17 @@ use super::file::{
 use super::inventory::{self, OwnNodes};
 use super::preset::Presets;
 use super::written::Written;
-use super::{Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, defaults, full, policy};
+use super::{
+    Config, Geoip, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults, full,
+    maintenance, policy,
+};
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
 pub(super) fn resolve(file: ConfigFile) -> Config {
     let atlas = Atlas::of(&file);
     let ConfigFile {
         server,
+        cluster,
         zones_directory,
         zones,
         geoip,
@@ -40,6 +43,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         nodes: own,
         pools,
         services,
+        maintenance,
     } = file;
     let GeoipTable { databases, networks, rtt } = geoip;
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
@@ -52,6 +56,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     }
     Config {
         server: resolve_server(server),
+        cluster: cluster.and_then(cluster::resolve),
         zones: Zones { directory, files: zones.into_iter().filter_map(resolve_zone).collect() },
         geoip: Geoip { databases: databases.map(|list| list.value).unwrap_or_default(), networks, rtt },
         places: places.into_iter().map(resolve_place).collect(),
@@ -61,6 +66,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         own_nodes: Arc::new(OwnNodes { defaults: node_defaults, nodes: own, presets, atlas }),
         pools,
         services,
+        maintenance: maintenance.into_iter().filter_map(maintenance::resolve).collect(),
     }
 }
 
@@ -78,6 +84,7 @@ fn resolve_server(table: ServerTable) -> Server {
         nsid,
         cookie_secrets,
         whoami,
+        state,
     } = table;
     let workers = match workers.map(|workers| workers.value) {
         None => defaults::WORKERS,
@@ -97,6 +104,7 @@ fn resolve_server(table: ServerTable) -> Server {
         nsid,
         cookie_secrets,
         whoami,
+        state,
     }
 }
 
@@ -185,16 +193,24 @@ pub(super) fn resolve_node(
 ) -> Written<Node> {
     let NodeTable { name, addresses, settings } = table;
     let labels = labels(&settings, node_defaults).unwrap_or_default();
-    let NodeSettings { place, labels: _, capacity, limits, interval, exporters, cost, weight, serves, check } =
-        settings;
+    let NodeSettings {
+        place,
+        labels: _,
+        capacity,
+        limits,
+        interval,
+        exporters,
+        cost,
+        weight,
+        serves,
+        check,
+        rise,
+        fall,
+    } = settings;
     let CapacityTable { egress, clients, process_cpu } = capacity;
     let first = addresses.first().map(|address| address.value);
     let filled = |url: String| first.map_or(url.clone(), |first| fill(&url, first));
     let serves = serves.as_ref().or(node_defaults.serves.as_ref()).map_or(&[][..], Vec::as_slice);
-    let check = value_or(check, &node_defaults.check).map(|check| match check {
-        Check::Tcp(port) => Check::Tcp(port),
-        Check::Http(url) => Check::Http(filled(url)),
-    });
     let usual = Node::default();
     name.map(|name| Node {
         name,
@@ -219,7 +235,9 @@ pub(super) fn resolve_node(
         cost: value_or(cost, &node_defaults.cost).unwrap_or(usual.cost),
         weight: value_or(weight, &node_defaults.weight).unwrap_or(usual.weight),
         serves: areas(serves, Barrier::Serves, atlas),
-        check,
+        checks: values(value_or(check, &node_defaults.check).unwrap_or_default()),
+        rise: value_or(rise, &node_defaults.rise).unwrap_or(usual.rise),
+        fall: value_or(fall, &node_defaults.fall).unwrap_or(usual.fall),
         drained: None,
     })
 }
@@ -287,6 +305,7 @@ fn resolve_pool(table: PoolTable) -> Written<Pool> {
         overflow: _,
         has_overflow: _,
         saturation,
+        check,
     } = table;
     let ViewerTable { bitrate, stays } = viewer;
     let usual = Viewer::default();
@@ -307,6 +326,7 @@ fn resolve_pool(table: PoolTable) -> Written<Pool> {
             Some("clip") => Saturation::Clip,
             _ => Saturation::Alarm,
         },
+        checks: check.map_or_else(Vec::new, |check| values(check.value)),
     })
 }
 

@@ -6,19 +6,21 @@ use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::diagnostic::Diagnostic;
-use crate::pool::MAX_NODES;
+use crate::pool::{MAX_NODES, PLACEHOLDER};
 
 use super::area::{Atlas, Barrier};
+use super::cluster::{self, ClusterTable};
 use super::file::{ConfigFile, NodeTable, Origin, PoolTable, RegionTable, SecureTable, ServerTable, ServiceTable};
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
-use super::{defaults, full, policy};
+use super::{defaults, full, maintenance, policy};
 
 /// Reports every rule that is broken.
 pub(super) fn check(file: &ConfigFile, problems: &Problems) {
     let ConfigFile {
         server,
+        cluster,
         zones_directory: _,
         zones,
         geoip: _,
@@ -30,9 +32,13 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         nodes,
         pools,
         services,
+        maintenance: _,
     } = file;
     check_counts(file, problems);
-    check_listeners(server, problems);
+    check_listeners(server, cluster.as_ref(), problems);
+    if let Some(cluster) = cluster {
+        cluster::check(cluster, server.cookie_secrets.is_some(), problems);
+    }
     check_once("zone", zones.iter().map(|zone| &zone.name), problems);
     check_once("service", services.iter().map(|service| &service.name), problems);
 
@@ -53,6 +59,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         check_families(node, problems);
     }
     check_pools(file, problems);
+    check_checks(file, problems);
     for pool in pools {
         policy::check_pool(pool, problems);
         let is_of =
@@ -63,6 +70,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         check_service(service, pools, problems);
         policy::check_service(service, pool_of(service, pools), problems);
     }
+    maintenance::check(file, problems);
     check_whoami(server, services, problems);
 }
 
@@ -107,7 +115,7 @@ fn check_once<'a, T: Eq + Hash + std::fmt::Display + 'a>(
     }
 }
 
-fn check_known(what: &str, name: &Written<String>, known: &[&str], problems: &Problems) {
+pub(super) fn check_known(what: &str, name: &Written<String>, known: &[&str], problems: &Problems) {
     if known.contains(&name.value.as_str()) {
         return;
     }
@@ -116,7 +124,7 @@ fn check_known(what: &str, name: &Written<String>, known: &[&str], problems: &Pr
     problems.add_to(name, Diagnostic::error(format!("there is no {what} `{}`", name.value)).help(help));
 }
 
-fn check_listeners(server: &ServerTable, problems: &Problems) {
+fn check_listeners(server: &ServerTable, cluster: Option<&ClusterTable>, problems: &Problems) {
     let ServerTable {
         dns,
         tls,
@@ -130,6 +138,7 @@ fn check_listeners(server: &ServerTable, problems: &Problems) {
         nsid: _,
         cookie_secrets: _,
         whoami: _,
+        state: _,
     } = server;
     let dns_addresses = listeners(dns.clone());
     let secure = |table: &Option<SecureTable>| {
@@ -155,7 +164,10 @@ fn check_listeners(server: &ServerTable, problems: &Problems) {
         check_free(address, of_dns.clone(), problems);
     }
     let admin = admin.clone().unwrap_or_else(|| Written::default(defaults::admin()));
-    check_free(&admin, of_dns.chain(of_tls), problems);
+    check_free(&admin, of_dns.clone().chain(of_tls.clone()), problems);
+    if let Some(listen) = cluster.and_then(|cluster| cluster.listen.as_ref()) {
+        check_free(listen, of_dns.chain(of_tls).chain([("server.admin", &admin)]), problems);
+    }
     if !admin.value.ip().is_loopback() {
         let message =
             format!("`{}` is not on loopback: that needs a `token_file`, which is not built yet", admin.value);
@@ -238,6 +250,17 @@ fn check_areas(file: &ConfigFile, problems: &Problems) {
                 problems.add_to(word, wrong);
             }
         }
+    }
+}
+
+/// Checks of many nodes that ask all of them at the same place.
+fn check_checks(file: &ConfigFile, problems: &Problems) {
+    let pools = file.pools.iter().filter_map(|pool| pool.check.as_ref());
+    let checks = pools.chain(&file.node_defaults.check).flat_map(|list| &list.value);
+    for check in checks.filter(|check| !check.value.is_at_address()) {
+        let message = format!("`{}` is the same for all nodes: where it fails, it fails for all at once", check.value);
+        let help = format!("write `{PLACEHOLDER}` where the address of the node belongs");
+        problems.add_to(check, Diagnostic::warning(message).help(help));
     }
 }
 

@@ -86,15 +86,6 @@ impl<'p> Table<'p> {
         self.list(key, read)
     }
 
-    /// A list, which may be written as its only value.
-    pub(super) fn one_or_more<T>(&mut self, key: &'static str, read: impl Fn(&Item) -> Reading<T>) -> Vec<Written<T>> {
-        let is_list = |entry: &Entry| matches!(entry.item.value, Value::Array(_));
-        if self.entries.iter().any(|entry| entry.key == key && is_list(entry)) {
-            return self.filled_list(key, read).map(|list| list.value).unwrap_or_default();
-        }
-        self.value(key, read).into_iter().collect()
-    }
-
     /// A list, each value read alike; wrong ones are reported and left out.
     pub(super) fn list<T>(
         &mut self,
@@ -114,6 +105,20 @@ impl<'p> Table<'p> {
         };
         let values = items.iter().filter_map(|item| read_item(item, &read, self.problems)).collect();
         Some(Written::at(&item.place, values))
+    }
+
+    /// A value, or a list of them, each read alike; wrong ones are reported and left out.
+    pub(super) fn one_or_more<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&Item) -> Reading<T>,
+    ) -> Option<Written<Vec<Written<T>>>> {
+        let is_list = |entry: &Entry| matches!(entry.item.value, Value::Array(_));
+        if self.entries.iter().any(|entry| entry.key == key && is_list(entry)) {
+            return self.list(key, read);
+        }
+        let one = self.value(key, read)?;
+        Some(Written { place: one.place.clone(), value: vec![one] })
     }
 
     /// A table of names and texts; none if one of them is wrong.

@@ -58,6 +58,11 @@ pub(super) fn parse(source: &Source, problems: &Problems) -> Option<Vec<Entry>> 
     None
 }
 
+/// The same of whatever its syntax allows.
+pub(super) fn parse_what_can_be_read(source: &Source) -> Vec<Entry> {
+    entries(source, DeTable::parse_recoverable(&source.text).0.get_ref())
+}
+
 fn report(place: &Place, error: &Error, problems: &Problems) {
     let word = place.text();
     let is_bare_word = !word.is_empty() && word.chars().all(is_of_word);

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::geo::Region;
-use crate::load::history::Reading;
-use crate::pool::{Bitrate, Currency, NodeId, Saturation};
-use crate::steer::{Alarm, Fleet, Standing, Tables};
+use crate::steer::{Alarm, Names, Tables};
 
 /// Seconds for which an alarm must be absent to be over: what comes and goes would fill the log.
 const OVER: f64 = 10.0;
@@ -33,6 +30,8 @@ pub(super) enum News {
     Begins {
         /// The alarm's word.
         alarm: &'static str,
+        /// What it is about; empty = everything.
+        subject: String,
         /// In words.
         told: String,
     },
@@ -40,15 +39,11 @@ pub(super) enum News {
     Ends {
         /// The alarm's word.
         alarm: &'static str,
+        /// What it is about; empty = everything.
+        subject: String,
         /// In words.
         told: String,
     },
-}
-
-/// What the numbers in alarms stand for.
-pub(super) struct Names<'a> {
-    pub(super) fleet: &'a Fleet,
-    pub(super) regions: &'a [Region],
 }
 
 impl Alarms {
@@ -63,7 +58,8 @@ impl Alarms {
             let patience = if matches!(alarm, Alarm::Flooded { .. }) { PATIENCE } else { 0.0 };
             if !span.is_told && now - span.begun >= patience {
                 span.is_told = true;
-                news.push(News::Begins { alarm: alarm.word(), told: names.tell(alarm, tables) });
+                let (subject, told) = (names.subject(alarm), names.tell(alarm, tables));
+                news.push(News::Begins { alarm: alarm.word(), subject, told });
             }
         }
         self.standing.retain(|(alarm, subject), span| {
@@ -71,95 +67,11 @@ impl Alarms {
             if is_over && span.is_told {
                 let about = if subject.is_empty() { String::new() } else { format!("{subject}: ") };
                 let told = format!("{about}{} is over after {:.0} s", alarm.replace('_', " "), span.seen - span.begun);
-                news.push(News::Ends { alarm, told });
+                news.push(News::Ends { alarm, subject: subject.clone(), told });
             }
             !is_over
         });
         news
-    }
-}
-
-impl Names<'_> {
-    fn node(&self, id: NodeId) -> &str {
-        &self.fleet.node(id).node.name
-    }
-
-    fn subject(&self, alarm: &Alarm) -> String {
-        match *alarm {
-            Alarm::Flooded { pool, region, .. } => {
-                format!("{} for pool {}", self.regions[usize::from(region.0)].name, self.fleet.name_of_use(pool))
-            }
-            _ => alarm.node().map_or_else(String::new, |node| self.node(node).to_owned()),
-        }
-    }
-
-    fn tell(&self, alarm: &Alarm, tables: &Tables) -> String {
-        let unit = |id: NodeId| match self.fleet.node(id).currency {
-            Currency::Egress => "Mbit/s",
-            Currency::Clients => "viewers",
-        };
-        match *alarm {
-            Alarm::Blind(id) => {
-                let (age, because) = match &tables.nodes[usize::from(id.0)].reading {
-                    Reading::Stale { age, because, .. } => (*age, because.as_ref().map(ToString::to_string)),
-                    Reading::Fresh(_) | Reading::Never { .. } => (0.0, None),
-                };
-                let because = because.unwrap_or_else(|| "no answer".to_owned());
-                format!(
-                    "{}: its load is {age:.0} s old ({because}); it goes on by dead reckoning, with 70 % of its weight \
-                     unless most nodes are like that",
-                    self.node(id)
-                )
-            }
-            Alarm::MostlyBlind => "more than half of the capacity is blind, so monitoring is broken rather than the \
-                                   nodes; all go on by dead reckoning, with their full weight"
-                .to_owned(),
-            Alarm::Distrusted(id) => {
-                let node = &tables.nodes[usize::from(id.0)];
-                let unit = unit(id);
-                let told = node.reading.last().and_then(|load| match self.fleet.node(id).currency {
-                    Currency::Egress => load.egress.map(Bitrate::megabits),
-                    Currency::Clients => load.clients,
-                });
-                let told = told.map_or_else(|| "little load".to_owned(), |told| format!("{told:.1} {unit}"));
-                format!(
-                    "{}: its exporter tells of {told}, far below the {:.1} {unit} that answers brought; it is not believed, \
-                     and the node goes on by dead reckoning",
-                    self.node(id),
-                    node.prediction.reckoned
-                )
-            }
-            Alarm::Saturated { node: id, load } => {
-                let clips = self.fleet.first_pool_of(id).is_some_and(|pool| pool.pool.saturation == Saturation::Clip);
-                let done = if clips { "it is taken for that small" } else { "nothing is done about it" };
-                format!(
-                    "{}: sends no more than {load:.0} {} although viewers come, and is configured for {:.0}; {done}",
-                    self.node(id),
-                    unit(id),
-                    tables.nodes[usize::from(id.0)].configured
-                )
-            }
-            Alarm::PredictionError { node: id, error } => format!(
-                "{}: its predicted pressure was wrong by {error:.2} on average for five minutes; steering goes on, but its \
-                 capacity may not be what is configured, or viewers may come to it by other ways",
-                self.node(id)
-            ),
-            Alarm::Flooded { belief, .. } => format!(
-                "{}: queries promise viewers whom no node sees; {:.0} % of what they promise is believed: a flood, or viewers bring \
-                 less or leave sooner than `viewer` of the pool says",
-                self.subject(alarm),
-                belief * 100.0
-            ),
-            Alarm::Held => {
-                let nodes = tables.nodes.iter().enumerate().filter(|(_, node)| node.standing == Standing::Held);
-                let held: Vec<&str> = nodes.map(|(index, _)| self.node(NodeId(index as u16))).collect();
-                format!(
-                    "probes fail at more nodes of a place than they may take out alone, so our own network is the \
-                     likelier fault; {} still get viewers, with 70 % of their weight",
-                    held.join(", ")
-                )
-            }
-        }
     }
 }
 
@@ -168,8 +80,8 @@ mod tests {
     use super::*;
     use crate::geo::{Countries, Geo, RegionId};
     use crate::name::Name;
-    use crate::pool::{Answers, Node, Pool, PoolId, Service, TtlBounds};
-    use crate::steer::Assembly;
+    use crate::pool::{Answers, Node, NodeId, Pool, PoolId, Service, TtlBounds};
+    use crate::steer::{Assembly, Fleet};
 
     fn fleet() -> Fleet {
         let node = Node { name: "fra1".to_owned(), ..Node::default() };
@@ -195,8 +107,8 @@ mod tests {
 
     fn words(news: Vec<News>) -> Vec<String> {
         let told = |news| match news {
-            News::Begins { alarm, told } => format!("+{alarm} {told}"),
-            News::Ends { alarm, told } => format!("-{alarm} {told}"),
+            News::Begins { alarm, told, .. } => format!("+{alarm} {told}"),
+            News::Ends { alarm, told, .. } => format!("-{alarm} {told}"),
         };
         news.into_iter().map(told).collect()
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::inputs::Inputs;
-use crate::config::{Secure, Written};
+use crate::config::{MutualTls, Secure, Written};
 
 /// Says what differs: `+1 node, ~2 zones`; words for that if nothing does.
 pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
@@ -36,6 +36,9 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
         inputs.config.places.iter().map(|place| (place.value.name.clone(), format!("{:?}", place.value))).collect()
     };
     compare(&mut parts, "place", &places(old), &places(new));
+    let peers = |inputs: &Inputs| -> Vec<_> {
+        inputs.config.cluster.iter().flat_map(|cluster| &cluster.peers).map(|peer| peer.value).collect()
+    };
     let (before, after) = (&old.config.server, &new.config.server);
     let text = |written: &Option<Written<String>>| written.as_ref().map(|written| written.value.clone());
     let whoami = |inputs: &Inputs| inputs.config.server.whoami.as_ref().map(|written| written.value.clone());
@@ -46,6 +49,7 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
         ("nsid", text(&before.nsid) == text(&after.nsid)),
         ("whoami", whoami(old) == whoami(new)),
         ("cookie_secrets", old.cookies == new.cookies),
+        ("cluster", peers(old) == peers(new) && old.tokens == new.tokens),
     ] {
         if !is_same {
             parts.push(format!("~{key}"));
@@ -65,7 +69,11 @@ pub(super) fn needs_restart(old: &Inputs, new: &Inputs) -> bool {
             })
         };
         let dns: Vec<_> = server.dns.iter().map(|address| address.value).collect();
-        (dns, server.admin.value, server.workers, server.tcp, secure(&server.tls), secure(&server.quic))
+        let cluster = inputs.config.cluster.as_ref().map(|cluster| {
+            let paths = |tls: &MutualTls| [&tls.certificate, &tls.key, &tls.authority].map(|path| path.value.clone());
+            (cluster.listen.value, cluster.tls.as_ref().map(paths))
+        });
+        (dns, server.admin.value, server.workers, server.tcp, secure(&server.tls), secure(&server.quic), cluster)
     };
     listeners(old) != listeners(new)
 }

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::hash::{DefaultHasher, Hash};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::inputs::{read_file, shown};
+use super::inputs::{Taken, read_file, shown};
 use super::stamps::Stamps;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::zone::{self, Inclusion};
@@ -38,12 +37,17 @@ impl Includes {
         Self { jail, opened, paths: HashMap::from([(Arc::clone(&source.name), path.to_owned())]) }
     }
 
+    /// What was opened.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.opened.values().map(|source| &*source.text)
+    }
+
     /// Opens a file that a zone file includes, and has it watched, also if it is not there.
     pub(super) fn open(
         &mut self,
         inclusion: &Inclusion<'_>,
         watched: &mut Stamps,
-        hasher: &mut DefaultHasher,
+        taken: &mut Taken,
     ) -> Result<Source, Box<Diagnostic>> {
         let by = self.paths.get(&inclusion.by.name).and_then(|path| path.parent()).unwrap_or(Path::new(""));
         let path = by.join(OsStr::from_bytes(inclusion.path));
@@ -73,7 +77,8 @@ impl Includes {
             return Ok(source.clone());
         }
         let octets = read_file(&real).map_err(|error| unreadable(&error))?;
-        (&real, &octets).hash(hasher);
+        taken.take(&real, &octets);
+        taken.keep(&path, &octets);
         let source = Source::new(shown(&path), zone::text_of(octets));
         // It may be reached by several links; what it includes is sought beside itself.
         self.paths.insert(Arc::clone(&source.name), real.clone());

@@ -11,11 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::inventory::{Lists, News};
+use super::parts::Parts;
 use super::secrets::read_secrets;
 use super::stamps::Stamps;
+use super::state::{Files, Found};
+use super::token::{self, read_tokens, warn_of_readers};
 use crate::config::{self, Config, Written};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::geo::{Countries, Database, Geo, Position, Region, RegionId, Rtt, read_networks, read_rtt};
+use crate::intake::{Part, Tokens};
 use crate::name::Name;
 use crate::pool::Policy;
 use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Zones};
@@ -24,7 +28,6 @@ use crate::wire::{Identity, Secrets};
 
 pub(super) use lists::{load_lists, urls};
 
-use lists::state_directory;
 use numbers::{Gone, assemble};
 
 /// Everything that is read from disk, in the form that is served.
@@ -46,6 +49,12 @@ pub struct Inputs {
     rtts: Arc<[Rtt]>,
     /// What DNS cookies are made by, if the configuration names a file of secrets.
     pub cookies: Option<Secrets>,
+    /// By what the nameservers of the installation know each other.
+    pub tokens: Tokens,
+    /// Makes this installation's hashes its own; equal on all its nameservers.
+    pub seed: u64,
+    /// Hashes of what they compare.
+    pub(super) parts: Parts,
     /// Who this server says it is.
     identity: Arc<Identity>,
     /// A hash of all that was read.
@@ -58,8 +67,6 @@ pub struct Inputs {
     lists: Lists,
     /// Since when nodes are gone that keep their numbers.
     gone: Gone,
-    /// Where the configuration stands.
-    directory: PathBuf,
 }
 
 impl Inputs {
@@ -118,11 +125,6 @@ impl Inputs {
     pub fn is_listed(&self, node: &str) -> bool {
         self.lists.has(node)
     }
-
-    /// Where the state is kept that survives a restart, if anywhere.
-    pub(super) fn state_directory(&self) -> Option<PathBuf> {
-        state_directory(&self.config, &self.directory)
-    }
 }
 
 /// The outcome of reading all inputs.
@@ -133,10 +135,16 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// Files and directories whose changes matter, missing ones too, as they were before they were read.
     pub watched: Stamps,
-    /// The same of lists of nodes.
+    /// How many of them, the last ones, are about lists of nodes.
+    pub(super) of_lists: usize,
+    /// Nothing but lists of nodes was read.
+    pub(super) is_lists_only: bool,
+    /// The same as `watched` of lists of nodes.
     pub listed: Stamps,
     /// Lists of nodes; none if the configuration cannot be read.
     pub lists: Option<Lists>,
+    /// What was read, if it is to be kept.
+    pub(super) files: Files,
 }
 
 /// Reads everything that the configuration file names, and the file itself.
@@ -154,9 +162,26 @@ pub(super) fn load_all(
     lists: Option<&Lists>,
     news: &News,
 ) -> Loaded {
-    let mut loader = Loader::new(file);
+    load_from(Loader::new(file, None), (file, environment), previous, (lists, news))
+}
+
+/// Reads inputs that were kept, with lists that were.
+pub(super) fn load_kept(found: &Found, lists: &Lists) -> Loaded {
+    let Found { file, environment, root } = found;
+    let news = News { only_taken: true, ..News::default() };
+    load_from(Loader::new(file, Some(root.clone())), (file, environment), None, (Some(lists), &news))
+}
+
+fn load_from(
+    mut loader: Loader,
+    (file, environment): (&Path, &[(String, String)]),
+    previous: Option<&Inputs>,
+    (lists, news): (Option<&Lists>, &News),
+) -> Loaded {
     let inputs = loader.load(file, environment, previous, lists, news);
-    loader.into_loaded(inputs)
+    let read = loader.taken.kept.take().unwrap_or_default();
+    let files = Files { file: file.to_owned(), environment: environment.to_vec(), read };
+    Loaded { files, ..loader.into_loaded(inputs) }
 }
 
 struct Loader {
@@ -164,35 +189,69 @@ struct Loader {
     directory: PathBuf,
     /// Zone files include none from outside it.
     zone_directory: PathBuf,
+    /// Stands for the root of inputs that were kept.
+    root: Option<PathBuf>,
     diagnostics: Vec<Diagnostic>,
     watched: Stamps,
     listed: Stamps,
     lists: Option<Lists>,
-    hasher: DefaultHasher,
+    /// What is wrong with lists.
+    list_diagnostics: Vec<Diagnostic>,
+    taken: Taken,
+    parts: Parts,
     /// Something is wrong that is not inside a zone: then no input is taken.
     is_blocked: bool,
 }
 
+/// What was read so far.
+#[derive(Default)]
+pub(in crate::feed) struct Taken {
+    hasher: DefaultHasher,
+    /// The octets themselves, if they are to be kept.
+    kept: Option<Vec<(PathBuf, Vec<u8>)>>,
+}
+
+impl Taken {
+    /// Takes what stood in a file. The path counts too: the name of a file is that of its zone.
+    pub(in crate::feed) fn take(&mut self, path: &Path, octets: &[u8]) {
+        (path, octets).hash(&mut self.hasher);
+        self.keep(path, octets);
+    }
+
+    /// Keeps what stood in a file by another path to it too.
+    pub(in crate::feed) fn keep(&mut self, path: &Path, octets: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            kept.push((path.to_owned(), octets.to_vec()));
+        }
+    }
+}
+
 impl Loader {
-    fn new(file: &Path) -> Self {
+    fn new(file: &Path, root: Option<PathBuf>) -> Self {
         let directory = file.parent().unwrap_or(Path::new("")).to_owned();
         let mut watched = Stamps::default();
         watched.take(file);
         Self {
             zone_directory: directory.clone(),
             directory,
+            root,
             diagnostics: Vec::new(),
             watched,
             listed: Stamps::default(),
             lists: None,
-            hasher: DefaultHasher::new(),
+            list_diagnostics: Vec::new(),
+            taken: Taken::default(),
+            parts: Parts::default(),
             is_blocked: false,
         }
     }
 
     fn into_loaded(self, inputs: Option<Inputs>) -> Loaded {
-        let Self { diagnostics, watched, listed, lists, .. } = self;
-        Loaded { inputs, diagnostics, watched, listed, lists }
+        let Self { mut diagnostics, list_diagnostics, watched, listed, lists, .. } = self;
+        let of_lists = list_diagnostics.len();
+        diagnostics.extend(list_diagnostics);
+        let files = Files::default();
+        Loaded { inputs, diagnostics, of_lists, is_lists_only: false, watched, listed, lists, files }
     }
 
     fn load(
@@ -208,6 +267,10 @@ impl Loader {
         let (config, diagnostics) = config::read(&source, environment);
         self.diagnostics.extend(diagnostics);
         let mut config = config?;
+        self.parts.add_configuration(&source.text, environment);
+        if config.server.state.is_some() && self.root.is_none() {
+            self.taken.kept = Some(vec![(file.to_owned(), source.text.as_bytes().to_vec())]);
+        }
         self.read_lists(&mut config, lists, news);
 
         let zone_texts = self.read_zones(&config);
@@ -218,16 +281,20 @@ impl Loader {
         self.check_barriers(&config, &fleet, geo.regions());
         let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
         let cookies = self.read_secrets(&config);
+        let tokens = self.read_tokens(&config);
         if self.is_blocked {
             return None;
         }
         let has_inventories = !config.inventories.is_empty();
-        let files_fingerprint = self.hasher.finish();
+        let files_fingerprint = self.taken.hasher.finish();
         let server = &config.server;
         let text = |written: &Option<Written<String>>| written.as_ref().map(|text| text.value.clone());
         let [name, version, nsid] = [text(&server.identity), text(&server.version), text(&server.nsid)];
         Some(Inputs {
             cookies,
+            seed: token::seed(&tokens),
+            tokens,
+            parts: std::mem::take(&mut self.parts),
             identity: Arc::new(Identity::new(name.as_deref(), version.as_deref(), nsid.as_deref())),
             config: Arc::new(config),
             geo: Arc::new(geo),
@@ -241,7 +308,6 @@ impl Loader {
             databases: if has_inventories { databases } else { Vec::new() },
             lists: self.lists.clone().unwrap_or_default(),
             gone,
-            directory: self.directory.clone(),
         })
     }
 
@@ -249,11 +315,12 @@ impl Loader {
         let before = self.diagnostics.len();
         let mut databases = Vec::new();
         for written in &config.geoip.databases {
-            let path = self.directory.join(&written.value);
+            let path = self.path(&written.value);
             self.watched.take(&path);
             match read_file(&path) {
                 Ok(bytes) => {
-                    (&path, &bytes).hash(&mut self.hasher);
+                    self.taken.take(&path, &bytes);
+                    self.parts.add(Part::Geography, &bytes);
                     match Database::open(&shown(&path), &bytes) {
                         Ok(database) => databases.push(database),
                         Err(diagnostic) => self.diagnostics.push(diagnostic),
@@ -273,6 +340,7 @@ impl Loader {
         let networks = match &config.geoip.networks {
             Some(written) => {
                 let source = self.read_table(written)?;
+                self.parts.add(Part::Geography, &source.text);
                 let (networks, diagnostics) = read_networks(&source, countries, &rules, &positions(config));
                 self.diagnostics.extend(diagnostics);
                 networks
@@ -291,6 +359,7 @@ impl Loader {
     fn read_round_trips(&mut self, config: &Config) -> Option<Vec<Rtt>> {
         let Some(written) = &config.geoip.rtt else { return Some(Vec::new()) };
         let source = self.read_table(written)?;
+        self.parts.add(Part::Geography, &source.text);
         let (rtts, diagnostics) =
             read_rtt(&source, Countries::embedded(), &values(&config.regions), &positions(config));
         let is_sound = !crate::diagnostic::has_errors(&diagnostics);
@@ -308,6 +377,21 @@ impl Loader {
         // Nameservers that make cookies by other secrets than their peers would send each other's clients away.
         self.is_blocked |= secrets.is_none();
         secrets
+    }
+
+    fn read_tokens(&mut self, config: &Config) -> Tokens {
+        let Some(written) = config.cluster.as_ref().and_then(|cluster| cluster.token_file.as_ref()) else {
+            return Tokens::default();
+        };
+        let tokens = self.read_table(written).and_then(|source| {
+            let (tokens, diagnostics) = read_tokens(&source);
+            self.diagnostics.extend(diagnostics);
+            self.diagnostics.extend(warn_of_readers(&self.directory.join(&written.value)));
+            tokens
+        });
+        // Without it nobody would be asked for one.
+        self.is_blocked |= tokens.is_none();
+        tokens.unwrap_or_default()
     }
 
     /// Reports services that barriers leave without a node, now that it is known where nodes and clients are.
@@ -346,6 +430,14 @@ impl Loader {
         }
     }
 
+    /// Where a path of the configuration leads.
+    fn path(&self, written: &Path) -> PathBuf {
+        match (&self.root, written.strip_prefix("/")) {
+            (Some(root), Ok(below)) => root.join(below),
+            _ => self.directory.join(written),
+        }
+    }
+
     /// Reports an error that keeps all inputs from being taken.
     fn block(&mut self, error: Diagnostic) {
         self.diagnostics.push(error);
@@ -354,7 +446,7 @@ impl Loader {
 
     /// A table that the configuration names.
     fn read_table(&mut self, written: &Written<PathBuf>) -> Option<Source> {
-        let path = self.directory.join(&written.value);
+        let path = self.path(&written.value);
         self.watched.take(&path);
         if let Err(error) = std::fs::metadata(&path) {
             self.diagnostics.push(written.error(format!("{} cannot be read: {error}", shown(&path))));
@@ -369,8 +461,7 @@ impl Loader {
             self.diagnostics.push(Diagnostic::error(format!("cannot be read: {error}")).in_file(shown(path)));
         });
         let octets = octets.ok()?;
-        // The path too: the name of a file is that of its zone.
-        (path, &octets).hash(&mut self.hasher);
+        self.taken.take(path, &octets);
         Some(octets)
     }
 

@@ -6,16 +6,31 @@ pub mod scrape;
 
 mod alarms;
 mod changes;
+mod cluster;
+mod health;
 mod include;
 mod inventory;
+mod maintenance;
 mod orders;
 mod pace;
+mod parts;
+mod readiness;
 mod reload;
 mod run;
 mod secrets;
 mod stamps;
+mod start;
+mod state;
 mod tick;
+mod token;
 mod watch;
 
 pub use run::{Feed, Options, StartError};
 pub use stamps::Stamps;
+pub use state::{NoStore, Store};
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,17 +1,21 @@
 //! Orders: the overrides that operators gave, checked when they are given and forgotten when their time is over. They
-//! survive reloads, not restarts.
+//! survive reloads, and restarts too if there is a state directory.
 
-mod check;
+pub(super) mod check;
+mod drain;
+mod kept;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use super::cluster::CODES;
 use super::inputs::Inputs;
 use super::run::Feed;
+use super::unix_seconds;
 use crate::config::policy_of_word;
-use crate::intake::{Lift, Wish};
+use crate::intake::{Grade, Lift, Wish};
 use crate::name::Name;
-use crate::pool::{Bitrate, Capacity, Node, Policy};
+use crate::pool::{Bitrate, Capacity, Node, Policy, Selection};
 use crate::steer::{Limited, Order, Override, Overrides, clock};
 
 /// The most orders at a time.
@@ -23,6 +27,8 @@ pub(super) struct Orders {
     standing: Vec<Standing>,
     /// The number of the last one.
     last: u64,
+    /// What our numbers end with, if there are other nameservers.
+    code: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,6 +43,30 @@ impl Orders {
     pub(super) fn overrides<'r>(&self, regions: impl Iterator<Item = &'r str>) -> Overrides {
         let orders: Arc<[Order]> = self.standing.iter().map(|standing| standing.order.clone()).collect();
         Overrides::of_orders(orders, regions)
+    }
+
+    /// Each of them.
+    pub(super) fn standing(&self) -> Vec<Order> {
+        self.standing.iter().map(|standing| standing.order.clone()).collect()
+    }
+
+    /// Ends the numbers of orders with this, so that nameservers that hear nothing of each other choose different ones.
+    pub(super) fn set_code(&mut self, code: u64) {
+        self.code = Some(code);
+    }
+
+    /// Takes an order that was given at another nameserver, in place of one about the same thing.
+    pub(super) fn adopt(&mut self, order: Order) {
+        self.standing.retain(|standing| !order.what.replaces(&standing.order.what));
+        self.last = self.last.max(order.id);
+        let left = order.until.map(|until| Duration::from_secs(until.saturating_sub(unix_seconds())));
+        let expires = left.and_then(|left| Instant::now().checked_add(left));
+        self.standing.push(Standing { order, expires });
+    }
+
+    /// Lets go what was lifted at another nameserver.
+    pub(super) fn withdraw(&mut self, what: &Override) -> Vec<Order> {
+        self.take(|standing| what.replaces(&standing.order.what))
     }
 
     /// Services with the policies that were ordered for them.
@@ -85,7 +115,10 @@ impl Orders {
             Some(seconds) => Some(unix.checked_add(seconds).ok_or_else(too_long)?),
             None => None,
         };
-        self.last += 1;
+        self.last = match self.code {
+            Some(code) => (self.last / CODES + 1) * CODES + code,
+            None => self.last + 1,
+        };
         let Wish { who, reason, .. } = wish;
         let order = Order { id: self.last, what, who: who.clone(), reason: reason.clone(), since: unix, until };
         self.standing.push(Standing { order: order.clone(), expires });
@@ -108,42 +141,63 @@ impl Orders {
 impl Feed {
     /// Takes a wish, if it can be done, and steers by it at once.
     pub(super) fn order(&mut self, wish: &Wish) -> Result<Order, String> {
-        check::told(wish)?;
-        let what = check::check(wish.what.clone(), &self.inputs)?;
-        let before = self.orders.standing.clone();
-        let unix = unix_seconds();
-        let order = self.orders.add(what, wish, Instant::now(), unix).and_then(|order| {
-            self.follow(std::slice::from_ref(&order))?;
-            Ok(order)
+        let mut ordered = self.order_all(std::slice::from_ref(wish))?;
+        Ok(ordered.pop().expect("a wish that can be done is an order"))
+    }
+
+    /// Takes all of these wishes, if each can be done.
+    fn order_all(&mut self, wishes: &[Wish]) -> Result<Vec<Order>, String> {
+        let (before, unix) = (self.orders.standing.clone(), unix_seconds());
+        let ordered = self.add_all(wishes, unix).and_then(|ordered| {
+            self.follow(&ordered)?;
+            Ok(ordered)
         });
-        match &order {
-            Ok(order) => {
-                let until = order.until.map_or_else(|| "it is lifted".to_owned(), |at| clock(at, unix));
-                let (id, who, reason) = (order.id, &order.who, &order.reason);
-                tracing::warn!(id, who, reason, "override: {} until {until}", order.what);
+        match &ordered {
+            Ok(ordered) => {
+                for order in ordered {
+                    let until = order.until.map_or_else(|| "it is lifted".to_owned(), |at| clock(at, unix));
+                    let (id, who, reason) = (order.id, &order.who, &order.reason);
+                    tracing::warn!(id, who, reason, "override: {} until {until}", order.what);
+                    let told = format!("{}: {who} until {until}: {reason}", order.what);
+                    self.board.note("override", Grade::Note, &told);
+                }
             }
             Err(_) => self.orders.standing = before,
         }
-        order
+        ordered
+    }
+
+    fn add_all(&mut self, wishes: &[Wish], unix: u64) -> Result<Vec<Order>, String> {
+        let now = Instant::now();
+        let mut ordered = Vec::with_capacity(wishes.len());
+        for wish in wishes {
+            check::told(&wish.who, &wish.reason)?;
+            let what = check::check(wish.what.clone(), &self.inputs)?;
+            ordered.push(self.orders.add(what, wish, now, unix)?);
+        }
+        Ok(ordered)
     }
 
     /// Steers as before the orders.
     pub(super) fn lift(&mut self, which: &Lift) -> Result<Vec<Order>, String> {
+        let lifted = match which {
+            Lift::One(id) => self.lift_all(|order| order.id == *id)?,
+            Lift::Drain(node) => return self.undrain(&Selection::Nodes(vec![node.clone()])),
+            Lift::All => self.lift_all(|_| true)?,
+        };
+        match which {
+            Lift::One(id) if lifted.is_empty() => {
+                Err(format!("there is no override {id}; `thalweg overrides` lists them"))
+            }
+            _ => Ok(lifted),
+        }
+    }
+
+    fn lift_all(&mut self, is_meant: impl Fn(&Order) -> bool) -> Result<Vec<Order>, String> {
         let before = self.orders.standing.clone();
-        let lifted = self.orders.take(|standing| match which {
-            Lift::One(id) => standing.order.id == *id,
-            Lift::Drain(node) => matches!(&standing.order.what, Override::Drain { node: drained } if drained == node),
-            Lift::All => true,
-        });
+        let lifted = self.orders.take(|standing| is_meant(&standing.order));
         if lifted.is_empty() {
-            return match which {
-                Lift::One(id) => Err(format!("there is no override {id}; `thalweg overrides` lists them")),
-                Lift::Drain(node) => {
-                    check::check(Override::Drain { node: node.clone() }, &self.inputs)?;
-                    Err(format!("{node} is not drained"))
-                }
-                Lift::All => Ok(lifted),
-            };
+            return Ok(lifted);
         }
         if let Err(because) = self.follow(&lifted) {
             self.orders.standing = before;
@@ -151,6 +205,7 @@ impl Feed {
         }
         for Order { id, what, who, .. } in &lifted {
             tracing::warn!(id, who, "override lifted: {what}");
+            self.board.note("override", Grade::Note, &format!("{what}: lifted"));
         }
         Ok(lifted)
     }
@@ -164,14 +219,16 @@ impl Feed {
         }
         for Order { id, what, who, .. } in &expired {
             tracing::warn!(id, who, "override expired: {what}");
+            self.board.note("override", Grade::Note, &format!("{what}: its time is over"));
         }
         if let Err(because) = self.follow(&expired) {
             tracing::error!("{because}");
         }
+        self.save_orders(None);
     }
 
     /// Steers by the orders as they are now, of which these came or went.
-    fn follow(&mut self, changed: &[Order]) -> Result<(), String> {
+    pub(super) fn follow(&mut self, changed: &[Order]) -> Result<(), String> {
         let has = |is: fn(&Override) -> bool| changed.iter().any(|order| is(&order.what));
         if has(|what| matches!(what, Override::Limit { .. })) {
             self.set_targets();
@@ -183,8 +240,4 @@ impl Feed {
         self.tick();
         Ok(())
     }
-}
-
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -7,9 +7,11 @@ use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
 use super::probe::Probe;
 use super::run::{Feed, Options, log};
-use super::scrape::{Target, source};
+use super::scrape::{Source, Target, source};
+use super::start::{BROKEN_INPUTS, KEPT_INPUTS};
+use super::state::Files;
 use crate::diagnostic::{Diagnostic, has_errors};
-use crate::intake::Answer;
+use crate::intake::{Answer, Grade};
 use crate::load::history::History;
 use crate::pool::NodeId;
 
@@ -81,22 +83,30 @@ impl Feed {
 
     /// Takes new inputs if they can be served, and says what changed, or why nothing did.
     pub(super) fn finish_reload(&mut self, loaded: Option<Loaded>, scope: Scope) -> Result<String, String> {
-        let Some(Loaded { inputs, diagnostics, watched, listed, lists }) = loaded else {
+        let Some(Loaded { inputs, diagnostics, of_lists, is_lists_only, watched, listed, lists, files }) = loaded
+        else {
             return Err("reading the inputs ended in a panic; nothing has changed".to_owned());
         };
-        if scope == Scope::All {
-            self.watched = watched;
-        }
         self.listed = listed;
         if let Some(lists) = lists {
             self.take_lists(lists);
         }
+        // What was wrong with the rest is so still.
+        let diagnostics = if is_lists_only {
+            [self.faults.clone(), diagnostics].concat()
+        } else {
+            self.watched = watched;
+            self.faults = diagnostics[..diagnostics.len() - of_lists].to_vec();
+            diagnostics
+        };
         let said = self.tell(&diagnostics, scope);
         let has_errors = has_errors(&diagnostics);
         let had_errors = std::mem::replace(&mut self.status.has_errors, has_errors);
+        self.tell_inputs(&diagnostics);
         let Some(inputs) = inputs else {
             self.status.failures += 1;
             if said {
+                self.board.note("reload", Grade::Warning, "refused: the inputs have errors; all goes on as before");
                 tracing::error!(generation = self.generation, "the inputs are broken; all goes on as before");
             }
             return Err(refusal(&diagnostics));
@@ -125,10 +135,14 @@ impl Feed {
             self.status.reloads -= 1;
             self.status.failures += 1;
             tracing::error!(generation = old, "{because}");
+            self.board.note("reload", Grade::Warning, &format!("refused: {because}"));
             return Err(because);
         }
         self.orders.report_idle(&self.inputs);
         let outcome = format!("generation {old} → {}: {changes}", self.generation);
+        self.keep_inputs(files, has_errors);
+        let grade = if has_errors { Grade::Warning } else { Grade::Note };
+        self.board.note("reload", grade, &outcome);
         if has_errors {
             self.status.failures += 1;
             tracing::error!("{outcome}; what is broken stays as it was");
@@ -152,6 +166,30 @@ impl Feed {
         log(&news);
         self.told = diagnostics.iter().map(ToString::to_string).collect();
         !news.is_empty()
+    }
+
+    /// Keeps inputs that have no errors for a start at which those on disk are broken.
+    pub(super) fn keep_inputs(&self, files: Files, has_errors: bool) {
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| !has_errors && !files.read.is_empty()) {
+            keeper.keep_inputs(files);
+        }
+    }
+
+    /// Raises the alarm of inputs that are broken on disk, or ends it.
+    pub(super) fn tell_inputs(&mut self, diagnostics: &[Diagnostic]) {
+        let first = diagnostics.iter().find(|diagnostic| diagnostic.is_error());
+        self.status.is_kept &= first.is_some();
+        let told = |served: &str| first.map(|first| format!("the inputs on disk have errors; {served}: {first}"));
+        let raised = [
+            (KEPT_INPUTS, told("what was sound before the start is served").filter(|_| self.status.is_kept)),
+            (BROKEN_INPUTS, told("what was sound goes on").filter(|_| !self.status.is_kept)),
+        ];
+        for (alarm, told) in raised {
+            match told {
+                Some(told) => drop(self.board.raise(alarm, "", &told)),
+                None => drop(self.board.clear(alarm, "")),
+            }
+        }
     }
 
     /// Replaces the inputs and publishes a new generation; if no tables can be made for them, the old ones stay.
@@ -178,22 +216,22 @@ impl Feed {
             .map(|(index, _)| NodeId(index as u16))
             .collect();
         self.histories.retain(|(node, ..), _| !dismissed.contains(node));
-        self.health.retain(|node, _| !dismissed.contains(node));
-        dismissed.iter().for_each(|node| self.answers.forget(*node));
+        self.healths.forget(|node| dismissed.contains(&node));
+        for node in dismissed {
+            self.answers.forget(node);
+            self.board.forget(node);
+        }
     }
 
-    /// Scrapes and probes the nodes of the configuration; keeps what is known of those that stay, or may come back.
-    pub(super) fn set_targets(&mut self) {
-        let (mut targets, mut probes) = (Vec::new(), Vec::new());
+    /// Scrapes and probes the nodes of the configuration, and says what; keeps what is known of those that stay, or may come
+    /// back.
+    pub(super) fn set_targets(&mut self) -> (Vec<Probe>, Vec<Source>) {
+        let mut targets = Vec::new();
         let is_gone = |id: &NodeId| !self.inputs.fleet.node(*id).is_configured;
-        let mut histories: HashMap<_, _> = self.histories.extract_if(|(id, ..), _| is_gone(id)).collect();
-        let mut health: HashMap<_, _> = self.health.extract_if(|id, _| is_gone(id)).collect();
+        let waiting: HashMap<_, _> = self.histories.extract_if(|(id, ..), _| is_gone(id)).collect();
+        let mut histories = HashMap::new();
         for (index, known) in self.inputs.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
             let (id, node) = (NodeId(index as u16), &known.node);
-            if let Some(probe) = Probe::of(id, node) {
-                health.insert(id, self.health.remove(&id).unwrap_or_default());
-                probes.push(probe);
-            }
             for exporter in &node.exporters {
                 let key = source(id, exporter);
                 let (preset, capacity, limits) = (&exporter.preset, self.orders.capacity_of(node), &node.limits);
@@ -204,12 +242,15 @@ impl Feed {
                 targets.push(Target { node: id, exporter: exporter.clone(), interval: node.interval });
             }
         }
+        let scrapes = histories.keys().cloned().collect();
+        histories.extend(waiting);
         self.histories = histories;
-        self.health = health;
+        let probes = self.healths.count(&self.inputs.fleet);
         if let Some(scraper) = &self.scraper {
             scraper.set_targets(targets);
-            scraper.set_probes(probes);
+            scraper.set_probes(probes.clone());
         }
+        (probes, scrapes)
     }
 }
 

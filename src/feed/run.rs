@@ -11,21 +11,23 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::alarms::Alarms;
-use super::inputs::{self, Inputs, Loaded};
-use super::inventory::{self, Confirmation, Lists, News, fetch_all, fetches};
+use super::cluster::{Cluster, cluster_turn};
+use super::health::Healths;
+use super::inputs::Inputs;
+use super::inventory::{self, Confirmation, Lists, News, fetches};
 use super::orders::Orders;
+use super::readiness::Readiness;
 use super::reload::{Reload, Scope, Waiter, finished};
 use super::scrape::{Scraper, Source};
 use super::secrets::Drawn;
 use super::stamps::Stamps;
+use super::state::Keeper;
 use super::watch::{INPUTS, LISTS, Watch};
-use crate::diagnostic::{Diagnostic, has_errors};
-use crate::intake::{Counts, Event, Pulse, Shelf};
-use crate::load::health::{Health, State};
-use crate::load::history::{History, Reading};
-use crate::pool::NodeId;
-use crate::snapshot::{InputStatus, Published, Snapshot};
-use crate::steer::{self, Controller, NodeInput, Overrides, mix};
+use crate::diagnostic::Diagnostic;
+use crate::intake::{self, Board, Counts, Event, Pulse, Shelf};
+use crate::load::history::History;
+use crate::snapshot::{InputStatus, Published};
+use crate::steer::Controller;
 
 /// Time between ticks of the steering.
 const TICK: Duration = Duration::from_secs(1);
@@ -71,22 +73,28 @@ pub struct Feed {
     pub(super) lists: Arc<Lists>,
     /// What they are read with, beside files.
     pub(super) news: News,
-    /// What was said of the inputs when they were last read.
+    /// What was wrong with all other inputs when they were last read.
+    pub(super) faults: Vec<Diagnostic>,
+    /// What was said of the inputs when any of them were last read.
     pub(super) told: BTreeSet<String>,
+    /// A hash of the lists that were written down last.
+    pub(super) kept_lists: u64,
     pub(super) published: Arc<Published>,
     pub(super) controller: Controller,
     pub(super) histories: HashMap<Source, History>,
-    /// Of the nodes that are probed.
-    pub(super) health: HashMap<NodeId, Health>,
+    /// What probes found.
+    pub(super) healths: Healths,
+    pub(super) readiness: Readiness,
     /// What operators want for the time being.
     pub(super) orders: Orders,
+    /// The other nameservers, if there are any.
+    pub(super) cluster: Option<Cluster>,
     /// What was wrong at the last tick.
     pub(super) alarms: Alarms,
     /// The readings' clock counts from here.
     pub(super) epoch: Instant,
     pub(super) generation: u64,
     pub(super) status: InputStatus,
-    pub(super) seed: u64,
     pub(super) secrets: Drawn,
     pub(super) scraper: Option<Scraper>,
     /// What workers have booked.
@@ -99,69 +107,20 @@ pub struct Feed {
     pub(super) pulse: Arc<Pulse>,
     /// The last tick ended in a panic.
     pub(super) is_stuck: bool,
+    /// What operators are told besides snapshots.
+    pub(super) board: Arc<Board>,
+    /// Writes what survives a restart; none if nothing does.
+    pub(super) keeper: Option<Keeper>,
+    /// When what is learned was written last.
+    pub(super) saved: Instant,
+    /// Maintenance that was on at the last tick.
+    pub(super) maintained: BTreeSet<String>,
     /// Makes ticks panic.
     #[cfg(test)]
     pub(super) fault: bool,
 }
 
 impl Feed {
-    /// Reads all inputs and publishes a first snapshot, in which no load is known yet.
-    pub fn new(options: Options) -> Result<Self, StartError> {
-        let fetched = fetch_all(&inputs::urls(&options.file, &options.environment));
-        let news = News { fetched, is_serving: true, ..News::default() };
-        let Loaded { inputs, diagnostics, watched, listed, lists } =
-            inputs::load_all(&options.file, &options.environment, None, None, &news);
-        let is_refused = options.is_strict && has_errors(&diagnostics);
-        let Some(inputs) = inputs.filter(|_| !is_refused) else { return Err(StartError { diagnostics }) };
-        log(&diagnostics);
-        let mut controller = Controller::default();
-        let seed = mix(0);
-        let tables = controller.tick(&steer::Inputs {
-            now: 0.0,
-            fleet: &inputs.fleet,
-            regions: inputs.geo.regions(),
-            nodes: &unread(&inputs),
-            overrides: &Overrides::default(),
-            seed,
-        });
-        let status = InputStatus { reloads: 0, failures: 0, has_errors: has_errors(&diagnostics) };
-        let now = Instant::now();
-        let mut secrets = Drawn::new(now).map_err(|error| {
-            StartError::of(Diagnostic::error(format!("the system has no randomness for DNS cookies: {error}")))
-        })?;
-        let lists = Arc::new(lists.unwrap_or_default());
-        let first = inputs.snapshot(1, tables, seed, secrets.secrets(now), status);
-        let first = Snapshot { inventories: lists.status(), ..first };
-        Ok(Self {
-            options,
-            inputs: Arc::new(inputs),
-            watched,
-            listed,
-            lists,
-            news,
-            told: diagnostics.iter().map(ToString::to_string).collect(),
-            published: Arc::new(Published::new(first)),
-            controller,
-            histories: HashMap::new(),
-            health: HashMap::new(),
-            orders: Orders::default(),
-            alarms: Alarms::default(),
-            epoch: now,
-            generation: 1,
-            status,
-            seed,
-            secrets,
-            scraper: None,
-            shelves: Vec::new(),
-            answers: Arc::default(),
-            ticked: 1,
-            pulse: Arc::new(Pulse::new(now)),
-            is_stuck: false,
-            #[cfg(test)]
-            fault: false,
-        })
-    }
-
     /// Where the snapshots are to be had.
     pub fn published(&self) -> Arc<Published> {
         Arc::clone(&self.published)
@@ -170,6 +129,21 @@ impl Feed {
     /// Beats when tables were made.
     pub fn pulse(&self) -> Arc<Pulse> {
         Arc::clone(&self.pulse)
+    }
+
+    /// What operators are told besides snapshots.
+    pub fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
+    }
+
+    /// Becomes true when the first probes and scrapes have been tried, or have had their time.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.readiness.receiver()
+    }
+
+    /// What the feed and those who serve share of other nameservers, if there are any.
+    pub fn cluster(&self) -> Option<Arc<intake::Cluster>> {
+        self.cluster.as_ref().map(Cluster::shared)
     }
 
     /// The inputs that were read at the start.
@@ -193,7 +167,8 @@ impl Feed {
                 tracing::error!(%error, "no load is read and no node probed: the scraper's thread cannot be started");
             })
             .ok();
-        self.set_targets();
+        let (probes, scrapes) = self.set_targets();
+        self.readiness.begin(Instant::now(), probes, scrapes);
         let (fetches, mut wanted) = watch::channel(fetches(&self.inputs.config));
         // Else what it holds from the beginning would be no news.
         wanted.mark_changed();
@@ -206,13 +181,20 @@ impl Feed {
         lists.set_inputs(self.listed.clone());
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.start();
+        }
         let mut reload: Option<Reload> = None;
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.save_learned(),
                 _ = ticks.tick() => {
                     self.expire_orders();
+                    self.tell_maintenance();
+                    self.watch_peers();
                     self.tick();
+                    self.save_sometimes();
+                    self.readiness.judge(Instant::now());
                 }
                 Some(scraped) = scraped.recv() => self.take(scraped),
                 Some(probed) = probed.recv() => self.take_probe(probed),
@@ -223,10 +205,16 @@ impl Feed {
                     Event::Confirm { inventory, answer } => {
                         self.confirm(Confirmation { inventory, answer }, &mut reload);
                     }
+                    Event::Override { wish, answer } => self.answer_order(&wish, answer),
+                    Event::Lift { which, answer } => self.answer_lift(&which, answer),
+                    Event::Drain { wish, answer } => self.answer_drain(&wish, answer),
+                    Event::Undrain { which, answer } => self.answer_undrain(&which, answer),
                     // Who asked may have gone away meanwhile.
-                    Event::Override { wish, answer } => drop(answer.send(self.order(&wish))),
-                    Event::Lift { which, answer } => drop(answer.send(self.lift(&which))),
+                    Event::Sources(answer) => drop(answer.send(self.sources())),
+                    Event::Peer { from, message, answer } => drop(answer.send(self.hear_peer(from, *message))),
+                    Event::Spread(answer) => self.spread_orders(answer),
                 },
+                pushed = cluster_turn(&mut self.cluster) => self.take_turn(pushed),
                 () = watch.edited() => self.begin_reload(&mut reload, Scope::All, None),
                 () = lists.edited() => self.begin_reload(&mut reload, Scope::Lists, None),
                 Some(fetched) = fetched.recv() => self.take_fetched(fetched, &mut reload),
@@ -248,11 +236,6 @@ impl Feed {
             }
         }
     }
-}
-
-fn unread(inputs: &Inputs) -> Vec<NodeInput> {
-    let unknown = NodeInput { reading: Reading::Never { because: None }, health: State::Unknown };
-    vec![unknown; inputs.fleet.nodes.len()]
 }
 
 pub(super) fn log(diagnostics: &[Diagnostic]) {

@@ -383,7 +383,7 @@ mod tests {
         assert_eq!(first.result.expect("counters").rules[1]["eth0"].capacity, None);
         scraper.set_probes(vec![Probe { node: NodeId(8), goal: Goal::Tcp(address) }]);
         let probe = probed.recv().await.expect("an outcome");
-        assert_eq!((probe.node, probe.result), (NodeId(8), Ok(())));
+        assert_eq!((probe.probe.node, probe.result), (NodeId(8), Ok(())));
         drop(scraper);
         while scraped.recv().await.is_some() {}
         while probed.recv().await.is_some() {}

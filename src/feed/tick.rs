@@ -3,16 +3,19 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use super::alarms::{Names, News};
+use super::alarms::News;
 use super::probe::Probed;
 use super::run::Feed;
 use super::scrape::{Scraped, source};
-use crate::load::health::{Health, State};
+use super::state::SAVED;
+use super::{maintenance, token, unix_seconds};
+use crate::intake::{Grade, SourceReport};
+use crate::load::health::NodeHealth;
 use crate::load::history::Reading;
 use crate::load::merge;
 use crate::pool::NodeId;
 use crate::snapshot::Snapshot;
-use crate::steer::{self, Controller, NodeInput, Tables};
+use crate::steer::{self, Controller, Names, NodeInput, Standing, Tables};
 
 impl Feed {
     /// Makes new tables of what is known now, and publishes them; if that panics, what was published goes on.
@@ -40,20 +43,21 @@ impl Feed {
             let id = NodeId(index as u16);
             if !self.inputs.fleet.node(id).is_configured {
                 // What is known of it waits for it to come back, and says nothing of now.
-                return NodeInput { reading: Reading::Never { because: None }, health: State::Unknown };
+                return NodeInput { reading: Reading::Never { because: None }, health: NodeHealth::default() };
             }
             NodeInput { reading: self.reading(id, now), health: self.health(id) }
         };
         let nodes: Vec<NodeInput> = (0..self.inputs.fleet.nodes.len()).map(input).collect();
         let regions = self.inputs.geo.regions();
         let overrides = self.orders.overrides(regions.iter().map(|region| region.name.as_str()));
+        let overrides = overrides.with_drains(maintenance::drains(&self.inputs, unix_seconds()));
         let inputs = steer::Inputs {
             now,
             fleet: &self.inputs.fleet,
             regions,
             nodes: &nodes,
             overrides: &overrides,
-            seed: self.seed,
+            seed: self.inputs.seed,
         };
         #[cfg(test)]
         let fault = self.fault;
@@ -76,10 +80,18 @@ impl Feed {
         let names = Names { fleet: &self.inputs.fleet, regions: self.inputs.geo.regions() };
         for news in self.alarms.observe(&tables, &names) {
             match news {
-                News::Begins { alarm, told } => tracing::warn!(alarm, "{told}"),
-                News::Ends { alarm, told } => tracing::info!(alarm, "{told}"),
+                News::Begins { alarm, subject, told } => {
+                    tracing::warn!(alarm, "{told}");
+                    self.board.raise(alarm, &subject, &told);
+                }
+                News::Ends { alarm, subject, told } => {
+                    tracing::info!(alarm, "{told}");
+                    self.board.clear(alarm, &subject);
+                }
             }
         }
+        let answers = (0..tables.nodes.len()).map(|index| self.answers.answers_of(NodeId(index as u16)));
+        self.board.sample_answers(Instant::now(), answers);
         self.replace_snapshot(tables);
     }
 
@@ -96,9 +108,71 @@ impl Feed {
     }
 
     fn replace_snapshot(&mut self, tables: Tables) {
-        let drawn = self.secrets.secrets(Instant::now());
-        let snapshot = self.inputs.snapshot(self.generation, tables, self.seed, drawn, self.status);
+        self.tell_standings(&tables);
+        let shared = token::cookies(&self.inputs.tokens, unix_seconds());
+        let secrets = shared.unwrap_or_else(|| self.secrets.secrets(Instant::now()));
+        let snapshot = self.inputs.snapshot(self.generation, tables, self.inputs.seed, secrets, self.status);
         self.published.publish(Snapshot { inventories: self.lists.status(), ..snapshot });
+    }
+
+    /// Tells of nodes that stopped serving, or serve again. How far their load is known is a matter of alarms.
+    fn tell_standings(&self, tables: &Tables) {
+        for (id, was) in self.board.set_standings(tables.nodes.iter().map(|node| node.standing)) {
+            let (known, now) = (self.inputs.fleet.node(id), tables.nodes[usize::from(id.0)].standing);
+            let plain = |standing: Standing| {
+                matches!(standing, Standing::Known | Standing::New | Standing::Blind | Standing::Distrusted)
+            };
+            if !known.is_configured || plain(was) && plain(now) {
+                continue;
+            }
+            let grade = if now.is_eligible() || now == Standing::Drained { Grade::Note } else { Grade::Warning };
+            let told = match now {
+                Standing::Down => "down: it fails its probes",
+                Standing::Exhausted => "out of memory or disk: it gets nobody",
+                Standing::Drained => "drained: it gets nobody new",
+                Standing::Full => "fails its probes, but was near its limit: full rather than dead",
+                Standing::Held => "fails its probes, as too many others of its place do: it is held",
+                _ => "serves",
+            };
+            self.board.note("node", grade, &format!("{} {told} (was {})", known.node.name, was.word()));
+        }
+    }
+
+    /// How each source of load does.
+    pub(super) fn sources(&self) -> Vec<SourceReport> {
+        let now = self.epoch.elapsed().as_secs_f64();
+        let mut sources = Vec::new();
+        for (index, known) in self.inputs.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
+            for exporter in &known.node.exporters {
+                let history = self.histories.get(&source(NodeId(index as u16), exporter));
+                let (age, trouble) = match history.map(|history| history.load(now)) {
+                    Some(Reading::Fresh(load)) => (Some(now - load.sampled), None),
+                    Some(Reading::Stale { age, because, .. }) => {
+                        (Some(age), Some(because.map_or_else(|| "no answer".to_owned(), |because| because.to_string())))
+                    }
+                    Some(Reading::Never { because }) => (None, because.map(|because| because.to_string())),
+                    None => (None, None),
+                };
+                let kind = exporter.preset.name.to_string();
+                sources.push(SourceReport {
+                    node: known.node.name.clone(),
+                    kind,
+                    url: exporter.url.clone(),
+                    age,
+                    trouble,
+                });
+            }
+        }
+        sources
+    }
+
+    /// Writes down what is learned, once a minute.
+    pub(super) fn save_sometimes(&mut self) {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.saved) >= SAVED {
+            self.saved = now;
+            self.save_learned();
+        }
     }
 
     /// What all of a node's exporters know of it.
@@ -115,6 +189,7 @@ impl Feed {
         }
         let (key, url) = (source(node, &exporter), &exporter.url);
         let name = &self.inputs.fleet.node(node).node.name;
+        self.readiness.scraped(&key);
         let Some(history) = self.histories.get_mut(&key) else { return };
         let at = at.saturating_duration_since(self.epoch).as_secs_f64();
         match result {
@@ -131,28 +206,20 @@ impl Feed {
         }
     }
 
-    /// Whether a node serves, by its probes; seconds on the clock of the readings.
-    pub fn health(&self, node: NodeId) -> State {
-        self.health.get(&node).map_or(State::Unknown, Health::state)
+    /// What the checks of a node found; seconds on the clock of the readings.
+    pub fn health(&self, node: NodeId) -> NodeHealth {
+        self.healths.of(node, &self.inputs.fleet)
     }
 
     pub(super) fn take_probe(&mut self, probed: Probed) {
-        let Probed { node: id, at, result } = probed;
-        if !self.inputs.fleet.node(id).is_configured {
-            return;
+        self.readiness.probed(&probed.probe);
+        let at = probed.at.saturating_duration_since(self.epoch).as_secs_f64();
+        let Self { healths, inputs, .. } = self;
+        if healths.take(probed, at, &inputs.fleet) {
+            // Whoever is sent to a dead node until the next tick would not get through.
+            self.tick();
+            self.tell_peers_soon();
         }
-        let node = &self.inputs.fleet.node(id).node.name;
-        let Some(health) = self.health.get_mut(&id) else { return };
-        let at = at.saturating_duration_since(self.epoch).as_secs_f64();
-        let news = health.observe(at, result.is_ok());
-        match (news, result) {
-            (None, Ok(())) => return,
-            (None, Err(because)) => return tracing::debug!(node, because, "a probe failed"),
-            (Some(_), Ok(())) => tracing::info!(node, "its probes succeed again"),
-            (Some(_), Err(because)) => tracing::warn!(node, because, "its probes fail; it counts as down"),
-        }
-        // Whoever is sent to a dead node until the next tick would not get through.
-        self.tick();
     }
 }
 
@@ -163,9 +230,12 @@ mod tests {
 
     use super::*;
     use crate::feed::Options;
+    use crate::feed::probe::{Fault, Goal, Probe};
     use crate::intake::{Lift, Wish};
-    use crate::pool::{Bitrate, Policy};
-    use crate::steer::{Limited, Override, Standing};
+    use crate::load::health::State;
+    use crate::pool::{Bitrate, Check, Family, Policy};
+    use crate::snapshot::Snapshot;
+    use crate::steer::{Limited, Override};
 
     const NODE: NodeId = NodeId(0);
 
@@ -182,33 +252,46 @@ mod tests {
         Feed::new(options).unwrap_or_else(|error| panic!("{error:?}"))
     }
 
-    /// Whether the outcome of a probe made a new snapshot.
-    fn publishes(feed: &mut Feed, result: Result<(), String>) -> bool {
+    /// Whether the outcome of a probe of the node's IPv4 address made a new snapshot.
+    fn publishes(feed: &mut Feed, result: Result<(), Fault>) -> bool {
         let before = feed.published.snapshot();
-        feed.take_probe(Probed { node: NODE, at: Instant::now(), result });
+        feed.take_probe(Probed { probe: probe(feed, NODE, Family::V4), at: Instant::now(), result });
         !Arc::ptr_eq(&before, &feed.published.snapshot())
+    }
+
+    fn probe(feed: &Feed, node: NodeId, family: Family) -> Probe {
+        let address = feed.inputs.fleet.node(node).node.address(family).unwrap();
+        Probe { node, goal: Goal::of(&Check::Tcp(1935), address) }
+    }
+
+    fn refused() -> Result<(), Fault> {
+        Err(Fault::Node("refused".to_owned()))
+    }
+
+    fn state(feed: &Feed, family: Family) -> State {
+        feed.health(NODE).own(family)
     }
 
     #[test]
     fn a_change_of_health_is_published_at_once() {
-        let refused = || Err("refused".to_owned());
         let mut feed = feed();
-        feed.health.insert(NODE, Health::default());
-        assert_eq!(feed.health(NODE), State::Unknown);
+        feed.set_targets();
+        assert_eq!(state(&feed, Family::V4), State::Unknown);
         assert!(!publishes(&mut feed, Ok(())));
         assert!(!publishes(&mut feed, refused()));
         assert!(publishes(&mut feed, refused()));
-        assert!(matches!(feed.health(NODE), State::Down { since } if since >= 0.0));
+        assert!(matches!(state(&feed, Family::V4), State::Down { since } if since >= 0.0));
+        assert_eq!(state(&feed, Family::V6), State::Unknown, "nobody has looked there");
         assert!(!publishes(&mut feed, refused()));
         assert!(!publishes(&mut feed, Ok(())) && !publishes(&mut feed, Ok(())) && publishes(&mut feed, Ok(())));
-        assert!(matches!(feed.health(NODE), State::Up { since } if since.is_finite()));
+        assert!(matches!(state(&feed, Family::V4), State::Up { since } if since.is_finite()));
     }
 
     #[test]
     fn a_late_probe_of_a_node_that_has_no_check_any_more_says_nothing() {
         let mut feed = feed();
-        assert!(!publishes(&mut feed, Err("late".to_owned())) && !publishes(&mut feed, Err("late".to_owned())));
-        assert_eq!(feed.health(NODE), State::Unknown);
+        assert!(!publishes(&mut feed, refused()) && !publishes(&mut feed, refused()));
+        assert_eq!(state(&feed, Family::V4), State::Unknown);
     }
 
     fn wish(what: Override) -> Wish {
@@ -219,11 +302,19 @@ mod tests {
         wish(Override::Drain { node: feed.inputs.fleet.node(node).node.name.clone() })
     }
 
-    fn fall(feed: &mut Feed, node: NodeId) {
-        feed.health.insert(node, Health::default());
-        for _ in 0..2 {
-            feed.take_probe(Probed { node, at: Instant::now(), result: Err("refused".to_owned()) });
+    /// Probes of the node fail at its addresses of these families.
+    fn fall(feed: &mut Feed, node: NodeId, families: &[Family]) {
+        feed.set_targets();
+        for probe in families.iter().map(|&family| probe(feed, node, family)).collect::<Vec<_>>() {
+            for _ in 0..2 {
+                feed.take_probe(Probed { probe: probe.clone(), at: Instant::now(), result: refused() });
+            }
         }
+    }
+
+    /// Nodes that are passed over in the first pool.
+    fn dead(snapshot: &Snapshot, family: Family) -> Vec<NodeId> {
+        snapshot.tables.pools[0].of(family).dead.clone()
     }
 
     #[test]
@@ -234,15 +325,21 @@ mod tests {
         feed.fault = true;
         feed.tick();
         let after = feed.published.snapshot();
-        assert_eq!((after.tables.at, after.tables.dead.len()), (before.tables.at, 0));
-        fall(&mut feed, NODE);
+        assert_eq!((after.tables.at, dead(&after, Family::V4).len()), (before.tables.at, 0));
+        fall(&mut feed, NODE, &[Family::V6]);
         let after = feed.published.snapshot();
-        assert_eq!((after.tables.at, after.tables.dead.as_slice()), (before.tables.at, &[NODE][..]));
+        assert_eq!((dead(&after, Family::V4), dead(&after, Family::V6)), (vec![], vec![NODE]));
+        assert_ne!(after.tables.nodes[0].standing, Standing::Down, "it serves over IPv4");
+        fall(&mut feed, NODE, &[Family::V4]);
+        // It stays so, however many ticks fail.
+        feed.tick();
+        let after = feed.published.snapshot();
+        assert_eq!((after.tables.at, dead(&after, Family::V4)), (before.tables.at, vec![NODE]));
         assert_eq!(after.tables.nodes[0].standing, Standing::Down);
         feed.fault = false;
         feed.tick();
         let again = feed.published.snapshot();
-        assert!(again.tables.at > before.tables.at && again.tables.dead.is_empty());
+        assert!(again.tables.at > before.tables.at && dead(&again, Family::V4).is_empty());
         assert_eq!(again.tables.nodes[0].standing, Standing::Down);
     }
 

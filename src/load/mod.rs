@@ -8,6 +8,7 @@ pub mod health;
 pub mod history;
 mod line;
 mod merge;
+pub mod promql;
 pub mod rate;
 mod recent;
 mod steps;

@@ -12,7 +12,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::counter;
 use crate::geo::RegionId;
-use crate::intake::{Counts, LIFETIMES, Pulse};
+use crate::intake::{Board, Counts, LIFETIMES, Pulse};
+use crate::load::health::State;
 use crate::pool::{Family, NodeId, PoolId};
 use crate::snapshot::{InventoryStatus, Published, Snapshot};
 use crate::steer::{Alarm, NodeState, Override, Standing};
@@ -25,6 +26,7 @@ pub(super) struct SteeringReadout {
     pub(super) published: Arc<Published>,
     pub(super) counts: Vec<Arc<Counts>>,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) board: Arc<Board>,
 }
 
 impl fmt::Debug for SteeringReadout {
@@ -40,10 +42,11 @@ impl Collector for SteeringReadout {
         let age =
             encoder.encode_descriptor("tick_age_seconds", "Time since tables were made", None, MetricType::Gauge)?;
         ConstGauge::new(self.pulse.age(now).as_secs_f64()).encode(age)?;
-        alarms(&mut encoder, &snapshot, self.pulse.is_stuck(now))?;
+        alarms(&mut encoder, &snapshot, self.pulse.is_stuck(now), &self.board)?;
         overrides(&mut encoder, &snapshot)?;
         inventories(&mut encoder, &snapshot)?;
         nodes(&mut encoder, &snapshot)?;
+        checks(&mut encoder, &snapshot)?;
         weights(&mut encoder, &snapshot)?;
         plans(&mut encoder, &snapshot)?;
         demands(&mut encoder, &snapshot)?;
@@ -71,7 +74,7 @@ impl SteeringReadout {
 }
 
 /// A gauge with labels, once for each of its values.
-fn gauges<'l>(
+pub(super) fn gauges<'l>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -85,7 +88,7 @@ fn gauges<'l>(
     Ok(())
 }
 
-fn alarms(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot, is_stuck: bool) -> fmt::Result {
+fn alarms(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot, is_stuck: bool, board: &Board) -> fmt::Result {
     let labels = |alarm: &Alarm| {
         let mut labels = vec![("alarm", alarm.word().to_owned())];
         labels.extend(alarm.node().map(|node| ("node", snapshot.fleet.node(node).node.name.clone())));
@@ -96,11 +99,13 @@ fn alarms(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot, is_stuck: bo
         (labels, 1.0)
     };
     let stuck = is_stuck.then(|| (vec![("alarm", "stuck".to_owned())], 1.0));
-    let shrunk =
-        snapshot.inventories.iter().filter(|inventory| inventory.pending.is_some()).map(|inventory| {
-            (vec![("alarm", "inventory_shrunk".to_owned()), ("inventory", inventory.name.clone())], 1.0)
-        });
-    let alarms = snapshot.tables.alarms.iter().map(labels).chain(stuck).chain(shrunk);
+    // Those of the tables are told by them, as of the last tick.
+    let others = board.alarms().into_iter().filter(|raised| !Alarm::WORDS.contains(&raised.alarm.as_str()));
+    let others = others.map(|raised| {
+        let about = Some(("about", raised.subject)).filter(|(_, about)| !about.is_empty());
+        ([("alarm", raised.alarm)].into_iter().chain(about).collect(), 1.0)
+    });
+    let alarms = snapshot.tables.alarms.iter().map(labels).chain(stuck).chain(others);
     gauges(encoder, "alarm", "1 for each thing that an operator should look at", alarms)
 }
 
@@ -125,7 +130,10 @@ fn inventories(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt:
 fn overrides(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
     let count = |word: &str| snapshot.tables.orders.iter().filter(|order| order.what.word() == word).count() as f64;
     let counts = Override::WORDS.map(|word| (vec![("what", word.to_owned())], count(word)));
-    gauges(encoder, "overrides", "Overrides of operators that stand", counts)
+    gauges(encoder, "overrides", "Overrides of operators that stand", counts)?;
+    let drains = ConstGauge::new(snapshot.tables.drains.len() as f64);
+    let help = "Nodes that get nobody new by their inventory or for maintenance";
+    drains.encode(encoder.encode_descriptor("drains", help, None, MetricType::Gauge)?)
 }
 
 fn nodes(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
@@ -154,6 +162,31 @@ fn nodes(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Resul
         (labels, 1.0)
     });
     gauges(encoder, "node_standing", "1 for the state in which the node is", standings)
+}
+
+/// By node and each family that it has; once more for each pool that has checks of its own.
+fn checks(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let Snapshot { fleet, tables, .. } = snapshot;
+    let mut values = Vec::new();
+    for (index, known) in fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
+        let Some(state) = tables.nodes.get(index) else { continue };
+        for family in Family::ALL.into_iter().filter(|&family| known.node.address(family).is_some()) {
+            let labels = vec![("node", known.node.name.clone()), ("family", family.word().to_owned())];
+            let is_up = |state: State| f64::from(u8::from(state.is_up()));
+            values.push((labels.clone(), is_up(state.checks.own(family))));
+            let with_checks = fleet.pools.iter().enumerate().filter(|(_, used)| !used.pool.checks.is_empty());
+            let pools: BTreeMap<&str, PoolId> = with_checks
+                .filter(|(_, used)| used.pool.selects(&known.node))
+                .map(|(pool, used)| (used.pool.name.as_str(), PoolId(pool as u16)))
+                .collect();
+            for (pool, id) in pools {
+                let labels = labels.iter().cloned().chain([("pool", pool.to_owned())]).collect();
+                values.push((labels, is_up(state.checks.at(id, family))));
+            }
+        }
+    }
+    let help = "1 if the node's checks do not fail at its address of the family; with a pool, those of the pool too";
+    gauges(encoder, "node_up", help, values)
 }
 
 /// Uses of one pool, and address families, differ little: the largest weight counts.

@@ -154,7 +154,8 @@ impl Preset {
 }
 
 impl Told {
-    fn selectors(&self) -> impl Iterator<Item = &Selector> {
+    /// The series that tell it.
+    pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
         match self {
             Self::Number(_) => [None, None],
             Self::Metric { selector, over, .. } => [Some(selector), over.as_ref()],

@@ -1,7 +1,11 @@
-//! The admin listener: explain, overrides, metrics, health. On loopback only.
+//! The admin listener: status, nodes, explain, drains, overrides, metrics, health. On loopback only.
 
+mod cluster;
+mod drain;
 mod inventories;
+mod nodes;
 mod overrides;
+mod status;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -10,17 +14,17 @@ use std::sync::Arc;
 use axum::extract::{Query as Parameters, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::unix_milliseconds;
 use crate::answer::{Question, explain};
 use crate::geo::Prefix;
-use crate::intake::Event;
+use crate::intake::{Board, Cluster, Event, Pulse};
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::snapshot::Published;
@@ -32,7 +36,9 @@ const VIEWERS: RangeInclusive<f64> = 0.0001..=100.0;
 const EXPOSITION: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub use inventories::ConfirmParameters;
+pub use nodes::{NodeReport, NodesReport};
 pub use overrides::LiftParameters;
+pub use status::{Blind, DrainReport, StatusReport};
 
 /// What the admin listener shows.
 pub struct Admin {
@@ -42,6 +48,14 @@ pub struct Admin {
     pub metrics: Metrics,
     /// Where the feed hears of overrides.
     pub events: mpsc::Sender<Event>,
+    /// Alarms, events and shares of answers.
+    pub board: Arc<Board>,
+    /// Beats when tables were made.
+    pub pulse: Arc<Pulse>,
+    /// True when the first probes and scrapes have been tried, or have had their time.
+    pub readiness: watch::Receiver<bool>,
+    /// The other nameservers, if there are any.
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 /// Who asks what, as parameters of `/v1/explain`.
@@ -99,9 +113,14 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
         .route("/v1/explain", get(explain_answer))
         .route("/v1/overrides", get(overrides::list).post(overrides::order).delete(overrides::lift))
         .route("/v1/inventories", get(inventories::list).post(inventories::confirm))
+        .route("/v1/drain", post(drain::drain))
+        .route("/v1/undrain", post(drain::undrain))
+        .route("/v1/nodes", get(nodes::nodes))
+        .route("/v1/status", get(status::status))
+        .route("/v1/cluster", get(cluster::list).post(cluster::spread))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
         .with_state(Arc::new(admin));
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
@@ -117,6 +136,14 @@ async fn explain_answer(
         Ok(question) => Json(explain(&admin.published.snapshot(), &question, unix_milliseconds())).into_response(),
         Err(message) => (StatusCode::BAD_REQUEST, format!("{message}\n")).into_response(),
     }
+}
+
+/// DNS is answered from the start on; only who waits for this waits for the first round.
+async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    if *admin.readiness.borrow() {
+        return "ok\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, "not ready: the first probes and scrapes are under way\n").into_response()
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {

@@ -1,6 +1,7 @@
 //! Serving: datagrams, streams, encrypted streams, administration; all through one engine.
 
 pub mod admin;
+pub mod cluster;
 mod datagram;
 pub mod hickory;
 mod learner;

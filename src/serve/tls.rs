@@ -8,6 +8,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ServerConfig;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys};
 
@@ -48,6 +49,16 @@ impl Certificate {
                     .help(HOW_TO_MAKE),
             ]),
         }
+    }
+
+    /// The same for HTTP/1.1, with whoever connects known by a certificate too.
+    pub(super) fn mutual_config(&self, verifier: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring has cipher suites for TLS 1.2 and 1.3")
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&self.certified))));
+        Arc::new(config)
     }
 
     /// TLS 1.2 at least (RFC 9325 §3.1.1) with this certificate, for one protocol by its ALPN name.

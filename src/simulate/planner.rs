@@ -300,7 +300,7 @@ impl Nameserver {
         self.ledger.clear(1);
         let input = |(histories, health): (&[History; 3], &State)| NodeInput {
             reading: merged(histories, now),
-            health: *health,
+            health: (*health).into(),
         };
         let nodes: Vec<NodeInput> = self.histories.iter().zip(&self.health).map(input).collect();
         let Snapshot { fleet, geo, seed, .. } = &self.snapshot;

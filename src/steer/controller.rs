@@ -1,10 +1,11 @@
 //! The controller: load, health, promises and the time → tables. A pure state machine.
 
-mod brake;
 mod dismissed;
 mod kin;
+mod learned;
 mod peers;
 mod pools;
+mod states;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,24 +18,23 @@ use super::flows::Theirs;
 use super::ledger::{Ledger, MAX_PROMISE};
 use super::menu::Menu;
 use super::model::Model;
-use super::overrides::Overrides;
+use super::overrides::{Drain, Overrides};
 use super::plan::Plan;
 use super::quota::Scores;
-use super::tables::{Factors, NodeState, Standing, Tables, Thresholds};
+use super::standings::{Failing, anywhere};
+use super::tables::{NodeState, Standing, Tables, Thresholds};
 use crate::geo::{Region, RegionId};
-use crate::load::NodeLoad;
-use crate::load::health::State;
+use crate::load::health::NodeHealth;
 use crate::load::history::Reading;
 use crate::pool::{Currency, Family, NodeId, PoolId};
+use learned::Inherited;
 use peers::Peers;
 
-pub(super) use brake::hold;
-pub use peers::{PeerFlow, Report};
+pub use learned::Learned;
+pub use peers::{PeerFailure, PeerFlow, Report};
 
 /// Seconds between ticks below which nothing but health can have changed.
 const SHORTEST: f64 = 0.25;
-/// The share of the pool's capacity that must be blind for our own monitoring to be the likelier fault.
-const MOSTLY_BLIND: f64 = 0.5;
 /// Mean prediction error that is told.
 const TELLING_ERROR: f64 = 0.10;
 /// Belief in a region's promises below which a flood is told.
@@ -45,8 +45,8 @@ const FLOODED: f64 = 0.8;
 pub struct NodeInput {
     /// Its load.
     pub reading: Reading,
-    /// Whether it serves at all.
-    pub health: State,
+    /// Whether it serves at all, by pool and family.
+    pub health: NodeHealth,
 }
 
 /// What a tick is made of.
@@ -96,6 +96,8 @@ pub struct Controller {
     /// The last second whose promises have expired.
     expired: u64,
     peers: Peers,
+    /// Where nodes fail their checks, as of the last tick.
+    failing: Vec<Failing>,
     ticked: Option<f64>,
     lost: u64,
     alarms: Vec<Alarm>,
@@ -103,6 +105,8 @@ pub struct Controller {
     frozen: bool,
     scores: Scores,
     constants: Constants,
+    /// What a controller before this one had learned.
+    inherited: Inherited,
 }
 
 impl Controller {
@@ -146,6 +150,11 @@ impl Controller {
         self.peers.take(peer, report, now);
     }
 
+    /// So many other nameservers belong to the installation, whether they report or not.
+    pub fn expect_peers(&mut self, count: usize) {
+        self.peers.expect(count);
+    }
+
     /// What other nameservers need to know; what is next to nothing is left out.
     pub fn report(&self, fleet: &Fleet, regions: &[Region]) -> Report {
         peers::report(self, fleet, regions)
@@ -167,8 +176,9 @@ impl Controller {
         self.alarms.clear();
         let elapsed = self.ticked.map_or(1.0, |ticked| inputs.now - ticked);
         let elapsed = if elapsed >= SHORTEST { elapsed } else { 0.0 };
-        for (model, input) in self.nodes.iter_mut().zip(inputs.nodes) {
-            model.set_health(input.health);
+        let healths: Vec<&NodeHealth> = inputs.nodes.iter().map(|node| &node.health).collect();
+        for (model, health) in self.nodes.iter_mut().zip(anywhere(inputs.fleet, &healths)) {
+            model.set_health(health);
         }
         if elapsed > 0.0 {
             self.expire(inputs.now);
@@ -179,8 +189,9 @@ impl Controller {
         }
         self.learn(inputs);
         self.doubt(inputs);
-        let nodes = self.states(inputs);
-        let pools = self.plan_pools(inputs, &nodes, elapsed);
+        let states = self.states(inputs, &healths);
+        let pools = self.plan_pools(inputs, &states, elapsed);
+        let nodes = states.nodes;
         self.raise_alarms(inputs, &nodes);
         for (model, state) in self.nodes.iter_mut().zip(&nodes) {
             model.remember(inputs.now, state.pressure);
@@ -190,10 +201,10 @@ impl Controller {
             at: inputs.now,
             nodes,
             pools,
-            dead: Vec::new(),
             alarms: self.alarms.clone(),
             thresholds,
             orders: Arc::clone(inputs.overrides.orders()),
+            drains: drains(inputs),
         }
     }
 
@@ -202,13 +213,17 @@ impl Controller {
         let Inputs { now, fleet, nodes, overrides, .. } = *inputs;
         let regions = inputs.regions.len();
         let first_seen = if self.ticked.is_some() { now } else { f64::NEG_INFINITY };
+        let known = self.nodes.len();
         while self.nodes.len() < fleet.nodes.len() {
             self.nodes.push(Model::new(first_seen));
         }
-        self.forget_dismissed(fleet, first_seen);
-        for (index, (model, known)) in self.nodes.iter_mut().zip(&fleet.nodes).enumerate() {
+        let dismissed = self.forget_dismissed(fleet, first_seen);
+        for (index, (model, node)) in self.nodes.iter_mut().zip(&fleet.nodes).enumerate() {
             let link = nodes.get(index).and_then(|node| node.reading.last()).and_then(|load| load.egress_capacity);
-            model.configure(known, link, overrides.limit(&known.node.name));
+            model.configure(node, link, overrides.limit(&node.node.name));
+            if index >= known || dismissed.get(index) == Some(&true) {
+                self.inherited.give_node(&node.node.name, model);
+            }
         }
         if self.calendar.is_empty() {
             self.calendar = vec![Vec::new(); MAX_PROMISE as usize + 2];
@@ -229,8 +244,8 @@ impl Controller {
             };
             for region in 0..regions {
                 let known = old.filter(|_| region < was);
-                demands
-                    .push(known.map_or_else(|| Demand::new(cost), |index| self.demands[index * was + region].clone()));
+                let new = || self.inherited.demand(pool, &inputs.regions[region].name, cost);
+                demands.push(known.map_or_else(new, |index| self.demands[index * was + region].clone()));
             }
         }
         let number = |demand: u32| {
@@ -366,7 +381,7 @@ impl Controller {
                 }
                 model.learn(constants, &lesson, error);
             }
-            if model.is_distrusted() || !input.health.is_up() {
+            if model.is_distrusted() || !model.health().is_up() {
                 model.flows.iter_mut().for_each(|flow| (flow.confirmed, flow.reckoned) = (0.0, 0.0));
             }
             if let Some(sample) = model.sample().filter(|sample| before != Some(sample.read)) {
@@ -407,89 +422,6 @@ impl Controller {
         let reading = &inputs.nodes[index].reading;
         let stays = stays(&self.constants, inputs.fleet, NodeId(index as u16));
         model.predict(&self.constants, inputs.now, reading, added, committed, stays)
-    }
-
-    /// What follows for each node.
-    fn states(&mut self, inputs: &Inputs<'_>) -> Vec<NodeState> {
-        let standings = self.standings(inputs);
-        let total = |is_counted: &dyn Fn(&Standing) -> bool| -> f64 {
-            let nodes = self.nodes.iter().zip(&standings).zip(&inputs.fleet.nodes);
-            // Nobody is sent to nodes that left the configuration.
-            let counted = nodes.filter(|((_, standing), known)| known.is_configured && is_counted(standing));
-            counted.map(|((model, _), _)| model.capacity()).sum()
-        };
-        let eligible = total(&|standing| standing.is_eligible());
-        let is_mostly_blind =
-            eligible > 0.0 && total(&|standing| *standing == Standing::Blind) > MOSTLY_BLIND * eligible;
-        if is_mostly_blind {
-            self.alarms.push(Alarm::MostlyBlind);
-        }
-        (0..inputs.fleet.nodes.len())
-            .map(|index| {
-                let (model, standing) = (&self.nodes[index], standings[index]);
-                let known = &inputs.fleet.nodes[index];
-                let prediction = self.predict(inputs, index);
-                let capacity = model.capacity();
-                let pressure = if capacity > 0.0 { prediction.load / capacity } else { 0.0 };
-                let confidence = match standing {
-                    Standing::New | Standing::Held => self.constants.unknown,
-                    Standing::Blind if !is_mostly_blind => self.constants.unknown,
-                    _ => 1.0,
-                };
-                let reading = &inputs.nodes[index].reading;
-                NodeState {
-                    reading: reading.clone(),
-                    standing,
-                    health: inputs.nodes[index].health,
-                    prediction,
-                    // What is full and does not answer gets nobody while others have room.
-                    pressure: if standing == Standing::Full { pressure.max(1.0) } else { pressure },
-                    capacity,
-                    configured: model.configured(),
-                    saturated: model.saturated(),
-                    factors: Factors {
-                        warmth: model.warmth(&self.constants, inputs.now),
-                        confidence,
-                        gate: gate(reading),
-                        weight: known.node.weight * inputs.overrides.weight(&known.node.name),
-                    },
-                    explained: model.explained(),
-                    prediction_error: model.error(),
-                }
-            })
-            .collect()
-    }
-
-    /// Whether each node may serve, and how far it is known.
-    fn standings(&mut self, inputs: &Inputs<'_>) -> Vec<Standing> {
-        let of = |(index, model): (usize, &Model)| {
-            let known = &inputs.fleet.nodes[index];
-            let NodeInput { reading, health } = &inputs.nodes[index];
-            if inputs.overrides.is_drained(&known.node.name) {
-                return Standing::Drained;
-            }
-            if !health.is_up() {
-                let was_near_full = reading.last().is_some_and(NodeLoad::is_near_full);
-                return if was_near_full { Standing::Full } else { Standing::Down };
-            }
-            if gate(reading) <= 0.0 {
-                return Standing::Exhausted;
-            }
-            match reading {
-                Reading::Never { .. } => Standing::New,
-                Reading::Stale { .. } => Standing::Blind,
-                Reading::Fresh(_) if model.is_distrusted() => Standing::Distrusted,
-                Reading::Fresh(_) => Standing::Known,
-            }
-        };
-        let mut standings: Vec<Standing> =
-            self.nodes.iter().enumerate().take(inputs.fleet.nodes.len()).map(of).collect();
-        let capacities: Vec<f64> = self.nodes.iter().map(Model::capacity).collect();
-        let is_confirmed = |node: NodeId| self.peers.has_down(&inputs.fleet.node(node).node.name, inputs.now);
-        if hold(inputs.fleet, &capacities, &mut standings, is_confirmed) {
-            self.alarms.push(Alarm::Held);
-        }
-        standings
     }
 
     fn raise_alarms(&mut self, inputs: &Inputs<'_>, nodes: &[NodeState]) {
@@ -548,9 +480,13 @@ fn confirm(
     }
 }
 
-/// What memory and disk leave of a node's weight.
-fn gate(reading: &Reading) -> f64 {
-    reading.last().map_or(1.0, |load| load.gate)
+/// Drains that nobody ordered.
+fn drains(inputs: &Inputs<'_>) -> Arc<[Drain]> {
+    let of_inventory = inputs.fleet.nodes.iter().filter(|known| known.is_configured).filter_map(|known| {
+        let reason = known.node.drained.as_ref()?;
+        Some(Drain::of_inventory(&known.node.name, reason))
+    });
+    inputs.overrides.drains().iter().cloned().chain(of_inventory).collect()
 }
 
 /// Seconds that a node's viewers stay, on average.

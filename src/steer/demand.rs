@@ -140,6 +140,17 @@ impl Demand {
         self.cost = cost.clamp(least * self.first_cost, most * self.first_cost);
     }
 
+    /// What a viewer costs, as a part of what is configured.
+    pub(super) fn learned(&self) -> f64 {
+        self.cost / self.first_cost
+    }
+
+    /// Takes such a part as learned before.
+    pub(super) fn inherit(&mut self, part: f64) {
+        let (least, most) = COST_RANGE;
+        self.cost = part.clamp(least, most) * self.first_cost;
+    }
+
     /// Whether it may teach what viewers cost: not while it is bounded, unless it was never otherwise. Where viewers bring half of
     /// what is configured, it would else be bounded for ever.
     pub(super) fn is_credible(&self) -> bool {

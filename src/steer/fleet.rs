@@ -169,13 +169,24 @@ impl Fleet {
 
     /// The first pool that has a node: what viewers are like there.
     pub fn first_pool_of(&self, node: NodeId) -> Option<&FleetPool> {
-        self.first_pools.get(usize::from(node.0)).copied().flatten().map(|pool| self.pool(pool))
+        self.first_pool_id_of(node).map(|pool| self.pool(pool))
+    }
+
+    /// The number of the first pool that has a node.
+    pub(super) fn first_pool_id_of(&self, node: NodeId) -> Option<PoolId> {
+        self.first_pools.get(usize::from(node.0)).copied().flatten()
     }
 
     /// A node.
     #[inline]
     pub fn node(&self, id: NodeId) -> &FleetNode {
         &self.nodes[usize::from(id.0)]
+    }
+
+    /// The uses of the pool of this name.
+    pub fn uses_of(&self, pool: &str) -> impl Iterator<Item = PoolId> {
+        let uses = self.pools.iter().enumerate().filter(move |(_, used)| used.pool.name == pool);
+        uses.map(|(index, _)| PoolId(index as u16))
     }
 
     /// The number of the node of this name, if the configuration has it.

@@ -21,6 +21,8 @@ const TELLING: f64 = 0.10;
 const FORGOTTEN: f64 = 0.33;
 /// The least that a capacity is learned to be, as part of what is configured.
 const LEAST_CAPACITY: f64 = 0.05;
+/// The most that one without a configured capacity is taken to have been, as part of what is assumed.
+const MOST_CAPACITY: f64 = 400.0;
 /// Seconds between two loads above which they teach nothing.
 const MAX_GAP: f64 = 90.0;
 /// Loads in a row that are compared to find a node that sends no more although viewers come.
@@ -274,7 +276,7 @@ impl Model {
         }
     }
 
-    /// Takes what probes say.
+    /// Takes what probes say of it where it is best: what it learned is right while anybody is sent there.
     pub(super) fn set_health(&mut self, health: State) {
         if !health.is_up() && self.health.is_up() {
             self.flows.stop();
@@ -358,10 +360,10 @@ impl Model {
         self.learned.min(self.clipped)
     }
 
-    /// What a new viewer of the node is trusted to find: 0.1 to 1 in the first 90 s.
-    pub(super) fn warmth(&self, constants: &Constants, now: f64) -> f64 {
+    /// What a new viewer of the node is trusted to find where its health is this: 0.1 to 1 in the first 90 s.
+    pub(super) fn warmth(&self, constants: &Constants, now: f64, health: State) -> f64 {
         let Constants { slow_start, slow_start_from, .. } = *constants;
-        let since = match self.health {
+        let since = match health {
             State::Up { since } => since.max(self.first_seen),
             State::Unknown | State::Down { .. } => self.first_seen,
         };
@@ -379,6 +381,20 @@ impl Model {
     /// The last load.
     pub(super) fn sample(&self) -> Option<&Sample> {
         self.sample.as_ref()
+    }
+
+    /// What was learned of it: its capacity as a part of what is configured, and load per viewer as it usually is.
+    pub(super) fn legacy(&self) -> (f64, Option<f64>) {
+        let part = if self.configured > 0.0 { self.learned / self.configured } else { 1.0 };
+        (part, self.usual_rate)
+    }
+
+    /// Takes what was learned of it before a restart.
+    pub(super) fn inherit(&mut self, capacity: f64, rate: Option<f64>) {
+        // A link whose speed is not known yet may be faster than what is assumed.
+        let most = if self.is_configured { 1.0 } else { MOST_CAPACITY };
+        self.learned = capacity.clamp(LEAST_CAPACITY, most) * self.configured;
+        self.usual_rate = rate.filter(|rate| rate.is_finite() && *rate > 0.0);
     }
 
     /// How often it has died.

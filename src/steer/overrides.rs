@@ -1,5 +1,7 @@
 //! Overrides: what operators want for the time being, whatever is configured or learned.
 
+mod agreement;
+mod drain;
 mod order;
 
 use std::fmt;
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::geo::RegionId;
 
+pub use agreement::{Agreement, Change, Decree, Said, Stamp};
+pub use drain::{Cause, Drain};
 pub use order::{Order, clock};
 
 /// What operators want for the time being.
@@ -19,6 +23,8 @@ pub struct Overrides {
     pins: Vec<(RegionId, String)>,
     /// The same with who wants it and why, if anybody is known to.
     orders: Arc<[Order]>,
+    /// Drains that are configured.
+    drains: Vec<Drain>,
 }
 
 /// One thing that an operator wants.
@@ -148,13 +154,23 @@ impl Overrides {
             _ => None,
         };
         let pins = standing.iter().filter_map(pin).collect();
-        Self { standing, pins, orders: Arc::default() }
+        Self { standing, pins, orders: Arc::default(), drains: Vec::new() }
     }
 
     /// These, with who ordered them and why.
     pub fn of_orders<'r>(orders: Arc<[Order]>, regions: impl Iterator<Item = &'r str>) -> Self {
         let standing = orders.iter().map(|order| order.what.clone()).collect();
         Self { orders, ..Self::new(standing, regions) }
+    }
+
+    /// The same with these drains, which nobody ordered.
+    pub fn with_drains(self, drains: Vec<Drain>) -> Self {
+        Self { drains, ..self }
+    }
+
+    /// Drains that nobody ordered.
+    pub fn drains(&self) -> &[Drain] {
+        &self.drains
     }
 
     /// Who ordered what, and why.
@@ -198,6 +214,7 @@ impl Overrides {
     /// Whether a node gets nobody new.
     pub fn is_drained(&self, name: &str) -> bool {
         self.standing.iter().any(|each| matches!(each, Override::Drain { node } if node == name))
+            || self.drains.iter().any(|drain| drain.node == name)
     }
 }
 

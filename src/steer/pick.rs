@@ -133,7 +133,7 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
     } else {
         menu.light(drawn as usize)
     };
-    let (chosen, nodes) = match tables.dead.as_slice() {
+    let (chosen, nodes) = match of_family.dead.as_slice() {
         [] => (chosen, menu.nodes(chosen)),
         dead => menu.without(chosen, dead, drawn),
     };

@@ -57,7 +57,9 @@ impl Plan {
         if (self.sites, self.regions) != (columns, wanted.len()) {
             *self = Self { sites: columns, regions: wanted.len(), ..Self::default() };
         }
-        self.place(constants, pool, sites, wanted);
+        // No farther than few of those who come have left again.
+        let ahead = constants.ahead.min(STAYING * pool.pool.viewer.stays.as_secs_f64());
+        self.place(constants, pool, sites, wanted, ahead);
         for (family, sites) in sites.into_iter().enumerate() {
             self.approach(constants, pool, family, sites, elapsed);
         }
@@ -73,10 +75,22 @@ impl Plan {
         (self.sites, self.regions) == (sites, regions) && !self.shares[0].is_empty()
     }
 
-    fn place(&mut self, constants: &Constants, pool: &FleetPool, sites: [&[SiteState]; 2], wanted: &[Wanted]) {
+    /// What each site gets of a load that all comes at once; only the first family's counts.
+    pub(super) fn filled(constants: &Constants, pool: &FleetPool, sites: &[SiteState], load: &[Wanted]) -> Vec<f64> {
+        Self { sites: sites.len(), regions: load.len(), ..Self::default() }
+            .place(constants, pool, [sites; 2], load, 1.0)
+    }
+
+    /// Finds where the load of so many seconds goes best, and says what that adds to each site.
+    fn place(
+        &mut self,
+        constants: &Constants,
+        pool: &FleetPool,
+        sites: [&[SiteState]; 2],
+        wanted: &[Wanted],
+        ahead: f64,
+    ) -> Vec<f64> {
         let columns = self.sites;
-        // No farther than few of those who come have left again.
-        let ahead = constants.ahead.min(STAYING * pool.pool.viewer.stays.as_secs_f64());
         let mut added = vec![0.0; columns];
         self.targets = [vec![0.0; columns * wanted.len()], vec![0.0; columns * wanted.len()]];
         let mut costs: Vec<(usize, f64)> = Vec::with_capacity(columns);
@@ -108,6 +122,7 @@ impl Plan {
                 }
             }
         }
+        added
     }
 
     /// Goes part of the way from the shares as they are to the targets.

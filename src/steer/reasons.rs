@@ -1,5 +1,7 @@
 //! Reasons: the numbers behind a decision, for those who ask why.
 
+mod failures;
+mod standing;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +11,10 @@ use super::menu::LIGHT_ANSWERS;
 use super::overrides::{Order, Override};
 use super::pick::{Asker, Decision, lingers, time_of};
 use super::tables::{FamilyTables, Manner, Tables};
-use crate::pool::{Answers, Currency, Family, NodeId};
-use words::{demand_reason, node_reason, passed_over, site_reason, ttl_reason};
+use crate::pool::{Answers, Currency, Family, NodeId, PoolId};
+use failures::Failing;
+pub use standing::NodeStanding;
+use words::{demand_reason, drained_by_server, node_reason, passed_over, site_reason, ttl_reason};
 
 /// Why a decision names what it names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -157,6 +161,7 @@ pub struct UseReason {
 struct View<'a> {
     fleet: &'a Fleet,
     tables: &'a Tables,
+    pool_id: PoolId,
     pool: &'a FleetPool,
     states: &'a FamilyTables,
     family: Family,
@@ -179,7 +184,8 @@ impl SteeringReasons {
     ) -> Self {
         let pool = fleet.pool(service.pool);
         let pool_tables = &tables.pools[usize::from(service.pool.0)];
-        let view = View { fleet, tables, pool, states: pool_tables.of(family), family, region, asker, decision };
+        let (pool_id, states) = (service.pool, pool_tables.of(family));
+        let view = View { fleet, tables, pool_id, pool, states, family, region, asker, decision };
         let unit = match pool.pool.currency {
             Currency::Egress => "Mbit/s",
             Currency::Clients => "viewers",
@@ -348,6 +354,8 @@ impl View<'_> {
             let find =
                 |list: &[(NodeId, f64)]| list.iter().find(|(node, _)| *node == id).map_or(0.0, |(_, value)| *value);
             let node = &self.tables.nodes[usize::from(id.0)];
+            let here = self.tables.fitness(self.pool_id, self.family, id);
+            let failing = Failing::of(self.fleet, &node.checks, self.pool_id, self.family, self.tables.at);
             let known = self.fleet.node(id);
             let address = known.node.address(self.family);
             let weight = find(&state.weights);
@@ -359,9 +367,9 @@ impl View<'_> {
             } else if address.is_none() {
                 Some("no address of this family".to_owned())
             } else {
-                let drain = self.order(|what| matches!(what, Override::Drain { node } if *node == known.node.name));
-                let drain = drain.map(|order| order.told(self.now()));
-                passed_over(node, state, weight, share, is_named, drain)
+                let drain = self.tables.drain_told(&known.node.name, self.now());
+                let drain = drain.or_else(|| drained_by_server(node));
+                passed_over(&here, &failing, state, weight, share, is_named, drain)
             };
             let weighed = self.order(|what| matches!(what, Override::Weight { node, .. } if *node == known.node.name));
             let limited = self.order(|what| matches!(what, Override::Limit { node, .. } if *node == known.node.name));
@@ -374,9 +382,9 @@ impl View<'_> {
                 node: known.node.name.clone(),
                 place: self.place_of(index),
                 address: address.map(|address| address.to_string()),
-                standing: node.standing.word().to_owned(),
+                standing: here.standing.word().to_owned(),
                 pressure: loaded.map(|load| load.pressure),
-                predicted: node.pressure,
+                predicted: here.pressure,
                 uses: uses
                     .iter()
                     .map(|each| UseReason { resource: each.resource.to_string(), share: each.share, limit: each.limit })
@@ -386,11 +394,11 @@ impl View<'_> {
                 added: node.prediction.added + node.prediction.unexplained,
                 committed: node.prediction.committed,
                 capacity: node.capacity,
-                factors: [node.factors.warmth, node.factors.confidence, node.factors.gate, node.factors.weight],
+                factors: [here.factors.warmth, here.factors.confidence, here.factors.gate, here.factors.weight],
                 weight,
                 chance: if may_serve { find(&firsts) * share } else { 0.0 },
                 is_named,
-                because: node_reason(node, passed_over, &ordered),
+                because: node_reason(node, here.standing, &failing, passed_over, &ordered),
             }
         };
         site.nodes.iter().map(of).collect()

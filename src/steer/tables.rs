@@ -1,16 +1,17 @@
 //! The tables: everything that a pick needs, and what explains it; made once a second.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::alarm::Alarm;
 use super::constants::Constants;
 use super::menu::Menu;
 use super::model::Prediction;
-use super::overrides::Order;
+use super::overrides::{Drain, Order, Override};
 use crate::geo::RegionId;
-use crate::load::health::State;
+use crate::load::health::{NodeHealth, State};
 use crate::load::history::Reading;
-use crate::pool::{Family, NodeId};
+use crate::pool::{Family, NodeId, PoolId};
 
 /// Everything that a pick needs.
 #[derive(Debug, Clone, Default)]
@@ -21,14 +22,23 @@ pub struct Tables {
     pub nodes: Vec<NodeState>,
     /// By `PoolId`.
     pub pools: Vec<PoolTables>,
-    /// Nodes that died since the tables were made, by `NodeId`; empty = none.
-    pub dead: Vec<NodeId>,
     /// What an operator should know.
     pub alarms: Vec<Alarm>,
     /// What operators want for the time being.
     pub orders: Arc<[Order]>,
+    /// Nodes that get nobody new although nobody ordered it.
+    pub drains: Arc<[Drain]>,
     /// What a pick measures by.
     pub(super) thresholds: Thresholds,
+}
+
+impl Tables {
+    /// Who drained a node, until when, and why, as of `now` in seconds since 1970; none if nobody did.
+    pub fn drain_told(&self, node: &str, now: u64) -> Option<String> {
+        let is_meant = |order: &&Order| matches!(&order.what, Override::Drain { node: drained } if drained == node);
+        let ordered = self.orders.iter().find(is_meant).map(|order| order.told(now));
+        ordered.or_else(|| self.drains.iter().find(|drain| drain.node == node).map(|drain| drain.told(now)))
+    }
 }
 
 /// What a pick measures by.
@@ -65,10 +75,12 @@ impl Default for Thresholds {
 pub struct NodeState {
     /// Its load as last read.
     pub reading: Reading,
-    /// Whether it may serve, and how far it is known.
+    /// Whether it may serve, and how far it is known, where it stands best.
     pub standing: Standing,
-    /// As probes say.
+    /// Whether probes find it up in any pool over any family.
     pub health: State,
+    /// What its checks found, by pool and family.
+    pub checks: NodeHealth,
     /// What its load now is made of.
     pub prediction: Prediction,
     /// Predicted pressure now.
@@ -85,6 +97,24 @@ pub struct NodeState {
     pub explained: f64,
     /// Mean error of its predicted pressure over five minutes, without sign.
     pub prediction_error: f64,
+}
+
+impl NodeState {
+    /// How fit it is where it stands best.
+    pub fn fitness(&self) -> Fitness {
+        Fitness { standing: self.standing, pressure: self.pressure, factors: self.factors }
+    }
+}
+
+/// How fit a node is to serve a pool over a family.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fitness {
+    /// Whether it may serve, and how far it is known.
+    pub standing: Standing,
+    /// Predicted pressure now.
+    pub pressure: f64,
+    /// Factors of its weight.
+    pub factors: Factors,
 }
 
 /// Whether a node may serve, and how far it is known.
@@ -201,6 +231,10 @@ pub struct DemandState {
 pub struct FamilyTables {
     /// By the site's place in `FleetPool::sites`; after them the overflow, if the pool has one.
     pub sites: Vec<SiteState>,
+    /// Nodes of the pool that are less fit here than `NodeState` has them, in the order of their numbers; hardly ever any.
+    pub(super) apart: Vec<(NodeId, Fitness)>,
+    /// Nodes that died here since the tables were made; empty = none.
+    pub dead: Vec<NodeId>,
     /// The shares of all regions; those of one end where `ends` says.
     pub(super) shares: Vec<Share>,
     pub(super) ends: Vec<u32>,
@@ -240,6 +274,29 @@ pub struct SiteState {
     pub is_unknown: bool,
 }
 
+impl Tables {
+    /// How fit a node is to serve a pool over a family, if the pool has it and it has the family.
+    pub fn fitness(&self, pool: PoolId, family: Family, node: NodeId) -> Fitness {
+        fitness_of(&self.pools[usize::from(pool.0)].of(family).apart, &self.nodes, node)
+    }
+
+    /// Nodes that serve somewhere although probes fail there.
+    pub fn held(&self) -> BTreeSet<NodeId> {
+        let apart = self.pools.iter().flat_map(|pool| &pool.families).flat_map(|tables| &tables.apart);
+        let apart = apart.filter(|(_, fitness)| fitness.standing == Standing::Held).map(|(node, _)| *node);
+        let nodes = self.nodes.iter().enumerate().filter(|(_, node)| node.standing == Standing::Held);
+        apart.chain(nodes.map(|(index, _)| NodeId(index as u16))).collect()
+    }
+}
+
+/// How fit a node is where these are apart.
+pub(super) fn fitness_of(apart: &[(NodeId, Fitness)], nodes: &[NodeState], node: NodeId) -> Fitness {
+    match apart.binary_search_by_key(&node, |(id, _)| *id) {
+        Ok(at) => apart[at].1,
+        Err(_) => nodes[usize::from(node.0)].fitness(),
+    }
+}
+
 impl PoolTables {
     /// The tables of a family.
     #[inline]
@@ -257,8 +314,15 @@ impl PoolTables {
 impl FamilyTables {
     /// Of sites, and each region's shares of them.
     pub(super) fn new(sites: Vec<SiteState>, regions: impl Iterator<Item = Vec<Share>>) -> Self {
-        let mut tables =
-            Self { sites, shares: Vec::new(), ends: Vec::new(), least_capacities: Vec::new(), full: Vec::new() };
+        let mut tables = Self {
+            sites,
+            apart: Vec::new(),
+            dead: Vec::new(),
+            shares: Vec::new(),
+            ends: Vec::new(),
+            least_capacities: Vec::new(),
+            full: Vec::new(),
+        };
         for shares in regions {
             tables.shares.extend(shares);
             tables.ends.push(tables.shares.len() as u32);
@@ -279,6 +343,12 @@ impl FamilyTables {
     #[inline]
     pub fn is_full(&self, region: RegionId) -> bool {
         self.full.get(usize::from(region.0)).copied().unwrap_or(false)
+    }
+
+    /// The largest share of any region's clients that a site takes, 0 to 1.
+    pub(super) fn largest_share(&self, site: u16) -> f64 {
+        let regions = (0..self.ends.len()).map(|region| self.share(RegionId(region as u16), site));
+        regions.fold(0.0, f64::max)
     }
 
     /// The share of a region's clients that a site takes, 0 to 1.

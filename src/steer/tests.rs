@@ -23,6 +23,8 @@ const CAPACITY: f64 = 800.0;
 /// Nodes, each at a place; what is known of them; and one nameserver.
 struct World {
     nodes: Vec<(String, String)>,
+    /// The node that its inventory drains, with the reason.
+    drained: Option<(&'static str, &'static str)>,
     pool: &'static str,
     /// Seconds that viewers stay.
     stays: u64,
@@ -41,6 +43,7 @@ impl World {
         let nodes: Vec<_> = nodes.iter().map(|(name, place)| ((*name).to_owned(), (*place).to_owned())).collect();
         let mut world = Self {
             nodes,
+            drained: None,
             pool: "edge",
             stays: 2_400,
             busy: None,
@@ -60,6 +63,7 @@ impl World {
             v4: Some([192, 0, 2, index as u8].into()),
             place: Some(place.clone()),
             capacity: Capacity { egress: Some(Bitrate(EGRESS * 1e6)), ..Capacity::default() },
+            drained: self.drained.filter(|(drained, _)| drained == name).map(|(_, reason)| reason.to_owned()),
             ..Node::default()
         };
         let nodes: Vec<Node> = self.nodes.iter().enumerate().map(node).collect();
@@ -122,7 +126,7 @@ impl World {
                 window: 1.0,
                 ..NodeLoad::default()
             }),
-            health: *health,
+            health: (*health).into(),
         };
         let nodes: Vec<NodeInput> = self.known.iter().map(input).collect();
         let overrides = Overrides::new(wishes.to_vec(), self.regions.iter().map(String::as_str));
@@ -170,6 +174,20 @@ impl World {
         let mut weights = sites.iter().flat_map(|site| &site.weights);
         weights.find(|(id, _)| *id == self.id(name)).map_or(0.0, |(_, weight)| *weight)
     }
+
+    /// The share of clients that nodes get whose names begin so.
+    fn share(&self, tables: &Tables, beginning: &str) -> f64 {
+        let named = |key: u64| {
+            let asker = Asker { region: RegionId(0), hash: super::mix(key), estimate: Estimate::default(), slot: 0 };
+            let decision = pick(tables, &self.fleet.services[0], Family::V4, &asker);
+            self.fleet.node(decision.nodes[0]).node.name.starts_with(beginning)
+        };
+        (0..1_000).filter(|key| named(*key)).count() as f64 / 1_000.0
+    }
+
+    fn report(&self) -> Report {
+        self.controller.report(&self.fleet, &self.regions())
+    }
 }
 
 const FIVE: [(&str, &str); 6] = [("a", "fra"), ("b", "fra"), ("c", "fra"), ("d", "fra"), ("e", "fra"), ("far", "nyc")];
@@ -203,9 +221,58 @@ fn what_another_nameserver_sees_fail_too_is_taken_out() {
     let tables = world.tick(&[]);
     let standings = ["a", "b", "c"].map(|name| world.standing(&tables, name));
     assert_eq!(standings, [Standing::Down; 3]);
-    world.now += 30.0;
+    world.now += 15.0;
     let tables = world.tick(&[]);
-    assert_eq!(world.standing(&tables, "c"), Standing::Held, "nobody has said so for half a minute");
+    assert_eq!(world.standing(&tables, "c"), Standing::Held, "nobody has said so for three reports");
+}
+
+/// A site of four nodes and another, as three nameservers see them of whom some are cut off from the site.
+fn cut_off(is_cut_off: [bool; 3]) -> [World; 3] {
+    let nodes = [("fra1", "fra"), ("fra2", "fra"), ("fra3", "fra"), ("fra4", "fra"), ("nyc1", "nyc")];
+    let mut worlds = is_cut_off.map(|is_cut_off| {
+        let mut world = World::new(&nodes);
+        for name in ["fra1", "fra2", "fra3", "fra4"].iter().filter(|_| is_cut_off) {
+            world.set(name, 0.3, false);
+        }
+        world.controller.expect_peers(2);
+        world
+    });
+    for _ in 0..30 {
+        for world in &mut worlds {
+            world.tick(&[]);
+        }
+        let reports: Vec<Report> = worlds.iter().map(World::report).collect();
+        for (to, world) in worlds.iter_mut().enumerate() {
+            for (from, report) in reports.iter().enumerate().filter(|(from, _)| *from != to) {
+                world.controller.take_report(&from.to_string(), report.clone(), world.now);
+            }
+        }
+    }
+    worlds
+}
+
+#[test]
+fn a_site_that_one_of_three_nameservers_is_cut_off_from_keeps_its_share_at_all_three() {
+    for world in &mut cut_off([false, false, true]) {
+        let tables = world.tick(&[]);
+        let standings = ["fra1", "fra2", "fra3", "fra4"].map(|name| world.standing(&tables, name));
+        let down = standings.iter().filter(|standing| **standing == Standing::Down).count();
+        assert!(down <= 1, "{standings:?}");
+        assert!(world.share(&tables, "fra") > 0.99, "{}", world.share(&tables, "fra"));
+    }
+}
+
+#[test]
+fn a_site_that_two_of_three_nameservers_see_fail_is_left_by_these_two() {
+    let mut worlds = cut_off([false, true, true]);
+    let shares: Vec<f64> = worlds
+        .iter_mut()
+        .map(|world| {
+            let tables = world.tick(&[]);
+            world.share(&tables, "fra")
+        })
+        .collect();
+    assert!(shares[0] > 0.99 && shares[1] < 0.01 && shares[2] < 0.01, "{shares:?}");
 }
 
 #[test]
@@ -392,5 +459,60 @@ fn answers_are_short_lived_while_a_region_brings_much_of_a_site_in_a_second() {
         let tables = world.tick(&[]);
         assert!(!tables.pools[0].demands[0].is_hot, "it has been so for long");
         assert_eq!(world.ttl(&tables), ttl, "a viewer a second to each of {crowd:?}");
+    }
+}
+
+#[test]
+fn a_node_that_its_inventory_drains_gets_nobody_and_says_why() {
+    let mut world = World::new(&FIVE);
+    let tables = world.tick(&[]);
+    assert!(tables.drains.is_empty() && world.weight(&tables, "b") > 0.0);
+    world.drained = Some(("b", "rack moves"));
+    world.reload();
+    let tables = world.tick(&[]);
+    assert_eq!((world.standing(&tables, "b"), world.weight(&tables, "b")), (Standing::Drained, 0.0));
+    assert_eq!(tables.drain_told("b", 0).as_deref(), Some("by its inventory: rack moves"));
+    assert_eq!(tables.drain_told("a", 0), None);
+}
+
+#[test]
+fn what_was_learned_is_known_after_a_restart_as_far_as_it_is_trusted() {
+    let mut world = World::new(&FIVE);
+    // Something else than egress binds: half of what is configured.
+    world.busy = Some(0.25);
+    for name in ["a", "b", "c", "d", "e", "far"] {
+        world.set(name, 0.5, true);
+    }
+    for _ in 0..300 {
+        world.answer("a", 10, 0.0);
+        world.tick(&[]);
+    }
+    let capacity = |tables: &Tables| tables.nodes[0].capacity;
+    let cost = |tables: &Tables| tables.pools[0].demand(RegionId(0)).unwrap().cost;
+    let before = world.tick(&[]);
+    assert!(
+        (capacity(&before) - CAPACITY / 2.0).abs() < 10.0 && (cost(&before) - 2.5).abs() > 0.1,
+        "{}",
+        cost(&before)
+    );
+    let learned = world.controller.learned(&world.fleet, &world.regions());
+    let json = serde_json::to_string(&learned).unwrap();
+    // Nothing has been read yet when the new server begins.
+    for (trust, part) in [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)] {
+        world.controller = Controller::default();
+        world.controller.inherit(serde_json::from_str(&json).unwrap(), trust);
+        let silent = vec![NodeInput { reading: Reading::Never { because: None }, health: State::Unknown.into() }; 6];
+        let regions = world.regions();
+        let tables = world.controller.tick(&Inputs {
+            now: 0.0,
+            fleet: &world.fleet,
+            regions: &regions,
+            nodes: &silent,
+            overrides: &Overrides::default(),
+            seed: 7,
+        });
+        let between = |new: f64, old: f64| new + part * (old - new);
+        assert!((capacity(&tables) - between(CAPACITY, capacity(&before))).abs() < 0.1, "{trust}");
+        assert!((cost(&tables) - between(2.5, cost(&before))).abs() < 0.01, "{trust}");
     }
 }

@@ -63,7 +63,8 @@ impl Plant {
             };
             self.told = self.loads.iter().zip(&self.capacities).map(told).collect();
         }
-        let input = |load: &NodeLoad| NodeInput { reading: Reading::Fresh(load.clone()), health: State::Unknown };
+        let input =
+            |load: &NodeLoad| NodeInput { reading: Reading::Fresh(load.clone()), health: State::Unknown.into() };
         let nodes: Vec<NodeInput> = self.told.iter().map(input).collect();
         let tables = self.controller.tick(&Inputs {
             now: self.now,

@@ -3,7 +3,7 @@
 use proptest::prelude::{Strategy, any};
 use thalweg::geo::RegionId;
 use thalweg::pool::{Family, NodeId, PoolId};
-use thalweg::steer::{Controller, Estimate, Fleet, Ledger, Observation, PeerFlow, Report, mix};
+use thalweg::steer::{Controller, Estimate, Fleet, Ledger, Observation, PeerFailure, PeerFlow, Report, mix};
 
 use super::super::check;
 use super::world::{AnyKey, AnyLoad, World, any_world, ask, light_keys, observation};
@@ -150,7 +150,13 @@ fn reports_of_any_kind_make_no_answer_invalid() {
         |(flows, viewers)| {
             let pool = "edge Planner Auto []".to_owned();
             let arrivals = viewers.into_iter().map(|viewers| (pool.clone(), "region0".to_owned(), viewers));
-            Report { flows, arrivals: arrivals.collect(), down: vec!["node0".to_owned(), String::new()] }
+            let seen = |pool: Option<&str>| PeerFailure {
+                node: "node0".to_owned(),
+                family: "ipv9".to_owned(),
+                pool: pool.map(str::to_owned),
+            };
+            let failing = vec![seen(None), seen(Some("no pool"))];
+            Report { flows, arrivals: arrivals.collect(), down: vec!["node0".to_owned(), String::new()], failing }
         },
     );
     check(400, &(any_calm_fleet(), report), |(world, report)| {

@@ -1,5 +1,6 @@
 //! Properties of steering, over fleets, barriers, loads, operators' wishes and clients of any kind, for several seconds.
 
+mod health;
 mod loops;
 mod nameservers;
 mod policies;
@@ -12,7 +13,7 @@ use proptest::prelude::any;
 use proptest::sample::Index;
 use thalweg::geo::RegionId;
 use thalweg::pool::{Answers, Family, Policy, PoolId};
-use thalweg::steer::{Controller, Decision, Fleet, Tables};
+use thalweg::steer::{Controller, Decision, Fitness, Fleet, Tables};
 use world::{AnyDay, AnyLoad, AnyWish, FAMILIES, World, any_world, index_of};
 
 use super::check;
@@ -26,8 +27,8 @@ const FULL: f64 = 0.92;
 fn eligible(world: &World, fleet: &Fleet, tables: &Tables, region: RegionId, family: Family) -> BTreeSet<usize> {
     let is_fit = |index: &usize| {
         let id = fleet.find_node(&World::node_name(*index)).unwrap();
-        let state = &tables.nodes[usize::from(id.0)];
-        state.standing.is_eligible() && state.factors.product() > 0.0
+        let here = tables.fitness(PoolId(0), family, id);
+        here.standing.is_eligible() && here.factors.product() > 0.0
     };
     (0..world.nodes.len()).filter(|index| world.may_serve(*index, region, family)).filter(is_fit).collect()
 }
@@ -66,7 +67,7 @@ fn with_everything_full_down_or_unknown_barriers_hold_and_answers_are_not_empty(
     let inputs = (any_world(), 0..loads.len(), any::<bool>(), 0..2_usize);
     check(CASES, &inputs, |(mut world, load, is_up, gate)| {
         for node in &mut world.nodes {
-            node.days = vec![AnyDay { load: loads[load], gate: gate as f64, is_up }];
+            node.days = vec![AnyDay { load: loads[load], gate: gate as f64, is_up, fails: 0 }];
         }
         for_each_decision(&world, |fleet, tables, region, family, decision| {
             let may_serve = (0..world.nodes.len()).any(|index| world.may_serve(index, region, family));
@@ -159,19 +160,21 @@ fn a_full_node_is_not_named_while_its_site_has_room() {
         world.wishes.retain(|wish| !matches!(wish, AnyWish::Freeze));
         for_each_decision(&world, |fleet, tables, _, family, decision| {
             let Some(site) = decision.site.filter(|_| !decision.nodes.is_empty()) else { return };
-            let of = |id: &thalweg::pool::NodeId| &tables.nodes[usize::from(id.0)];
+            let of = |id: &thalweg::pool::NodeId| {
+                (tables.nodes[usize::from(id.0)].capacity, tables.fitness(PoolId(0), family, *id))
+            };
             let mine: Vec<_> = tables.pools[0].of(family).sites[site].weights.iter().map(|(id, _)| of(id)).collect();
-            let fit = || mine.iter().filter(|node| node.standing.is_eligible() && node.factors.product() > 0.0);
-            let capacity: f64 = fit().map(|node| node.capacity).sum();
-            let room = |node: &&&thalweg::steer::NodeState| {
-                node.capacity * node.factors.product() * (FULL - node.pressure).max(0.0).powf(1.5)
+            let fit = || mine.iter().filter(|(_, node)| node.standing.is_eligible() && node.factors.product() > 0.0);
+            let capacity: f64 = fit().map(|(capacity, _)| capacity).sum();
+            let room = |(capacity, node): &(f64, Fitness)| {
+                capacity * node.factors.product() * (FULL - node.pressure).max(0.0).powf(1.5)
             };
             // With less than a hundredth of its capacity left a site counts as full.
-            if fit().map(|node| room(&node)).sum::<f64>() <= 0.0101 * capacity {
+            if fit().map(room).sum::<f64>() <= 0.0101 * capacity {
                 return;
             }
             for node in decision.nodes {
-                assert!(of(node).pressure < FULL, "{:?} is full", fleet.node(*node).node.name);
+                assert!(of(node).1.pressure < FULL, "{:?} is full", fleet.node(*node).node.name);
             }
         });
     });
@@ -195,7 +198,8 @@ fn more_load_on_a_node_never_brings_it_more_clients() {
         let (_, after) = tables(&world);
         let id = fleet.find_node(&World::node_name(at)).unwrap();
         // A node that was near full and fails its probe is full, and no longer down.
-        if before.nodes[usize::from(id.0)].standing != after.nodes[usize::from(id.0)].standing {
+        let standings = |tables: &Tables| FAMILIES.map(|family| tables.fitness(PoolId(0), family, id).standing);
+        if standings(&before) != standings(&after) {
             return;
         }
         let Some(site) = fleet.pool(PoolId(0)).sites.iter().position(|site| site.nodes.contains(&id)) else { return };

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use thalweg::geo::{Position, Region, RegionId, RegionOrigin};
 use thalweg::load::NodeLoad;
-use thalweg::load::health::State;
+use thalweg::load::health::{NodeHealth, State};
 use thalweg::load::history::Reading;
 use thalweg::name::Name;
 use thalweg::pool::{
@@ -62,8 +62,21 @@ pub(crate) struct AnyNode {
 pub(crate) struct AnyDay {
     pub(crate) load: AnyLoad,
     pub(crate) gate: f64,
+    /// Its own checks succeed.
     pub(crate) is_up: bool,
+    /// Checks that fail beside: a bit for each of `FAILURES`.
+    pub(crate) fails: u8,
 }
+
+/// Checks that may fail alone: of the node or of a pool, over a family.
+pub(crate) const FAILURES: [(Option<PoolId>, Family); 6] = [
+    (None, Family::V4),
+    (None, Family::V6),
+    (Some(PoolId(0)), Family::V4),
+    (Some(PoolId(0)), Family::V6),
+    (Some(PoolId(1)), Family::V4),
+    (Some(PoolId(1)), Family::V6),
+];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum AnyLoad {
@@ -118,7 +131,13 @@ fn any_day() -> impl Strategy<Value = AnyDay> {
         2 => any_pressure().prop_map(AnyLoad::Stale),
     ];
     let gate = prop_oneof![8 => Just(1.0), 1 => Just(0.0), 1 => 0.0..1.0_f64];
-    (load, gate, proptest::bool::weighted(0.8)).prop_map(|(load, gate, is_up)| AnyDay { load, gate, is_up })
+    let fails = prop_oneof![5 => Just(0), 1 => 0..1_u8 << FAILURES.len()];
+    (load, gate, proptest::bool::weighted(0.8), fails).prop_map(|(load, gate, is_up, fails)| AnyDay {
+        load,
+        gate,
+        is_up,
+        fails,
+    })
 }
 
 fn any_node() -> impl Strategy<Value = AnyNode> {
@@ -216,7 +235,7 @@ impl World {
             weight: 1.0,
             cost: 0.0,
             serves: Vec::new(),
-            days: vec![AnyDay { load: AnyLoad::Fresh(pressure), gate: 1.0, is_up: true }],
+            days: vec![AnyDay { load: AnyLoad::Fresh(pressure), gate: 1.0, is_up: true, fails: 0 }],
         };
         let position = Some(Position { latitude: 50.0, longitude: 8.0 });
         Self {
@@ -270,17 +289,22 @@ impl World {
         self.regions.iter().enumerate().map(region).collect()
     }
 
-    /// The fleet of all nodes, or of those that `keep` wants, in the order of `order`.
+    /// The fleet of these nodes, in this order.
     pub(crate) fn fleet_of(&self, order: &[usize], previous: Option<&Fleet>) -> Fleet {
+        self.fleet_of_pools(order, previous, &["edge"])
+    }
+
+    /// The fleet of these nodes, which are in each of these pools.
+    pub(crate) fn fleet_of_pools(&self, order: &[usize], previous: Option<&Fleet>, names: &[&str]) -> Fleet {
         let places = PLACES.map(|(name, latitude, longitude)| Place {
             name: name.to_owned(),
             at: Some(Position { latitude, longitude }),
         });
         let nodes: Vec<Node> = order.iter().map(|&index| self.node(index)).collect();
         let select = BTreeMap::from([("role".to_owned(), "edge".to_owned())]);
-        let service = Service {
-            name: Name::parse("play.live.example.", None).unwrap(),
-            pool: "edge".to_owned(),
+        let service = |name: &&str| Service {
+            name: Name::parse(&format!("{name}.live.example."), None).unwrap(),
+            pool: (*name).to_owned(),
             answers: if self.answers == 0 { Answers::Auto } else { Answers::Fixed(self.answers) },
             ttl: TTL,
             policy: None,
@@ -293,12 +317,14 @@ impl World {
             cost: 100.0,
         };
         let full = if self.overflows { Full::Overflow(overflow) } else { Full::Fill };
-        let pool = Pool { name: "edge".to_owned(), select, policy: self.policy, full, ..Pool::default() };
+        let pool = Pool { name: String::new(), select, policy: self.policy, full, ..Pool::default() };
+        let pools: Vec<Pool> = names.iter().map(|name| Pool { name: (*name).to_owned(), ..pool.clone() }).collect();
+        let services: Vec<Service> = names.iter().map(service).collect();
         let assembly = Assembly {
             nodes: &nodes,
             places: &places,
-            pools: &[pool],
-            services: &[service],
+            pools: &pools,
+            services: &services,
             regions: &self.regions(),
             rtts: &[],
             guesses: &BTreeMap::new(),
@@ -350,7 +376,11 @@ impl World {
                     Reading::Stale { last: load(pressure, now - 90.0), age: 90.0, because: None }
                 }
             };
-            let health = if day.is_up { State::Unknown } else { State::Down { since: now - 1.0 } };
+            let down = State::Down { since: now - 1.0 };
+            let mut health = NodeHealth::from(if day.is_up { State::Unknown } else { down });
+            for (_, (pool, family)) in FAILURES.iter().enumerate().filter(|(bit, _)| day.fails & 1 << bit != 0) {
+                health.note(pool.as_ref().map(std::slice::from_ref), Some(*family), down);
+            }
             NodeInput { reading, health }
         };
         fleet.nodes.iter().map(of).collect()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -39,7 +39,9 @@ impl Machine {
         let counters = Counters { booted: now, counted: now, cpu, egress, busy: 0.0, idle: 0.0, sent: 0.0 };
         let counters = Arc::new(Mutex::new(counters));
         let told = Arc::clone(&counters);
-        let server = Server::start(address, move |stream| answer(stream, &told));
+        let server = Server::start(address, move |stream| {
+            answer(stream, "200 OK", || told.lock().unwrap().exposition());
+        });
         Self { server, counters }
     }
 
@@ -103,8 +105,8 @@ impl Counters {
     }
 }
 
-/// Answers one scrape.
-fn answer(mut stream: TcpStream, counters: &Mutex<Counters>) {
+/// Answers one request with what `body` then is.
+pub(super) fn answer(mut stream: TcpStream, status: &str, body: impl FnOnce() -> String) {
     let (mut request, mut octet) = (Vec::new(), [0]);
     while !request.ends_with(b"\r\n\r\n") {
         match stream.read(&mut octet) {
@@ -112,8 +114,8 @@ fn answer(mut stream: TcpStream, counters: &Mutex<Counters>) {
             _ => return,
         }
     }
-    let body = counters.lock().unwrap().exposition();
-    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+    let body = body();
+    let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
     // A scraper that is gone has its own reasons.
     let _sent = stream.write_all((head + &body).as_bytes());
 }
@@ -149,17 +151,21 @@ impl Port {
 }
 
 /// A TCP server on an address that stays the same, which can be stopped and started.
-struct Server {
-    address: SocketAddr,
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
     serve: Arc<dyn Fn(TcpStream) + Send + Sync>,
     served: Arc<AtomicU64>,
     running: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
 impl Server {
-    fn start(address: Ipv4Addr, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
-        let mut server =
-            Self { address: (address, 0).into(), serve: Arc::new(serve), served: Arc::default(), running: None };
+    /// At any port of the address.
+    pub(super) fn start(address: impl Into<IpAddr>, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        Self::start_at((address.into(), 0).into(), serve)
+    }
+
+    pub(super) fn start_at(address: SocketAddr, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        let mut server = Self { address, serve: Arc::new(serve), served: Arc::default(), running: None };
         server.listen();
         server
     }
@@ -168,7 +174,7 @@ impl Server {
         self.served.load(Ordering::SeqCst)
     }
 
-    fn listen(&mut self) {
+    pub(super) fn listen(&mut self) {
         let listener = TcpListener::bind(self.address).unwrap();
         self.address = listener.local_addr().unwrap();
         let should_stop = Arc::new(AtomicBool::new(false));
@@ -187,7 +193,7 @@ impl Server {
         self.running = Some((should_stop, thread));
     }
 
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         if let Some((should_stop, thread)) = self.running.take() {
             should_stop.store(true, Ordering::SeqCst);
             // Wakes it; whoever else connects at this moment does as well.

@@ -7,7 +7,8 @@
 //! == config                     thalweg.toml
 //! == file networks.csv          any other file of the installation
 //! == load                       a line for each node of which any load is known:
-//! fra1 pressure 0.5             or `cpu 40%`, `egress 300Mbit/s`; `fra1 stale pressure 0.5`; `fra1 silent`; `fra1 down`
+//! fra1 pressure 0.5             or `cpu 40%`, `egress 300Mbit/s`; `fra1 stale pressure 0.5`; `fra1 silent`; `fra1 down`,
+//!                               or `down over ipv6` or `down in whip`: at that address, or by the checks of that pool
 //! == query
 //! from: 127.0.3.1               the resolver; 127.0.0.1 if left out
 //! subnet: 84.128.0.0/24         a client subnet; with it, EDNS
@@ -30,6 +31,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use thalweg::geo::Prefix;
 use thalweg::name::Name;
+use thalweg::pool::Family;
 
 use super::installation::{Load, Use};
 use super::query::{AD, CD, Query, RD};
@@ -156,6 +158,9 @@ impl Case {
             let load = match load {
                 ["silent"] => Load::Silent,
                 ["down"] => Load::Down,
+                ["down", "over", "ipv4"] => Load::DownOver(Family::V4),
+                ["down", "over", "ipv6"] => Load::DownOver(Family::V6),
+                ["down", "in", pool] => Load::DownIn((*pool).to_owned()),
                 ["stale", used @ ..] => Load::Stale(read_use(used).ok_or_else(wrong)?),
                 used => Load::Fresh(read_use(used).ok_or_else(wrong)?),
             };

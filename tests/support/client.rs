@@ -41,14 +41,21 @@ impl Client {
 
 /// The body of a page.
 pub(crate) fn get(server: SocketAddr, path: &str) -> String {
+    let (status, body) = page(server, path);
+    assert_eq!(status, 200, "{body}");
+    body
+}
+
+/// The status and the body of a page.
+pub(crate) fn page(server: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(server).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {server}\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-    assert!(head.lines().next().is_some_and(|status| status.contains(" 200 ")), "{answer}");
-    body.to_owned()
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("{answer}")), body.to_owned())
 }
 
 /// The status and the body of what is said to a request without a body.

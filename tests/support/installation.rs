@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use thalweg::feed::inputs::{Inputs, Loaded, load};
 use thalweg::load::NodeLoad;
-use thalweg::load::health::State;
+use thalweg::load::health::{NodeHealth, State};
 use thalweg::load::history::Reading;
 use thalweg::load::rate::Utilisation;
-use thalweg::pool::{Bitrate, Node};
+use thalweg::pool::{Bitrate, Family, Node};
 use thalweg::snapshot::{InputStatus, Snapshot};
-use thalweg::steer::{self, Controller, FleetNode, NodeInput, Overrides, mix};
+use thalweg::steer::{self, Controller, Fleet, FleetNode, NodeInput, Overrides, mix};
 use thalweg::wire::Secrets;
 
 /// The moment of the readings, in seconds of their clock.
@@ -72,7 +72,7 @@ pub(crate) fn inputs(config: &Path) -> Result<Inputs, String> {
 }
 
 /// What the snapshot knows of a node's load.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Load {
     /// Nothing was ever read.
     Silent,
@@ -82,6 +82,10 @@ pub(crate) enum Load {
     Stale(Use),
     /// Nothing was ever read, and its probes fail.
     Down,
+    /// The same at its address of this family alone.
+    DownOver(Family),
+    /// Nothing was ever read, and the probes of this pool fail.
+    DownIn(String),
 }
 
 /// What a node uses.
@@ -97,9 +101,9 @@ pub(crate) enum Use {
 
 impl Load {
     /// As a feed would have read it from the node's exporter.
-    pub(crate) fn reading(self, node: &Node) -> Reading {
+    pub(crate) fn reading(&self, node: &Node) -> Reading {
         match self {
-            Self::Silent | Self::Down => Reading::Never { because: None },
+            Self::Silent | Self::Down | Self::DownOver(_) | Self::DownIn(_) => Reading::Never { because: None },
             Self::Fresh(used) => Reading::Fresh(used.load(node, NOW)),
             Self::Stale(used) => {
                 Reading::Stale { last: used.load(node, NOW - STALE_AGE), age: STALE_AGE, because: None }
@@ -108,11 +112,16 @@ impl Load {
     }
 
     /// As its probes would have found it.
-    fn health(self) -> State {
+    fn health(&self, fleet: &Fleet) -> NodeHealth {
+        let down = State::Down { since: NOW };
+        let mut health = NodeHealth::default();
         match self {
-            Self::Down => State::Down { since: NOW },
-            Self::Silent | Self::Fresh(_) | Self::Stale(_) => State::Unknown,
+            Self::Down => health.note(None, None, down),
+            Self::DownOver(family) => health.note(None, Some(*family), down),
+            Self::DownIn(pool) => health.note(Some(&fleet.uses_of(pool).collect::<Vec<_>>()), None, down),
+            Self::Silent | Self::Fresh(_) | Self::Stale(_) => {}
         }
+        health
     }
 }
 
@@ -134,7 +143,7 @@ impl Use {
 pub(crate) fn snapshot(inputs: &Inputs, load: impl Fn(&str) -> Load) -> Snapshot {
     let input = |known: &FleetNode| {
         let load = load(&known.node.name);
-        NodeInput { reading: load.reading(&known.node), health: load.health() }
+        NodeInput { reading: load.reading(&known.node), health: load.health(&inputs.fleet) }
     };
     let nodes: Vec<NodeInput> = inputs.fleet.nodes.iter().map(input).collect();
     let seed = mix(0);

@@ -14,7 +14,7 @@ use crate::config::written::{Problems, Written};
 use crate::diagnostic::Diagnostic;
 use crate::pool::Bitrate;
 
-use super::HOUR;
+use super::{HOUR, values};
 
 /// `[inventory.NAME]`.
 pub(in crate::config) struct InventoryTable {
@@ -58,7 +58,12 @@ pub(super) fn read_inventory(
         let help = "write `file_sd = \"nodes/*.json\"` or `http_sd = \"https://…\"`";
         problems.add(table.place(), Diagnostic::error(message).help(help));
     }
+    let before = problems.count();
     let files = table.one_or_more("file_sd", pattern);
+    if let Some(list) = files.as_ref().filter(|list| list.value.is_empty() && problems.count() == before) {
+        problems.add_to(list, Diagnostic::error("`file_sd` is empty: it needs at least one value"));
+    }
+    let files = values(files);
     let url = table.value("http_sd", address::list_url);
     let refresh = table.value("refresh", |item| value::duration(item, &(Duration::from_secs(1)..=24 * HOUR)));
     if let (Some(refresh), None, false) = (&refresh, &url, files.is_empty()) {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::address;
@@ -13,6 +14,9 @@ use crate::config::written::Written;
 use crate::pool::{Bitrate, Check};
 
 use super::{HOUR, values};
+
+/// Probes in a row that may be asked for: with more, a change would take minutes to be believed.
+const PROBES: RangeInclusive<u32> = 1..=20;
 
 /// `[node.NAME]`.
 #[derive(Debug, Clone)]
@@ -36,7 +40,9 @@ pub(in crate::config) struct NodeSettings {
     pub(in crate::config) weight: Option<Written<f64>>,
     /// Areas, as words.
     pub(in crate::config) serves: Option<Vec<Written<String>>>,
-    pub(in crate::config) check: Option<Written<Check>>,
+    pub(in crate::config) check: Option<Written<Vec<Written<Check>>>>,
+    pub(in crate::config) rise: Option<Written<u32>>,
+    pub(in crate::config) fall: Option<Written<u32>>,
 }
 
 /// `node.capacity`.
@@ -112,7 +118,9 @@ fn read_settings(table: &mut Table<'_>, presets: &Presets) -> NodeSettings {
         cost: table.value("cost", value::milliseconds),
         weight: table.value("weight", value::fraction),
         serves: table.list("serves", value::area).map(|list| list.value),
-        check: table.value("check", address::check),
+        check: table.one_or_more("check", address::check),
+        rise: table.value("rise", |item| value::whole(item, &PROBES)),
+        fall: table.value("fall", |item| value::whole(item, &PROBES)),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::value;
 use crate::config::written::{Place, Problems, Written};
 use crate::diagnostic::Diagnostic;
 use crate::name::Name;
-use crate::pool::{Bitrate, MAX_ANSWERS, Policy};
+use crate::pool::{Bitrate, Check, MAX_ANSWERS, Policy};
 
 use super::{HOUR, read_name, values};
 
@@ -36,6 +36,7 @@ pub(in crate::config) struct PoolTable {
     /// Whether `overflow` is there, be it a wrong one.
     pub(in crate::config) has_overflow: bool,
     pub(in crate::config) saturation: Word,
+    pub(in crate::config) check: Option<Written<Vec<Written<Check>>>>,
 }
 
 /// How nodes are chosen, of a pool or a service.
@@ -97,6 +98,7 @@ pub(super) fn read_pool(name: Written<String>, mut table: Table<'_>) -> PoolTabl
             .zip(overflow_place)
             .map(|(overflow, place)| Written::at(&place, overflow)),
         saturation: table.word("saturation", &["alarm", "clip"]),
+        check: table.one_or_more("check", address::check),
     };
     table.finish();
     pool

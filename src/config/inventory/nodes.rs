@@ -97,6 +97,8 @@ impl Merger<'_> {
             weight: self.one(&name, "a weight", targets, |target| &target.weight),
             serves: None,
             check: None,
+            rise: None,
+            fall: None,
         };
         let drained = targets.iter().find_map(|target| target.drain.clone());
         (NodeTable { name, addresses, settings }, drained)
@@ -246,7 +248,8 @@ impl Merger<'_> {
 /// `[node.NAME]` over what lists say of the node, key by key.
 fn over(own: NodeTable, listed: NodeTable) -> NodeTable {
     let NodeTable { name, addresses, settings } = own;
-    let NodeSettings { place, labels, capacity, limits, interval, exporters, cost, weight, serves, check } = settings;
+    let NodeSettings { place, labels, capacity, limits, interval, exporters, cost, weight, serves, check, rise, fall } =
+        settings;
     let CapacityTable { egress, clients, process_cpu } = capacity;
     let other = listed.settings;
     let mut all_labels = other.labels.unwrap_or_default();
@@ -270,6 +273,8 @@ fn over(own: NodeTable, listed: NodeTable) -> NodeTable {
             weight: weight.or(other.weight),
             serves,
             check,
+            rise,
+            fall,
         },
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::numbers::assemble;
@@ -23,9 +23,14 @@ pub(in crate::feed) fn load_lists(
     lists: &Lists,
     news: &News,
 ) -> Loaded {
-    let mut loader = Loader::new(file);
+    let mut loader = Loader::new(file, None);
     match loader.relist(previous, lists, news) {
-        Relisted::Inputs(inputs) => loader.into_loaded(inputs.map(|inputs| *inputs)),
+        Relisted::Inputs(inputs) => {
+            // Whatever is said, is of lists.
+            let diagnostics = loader.list_diagnostics.split_off(0);
+            loader.diagnostics.extend(diagnostics);
+            Loaded { is_lists_only: true, ..loader.into_loaded(inputs.map(|inputs| *inputs)) }
+        }
         Relisted::ZonesToo => load_all(file, environment, Some(previous), Some(lists), news),
     }
 }
@@ -35,11 +40,6 @@ pub(in crate::feed) fn urls(file: &Path, environment: &[(String, String)]) -> Ve
     let Ok(text) = std::fs::read_to_string(file) else { return Vec::new() };
     let (config, _) = config::read(&Source::new(shown(file), text), environment);
     config.map_or_else(Vec::new, |config| fetches(&config))
-}
-
-/// The one place that says where lists are kept over a restart: nowhere, until `server.state` can be configured.
-pub(super) fn state_directory(_config: &Config, _directory: &Path) -> Option<PathBuf> {
-    None
 }
 
 /// What reading lists again came to.
@@ -80,16 +80,12 @@ impl Loader {
 
     /// Puts the nodes of lists into the configuration.
     pub(super) fn read_lists(&mut self, config: &mut Config, lists: Option<&Lists>, news: &News) {
-        let kept = match lists {
-            None if news.is_serving => state_directory(config, &self.directory).map(|kept| Lists::kept_in(&kept)),
-            _ => None,
-        };
         let nothing = Lists::default();
-        let before = lists.or(kept.as_ref()).unwrap_or(&nothing);
+        let before = lists.unwrap_or(&nothing);
         let mut files = Files { directory: &self.directory, watched: &mut self.listed };
         let reading = Lists::read(config, before, news, &mut files);
         self.is_blocked |= reading.is_blocked;
-        self.diagnostics.extend(reading.diagnostics);
+        self.list_diagnostics.extend(reading.diagnostics);
         self.lists = Some(reading.lists);
     }
 

@@ -9,6 +9,7 @@ use super::{Inputs, Loader, read_file, shown};
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::feed::include::Includes;
+use crate::intake::Part;
 use crate::name::Name;
 use crate::pool::{Family, Full, ServiceId};
 use crate::snapshot::Zones;
@@ -27,7 +28,7 @@ impl Loader {
     pub(super) fn read_zones(&mut self, config: &Config) -> Vec<ZoneText> {
         let mut files: BTreeMap<Name, PathBuf> = BTreeMap::new();
         let mut contested = BTreeMap::new();
-        let directory = self.directory.join(&config.zones.directory.value);
+        let directory = self.path(&config.zones.directory.value);
         self.watched.take(&directory);
         self.zone_directory.clone_from(&directory);
         match std::fs::read_dir(&directory) {
@@ -89,7 +90,7 @@ impl Loader {
             }
         }
         for written in &config.zones.files {
-            let path = self.directory.join(&written.value.path);
+            let path = self.path(&written.value.path);
             let origin = written.value.name.clone();
             if let Err(error) = std::fs::metadata(&path) {
                 let message = format!("the zone file {} cannot be read: {error}", shown(&path));
@@ -108,7 +109,7 @@ impl Loader {
     /// A directory that cannot be listed, because files are out or it is being replaced, is not one without zones.
     fn unlisted(&mut self, config: &Config, error: &io::Error) {
         let directory = &config.zones.directory;
-        let path = shown(&self.directory.join(&directory.value));
+        let path = shown(&self.path(&directory.value));
         self.block(directory.error(format!("the directory of zones, {path}, cannot be read: {error}")).help(
             "make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`",
         ));
@@ -122,11 +123,13 @@ impl Loader {
             let source = Source::new(shown(path), "");
             return ZoneText { origin, source, records: None };
         };
+        self.parts.add(Part::Zones, &(origin.wire(), &octets));
         let source = Source::new(shown(path), zone::text_of(octets));
         let mut includes = Includes::new(&self.zone_directory, path, &source);
-        let mut open = |inclusion: &Inclusion<'_>| includes.open(inclusion, &mut self.watched, &mut self.hasher);
+        let mut open = |inclusion: &Inclusion<'_>| includes.open(inclusion, &mut self.watched, &mut self.taken);
         let (records, diagnostics) = zone::read(&source, &origin, &mut open);
         self.diagnostics.extend(diagnostics);
+        includes.texts().for_each(|text| self.parts.add(Part::Zones, &text));
         ZoneText { origin, source, records: Some(records) }
     }
 

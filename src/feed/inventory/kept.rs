@@ -1,7 +1,7 @@
 //! Lists kept over restarts: a server that starts while a list cannot be had begins with the last one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::{Lists, Taken, Text};
 use crate::config::Format;
 use crate::diagnostic::Source;
+use crate::feed::run::Feed;
+use crate::feed::state::Store;
 
-/// The file in the state directory.
-const FILE: &str = "inventories.json";
+/// The file.
+const LISTS: &str = "inventories";
 
 /// As it is written: by inventory, and by path or URL.
 type Kept = BTreeMap<String, KeptLists>;
@@ -29,18 +31,19 @@ struct KeptText {
 }
 
 impl Lists {
-    /// Reads what an earlier run kept; nothing if there is nothing, or if it cannot be read.
-    pub(in crate::feed) fn kept_in(directory: &Path) -> Self {
-        let path = directory.join(FILE);
-        let kept = std::fs::read(&path).and_then(|octets| Ok(serde_json::from_slice::<Kept>(&octets)?));
-        let kept = match kept {
-            Ok(kept) => kept,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::default(),
+    /// What an earlier run kept; nothing if there is nothing, or if it cannot be read.
+    pub(in crate::feed) fn restored(store: &Store) -> Self {
+        let Some(octets) = store.load(LISTS) else { return Self::default() };
+        match serde_json::from_slice(&octets) {
+            Ok(kept) => Self::of_kept(kept),
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "no list of an earlier run can be read; lists are read anew");
-                return Self::default();
+                store.set_aside(LISTS, &error);
+                Self::default()
             }
-        };
+        }
+    }
+
+    fn of_kept(kept: Kept) -> Self {
         let text = |(name, kept): (String, KeptText)| {
             let format = Format::of(Path::new(&name)).unwrap_or(Format::Json);
             (name.clone(), Text { source: Source::new(name, kept.text), format, at: kept.at })
@@ -51,8 +54,7 @@ impl Lists {
         Self { by_name: kept.into_iter().map(taken).collect() }
     }
 
-    /// Keeps them for the next run: a new file takes the place of the old one whole.
-    pub(in crate::feed) fn keep_in(&self, directory: &Path) -> io::Result<()> {
+    fn kept(&self) -> Kept {
         let text = |(name, text): (&String, &Text)| {
             (name.clone(), KeptText { at: text.at, text: text.source.text.to_string() })
         };
@@ -60,13 +62,23 @@ impl Lists {
             let sources = taken.sources.iter().map(text).collect();
             (name.clone(), KeptLists { nodes: taken.nodes.clone(), sources })
         };
-        let kept: Kept = self.by_name.iter().map(taken).collect();
-        let (path, beside) = (directory.join(FILE), directory.join(format!("{FILE}.new")));
-        let mut file = std::fs::File::create(&beside)?;
-        file.write_all(&serde_json::to_vec(&kept)?)?;
-        // Else a power cut may leave an empty file under the new name.
-        file.sync_all()?;
-        std::fs::rename(beside, path)
+        self.by_name.iter().map(taken).collect()
+    }
+}
+
+impl Feed {
+    /// Keeps lists for the next start, if they are not those that were kept last.
+    pub(in crate::feed) fn keep_lists(&mut self) {
+        let Some(keeper) = self.keeper.as_ref().filter(|_| !self.lists.by_name.is_empty()) else { return };
+        let mut hasher = DefaultHasher::new();
+        self.lists.hash(&mut hasher);
+        if std::mem::replace(&mut self.kept_lists, hasher.finish()) == self.kept_lists {
+            return;
+        }
+        match serde_json::to_vec(&self.lists.kept()) {
+            Ok(octets) => keeper.save(LISTS, octets),
+            Err(error) => tracing::error!("lists of nodes cannot be written down: {error}"),
+        }
     }
 }
 
@@ -77,19 +89,21 @@ mod tests {
     #[test]
     fn what_is_kept_comes_back_and_rubbish_is_nothing() {
         let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("state")).unwrap();
         let name = "https://inventory.example/nodes".to_owned();
         let source = Source::new(name.clone(), "[{\"targets\": [\"ä:1\"]}]");
         let text = Text { source, format: Format::Json, at: 1_700_000_000 };
-        let taken = Taken { sources: [(name.clone(), text)].into(), ..Taken::default() };
+        let nodes = BTreeSet::from(["ä".to_owned()]);
+        let taken = Taken { sources: [(name.clone(), text)].into(), nodes: nodes.clone(), ..Taken::default() };
         let lists = Lists { by_name: [("fleet".to_owned(), taken)].into() };
-        assert!(Lists::kept_in(directory.path()).by_name.is_empty());
-        lists.keep_in(directory.path()).unwrap();
-        let kept = Lists::kept_in(directory.path());
-        let text = &kept.by_name["fleet"].sources[&name];
-        assert_eq!((&*text.source.text, text.at), ("[{\"targets\": [\"ä:1\"]}]", 1_700_000_000));
+        assert!(Lists::restored(&store).by_name.is_empty());
+        store.save(LISTS, &serde_json::to_vec(&lists.kept()).unwrap()).unwrap();
+        let kept = &Lists::restored(&store).by_name["fleet"];
+        let text = &kept.sources[&name];
+        assert_eq!((&*text.source.text, text.at, &kept.nodes), ("[{\"targets\": [\"ä:1\"]}]", 1_700_000_000, &nodes));
         for rubbish in ["", "{", "[]", "{\"fleet\": 7}"] {
-            std::fs::write(directory.path().join(FILE), rubbish).unwrap();
-            assert!(Lists::kept_in(directory.path()).by_name.is_empty(), "{rubbish}");
+            store.save(LISTS, rubbish.as_bytes()).unwrap();
+            assert!(Lists::restored(&store).by_name.is_empty(), "{rubbish}");
         }
     }
 }

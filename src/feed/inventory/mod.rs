@@ -31,8 +31,8 @@ pub(super) struct News {
     pub(super) fetched: BTreeMap<String, Outcome>,
     /// Nodes of lists that may be taken although they are much shorter, by inventory.
     pub(super) confirmed: BTreeMap<String, BTreeSet<String>>,
-    /// Lists of an earlier run are looked for.
-    pub(super) is_serving: bool,
+    /// Nothing is read: what was taken counts.
+    pub(super) only_taken: bool,
 }
 
 /// What came of a look at a URL.
@@ -166,8 +166,14 @@ impl Reading {
     ) -> (Taken, Vec<List>) {
         let mut taken = Taken::default();
         let mut lists = Vec::new();
-        let mut found = files.of(inventory, old);
-        found.extend(inventory.url.as_ref().and_then(|url| fetched(url, old, news)));
+        let found = if news.only_taken {
+            let known = old.into_iter().flat_map(|old| &old.sources);
+            known.map(|(name, text)| Found { name: name.clone(), result: Ok(text.clone()) }).collect()
+        } else {
+            let mut found = files.of(inventory, old);
+            found.extend(inventory.url.as_ref().and_then(|url| fetched(url, old, news)));
+            found
+        };
         for Found { name, result } in found {
             let read = result.map_err(|error| vec![error]).and_then(|text| {
                 let list = config.read_list(inventory, &text.source, text.format)?;

@@ -8,6 +8,9 @@ use crate::feed::reload::{Reload, Scope, Waiter};
 use crate::feed::run::Feed;
 use crate::intake::Answer;
 
+/// The word of the alarm of lists that wait.
+const SHRUNK: &str = "inventory_shrunk";
+
 /// A list that an operator wants to be taken.
 pub(in crate::feed) struct Confirmation {
     pub(in crate::feed) inventory: String,
@@ -70,32 +73,30 @@ impl Feed {
     pub(in crate::feed) fn take_lists(&mut self, lists: Lists) {
         for (name, taken) in &lists.by_name {
             let before = self.lists.by_name.get(name).and_then(|before| before.pending.as_ref());
-            match (before, &taken.pending) {
-                (None | Some(_), Some(pending)) if before.is_none_or(|before| before.nodes != pending.nodes) => {
-                    tracing::error!(
-                        inventory = name,
-                        "its list shrank from {} to {} nodes, and is not taken: the old one goes on until `thalweg inventory \
-                         confirm {name}`, or until the list has grown again",
+            match &taken.pending {
+                Some(pending) => {
+                    let told = format!(
+                        "the list of {name} shrank from {} to {} nodes, and is not taken: the old one goes on until `thalweg \
+                         inventory confirm {name}`, or until the list has grown again",
                         taken.nodes.len(),
                         pending.nodes.len()
                     );
+                    if self.board.raise(SHRUNK, name, &told) {
+                        tracing::error!(alarm = SHRUNK, inventory = name, "{told}");
+                    }
                 }
-                (Some(_), None) => {
+                None if before.is_some() => {
+                    self.board.clear(SHRUNK, name);
                     tracing::info!(inventory = name, nodes = taken.nodes.len(), "no list waits any more");
                 }
-                _ => {}
+                None => {}
             }
+        }
+        for name in self.lists.by_name.keys().filter(|name| !lists.by_name.contains_key(*name)) {
+            self.board.clear(SHRUNK, name);
         }
         self.lists = Arc::new(lists);
         self.keep_lists();
-    }
-
-    /// Keeps lists for the next start, if there is a place for that.
-    fn keep_lists(&self) {
-        let Some(directory) = self.inputs.state_directory() else { return };
-        if let Err(error) = self.lists.keep_in(&directory) {
-            tracing::warn!(directory = %directory.display(), %error, "lists of nodes are not kept for the next start");
-        }
     }
 }
 
@@ -113,11 +114,11 @@ mod tests {
 
     use super::*;
     use crate::feed::inputs::load_lists;
-    use crate::feed::probe::Probed;
+    use crate::feed::probe::{Fault, Goal, Probe, Probed};
     use crate::feed::{Feed, Options};
     use crate::geo::RegionId;
-    use crate::load::health::State;
-    use crate::pool::{Family, NodeId, PoolId};
+    use crate::load::health::NodeHealth;
+    use crate::pool::{Check, Family, NodeId, PoolId};
     use crate::steer::{Estimate, Ledger, Observation};
 
     const CONFIG: &str = "[service.\"play.live.example\"]\n[place.fra]\nat = [50, 8]\n[defaults.node]\nplace = \"fra\"\n\
@@ -151,8 +152,11 @@ mod tests {
     }
 
     fn fall(feed: &mut Feed, node: NodeId) {
+        let address = feed.inputs.fleet.node(node).node.v4.expect("it has one");
+        let probe = Probe { node, goal: Goal::of(&Check::Tcp(9), address.into()) };
         for _ in 0..2 {
-            feed.take_probe(Probed { node, at: Instant::now(), result: Err("refused".to_owned()) });
+            let result = Err(Fault::Node("refused".to_owned()));
+            feed.take_probe(Probed { probe: probe.clone(), at: Instant::now(), result });
         }
     }
 
@@ -173,7 +177,7 @@ mod tests {
         answer(&feed, b);
         let down = feed.health(b);
         let histories = feed.histories.len();
-        assert!(matches!(down, State::Down { .. }));
+        assert_eq!(down.failures.len(), 1);
         relist(&mut feed, directory.path(), &["a", "c", "d"]);
         assert_eq!(feed.inputs.fleet.find_node("b"), None);
         // What comes late of it says nothing, and nothing of it is a matter of the steering.
@@ -196,7 +200,7 @@ mod tests {
         Arc::get_mut(&mut feed.inputs).expect("nobody else has it").let_gone_expire();
         relist(&mut feed, directory.path(), &["a", "c", "d", "e"]);
         assert_eq!(feed.inputs.fleet.find_node("e"), Some(b), "the number is free after an hour");
-        assert_eq!((feed.health(b), feed.answers.answers_of(b)), (State::Unknown, 0.0));
+        assert_eq!((feed.health(b), feed.answers.answers_of(b)), (NodeHealth::default(), 0.0));
         assert!(feed.histories.keys().all(|key| !format!("{key:?}").contains("b:9100")));
         let factors = feed.published.snapshot().tables.nodes[usize::from(b.0)].factors;
         assert!(factors.warmth < 1.0, "it is a new node: {}", factors.warmth);

@@ -3,17 +3,16 @@
 use crate::config::policy_of_word;
 use crate::diagnostic::nearest;
 use crate::feed::inputs::Inputs;
-use crate::intake::Wish;
 use crate::name::Name;
-use crate::pool::{Currency, Policy};
+use crate::pool::{Currency, Policy, Selection};
 use crate::steer::{Limited, Override};
 
 /// Characters of the longest reason, and of the longest name of whoever gives it.
 const MAX_TEXT: usize = 200;
 
 /// Whether it is told who wants it, and why.
-pub(super) fn told(wish: &Wish) -> Result<(), String> {
-    for (what, text) in [("who", &wish.who), ("reason", &wish.reason)] {
+pub(in crate::feed) fn told(who: &str, reason: &str) -> Result<(), String> {
+    for (what, text) in [("who", who), ("reason", reason)] {
         if text.trim().is_empty() {
             return Err(format!("`{what}` is missing: others will ask"));
         }
@@ -25,7 +24,7 @@ pub(super) fn told(wish: &Wish) -> Result<(), String> {
 }
 
 /// The override with names as they are configured, or what is wrong with it.
-pub(super) fn check(what: Override, inputs: &Inputs) -> Result<Override, String> {
+pub(in crate::feed) fn check(what: Override, inputs: &Inputs) -> Result<Override, String> {
     match what {
         Override::Freeze => Ok(what),
         Override::Pin { region, place } => {
@@ -61,6 +60,37 @@ pub(super) fn check(what: Override, inputs: &Inputs) -> Result<Override, String>
             Ok(Override::Policy { service, policy })
         }
     }
+}
+
+/// The names of the nodes that are meant, one at least.
+pub(super) fn nodes_of(which: &Selection, inputs: &Inputs) -> Result<Vec<String>, String> {
+    let fleet = &inputs.fleet;
+    let place = |id: usize| fleet.places[id].name.as_str();
+    let nodes = || fleet.nodes.iter().filter(|each| each.is_configured);
+    match which {
+        Selection::Nodes(names) if names.is_empty() => return Err("say which node".to_owned()),
+        Selection::Nodes(names) => {
+            let mut known = names.iter().map(|name| node_of(name, inputs)).collect::<Result<Vec<_>, _>>()?;
+            known.sort_unstable();
+            known.dedup();
+            return Ok(known);
+        }
+        Selection::Place(name) => {
+            known("place with nodes", name, nodes().map(|each| place(usize::from(each.place.0))))?;
+        }
+        Selection::Labels(labels) => {
+            for (label, value) in labels {
+                let values = nodes().filter_map(|each| each.node.labels.get(label)).map(String::as_str);
+                if values.clone().next().is_none() {
+                    known("label", label, nodes().flat_map(|each| each.node.labels.keys()).map(String::as_str))?;
+                }
+                known(&format!("value of the label `{label}`"), value, values)?;
+            }
+        }
+    }
+    let meant = nodes().filter(|each| which.selects(&each.node, place(usize::from(each.place.0))));
+    let meant: Vec<String> = meant.map(|each| each.node.name.clone()).collect();
+    if meant.is_empty() { Err("no node has all of these labels".to_owned()) } else { Ok(meant) }
 }
 
 fn check_limit(node: &str, capacity: Limited, inputs: &Inputs) -> Result<(), String> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::Admin;
-use crate::intake::{Event, Lift, Wish};
+use crate::intake::{Event, Lift, Ordered, Wish};
 use crate::steer::Order;
 
 /// Which overrides to lift: just one of these.
@@ -46,7 +46,7 @@ pub(super) async fn order(State(admin): State<Arc<Admin>>, headers: HeaderMap, J
     if let Some(refused) = refuse_pages(&headers) {
         return refused;
     }
-    outcome(&admin, |answer: oneshot::Sender<Result<Order, String>>| Event::Override { wish, answer }).await
+    outcome(&admin, |answer: oneshot::Sender<Result<Ordered, String>>| Event::Override { wish, answer }).await
 }
 
 /// Lifts some.

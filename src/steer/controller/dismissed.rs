@@ -6,8 +6,8 @@ use crate::steer::fleet::Fleet;
 use crate::steer::model::Model;
 
 impl Controller {
-    /// Forgets all of nodes whose numbers are others' now.
-    pub(super) fn forget_dismissed(&mut self, fleet: &Fleet, first_seen: f64) {
+    /// Forgets all of nodes whose numbers are others' now, and says which numbers these are.
+    pub(super) fn forget_dismissed(&mut self, fleet: &Fleet, first_seen: f64) -> Vec<bool> {
         let mut dismissed: Vec<bool> = vec![false; fleet.nodes.len()];
         for ((is_dismissed, known), name) in dismissed.iter_mut().zip(&fleet.nodes).zip(&self.names) {
             *is_dismissed = *name != known.node.name;
@@ -31,5 +31,6 @@ impl Controller {
         if dismissed.contains(&true) || self.names.len() != fleet.nodes.len() {
             self.names = fleet.nodes.iter().map(|known| known.node.name.clone()).collect();
         }
+        dismissed
     }
 }

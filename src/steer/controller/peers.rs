@@ -9,10 +9,13 @@ use crate::geo::Region;
 use crate::pool::NodeId;
 use crate::steer::fleet::Fleet;
 use crate::steer::flows::Theirs;
+use crate::steer::standings::Failing;
 
 /// Seconds for which a report is taken as it is, and after which nothing of it is left.
 const FRESH: f64 = 10.0;
 const OVER: f64 = 30.0;
+/// Seconds for which it counts that a node fails elsewhere: three reports.
+const VOTE: f64 = 15.0;
 /// Viewers that no region has: whoever reports so many does not count.
 const ABSURD: f64 = 1e9;
 /// What is below this part of the largest flow is left out of a report.
@@ -20,17 +23,34 @@ const NEGLIGIBLE: f64 = 0.001;
 
 /// What a nameserver tells the others, by names: their numbers differ.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
     /// Flows of viewers.
     pub flows: Vec<PeerFlow>,
     /// Expected viewers per second, by use of a pool and region.
     pub arrivals: Vec<(String, String, f64)>,
-    /// Nodes that fail its probes.
+    /// Nodes that serve nobody by its probes; older versions know no more.
     pub down: Vec<String>,
+    /// Where nodes fail its probes.
+    #[serde(default)]
+    pub failing: Vec<PeerFailure>,
+}
+
+/// Where a node fails the probes of a nameserver.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerFailure {
+    /// Node.
+    pub node: String,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// The pool whose checks it fails; none = those of the node, and so in all pools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
 }
 
 /// What a nameserver's answers send from a region to a node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PeerFlow {
     /// Use of a pool.
     pub pool: String,
@@ -54,6 +74,8 @@ pub(super) struct Peers {
     flows: Vec<(Theirs, NodeId, u32, f64)>,
     arrivals: Vec<(u32, f64, f64)>,
     is_numbered: bool,
+    /// How many others there are.
+    expected: usize,
 }
 
 impl Theirs {
@@ -72,10 +94,30 @@ impl Peers {
         self.is_numbered = false;
     }
 
-    /// Whether another nameserver sees the node fail.
-    pub(super) fn has_down(&self, node: &str, now: f64) -> bool {
-        let mut fresh = self.reports.values().filter(|(_, at)| now - at <= OVER);
-        fresh.any(|(report, _)| report.down.iter().any(|down| down == node))
+    /// So many others there are, whether they report or not.
+    pub(super) fn expect(&mut self, count: usize) {
+        self.expected = count;
+    }
+
+    /// Whether more than half of all nameservers see a node fail there; to be asked of one that fails here.
+    ///
+    /// Whoever is silent, or does not probe it, counts as one that does not see that. So nobody who has been cut off, alone
+    /// or with a minority, takes away more of a place than the brake lets him.
+    pub(super) fn confirm(&self, fleet: &Fleet, failing: Failing, now: f64) -> bool {
+        let node = &fleet.node(failing.node).node.name;
+        let pool = failing.pool.map(|pool| fleet.pool(pool).pool.name.as_str());
+        let is_it = |seen: &PeerFailure| {
+            seen.node == *node && seen.family == failing.family.word() && seen.pool.as_deref() == pool
+        };
+        self.most_see(now, |report| report.down.contains(node) || report.failing.iter().any(is_it))
+    }
+
+    fn most_see(&self, now: f64, sees: impl Fn(&Report) -> bool) -> bool {
+        let fresh = || self.reports.values().filter(|(_, at)| now - at <= VOTE);
+        let others = self.expected.max(fresh().count());
+        let see_it = fresh().filter(|(report, _)| sees(report)).count();
+        // With us. Alone we are no majority, for nobody confirms us.
+        see_it > 0 && 2 * (see_it + 1) > others + 1
     }
 
     /// Puts the reports into our numbers, if they are new or the fleet is.
@@ -160,6 +202,76 @@ pub(super) fn report(controller: &Controller, fleet: &Fleet, regions: &[Region])
         let (pool, region) = names(index as u32)?;
         (demand.own() > 0.0).then(|| (pool, region, demand.own()))
     });
-    let fails = controller.nodes.iter().zip(&fleet.nodes).filter(|(model, _)| !model.health().is_up());
-    Report { flows, arrivals: arrivals.collect(), down: fails.map(|(_, known)| known.node.name.clone()).collect() }
+    let down = controller.nodes.iter().zip(&fleet.nodes).filter(|(model, _)| !model.health().is_up());
+    let mut failing: Vec<PeerFailure> = Vec::new();
+    for &Failing { node, pool, family } in &controller.failing {
+        let Some(known) = fleet.nodes.get(usize::from(node.0)) else { continue };
+        let pool = pool.and_then(|pool| fleet.pools.get(usize::from(pool.0))).map(|used| used.pool.name.clone());
+        let seen = PeerFailure { node: known.node.name.clone(), family: family.word().to_owned(), pool };
+        // A pool may be used in several ways.
+        if failing.last() != Some(&seen) {
+            failing.push(seen);
+        }
+    }
+    let down = down.map(|(_, known)| known.node.name.clone()).collect();
+    Report { flows, arrivals: arrivals.collect(), down, failing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fails(report: &Report) -> bool {
+        report.down.iter().any(|down| down == "fra1")
+    }
+
+    /// What one nameserver of `all` makes of a node that fails here, if these others report, of whom so many see it fail.
+    fn is_withdrawn(all: usize, reporting: usize, see_it: usize) -> bool {
+        let mut peers = Peers::default();
+        peers.expect(all - 1);
+        for peer in 0..reporting {
+            let down = if peer < see_it { vec!["fra1".to_owned()] } else { vec!["other".to_owned()] };
+            peers.take(&peer.to_string(), Report { down, ..Report::default() }, 100.0);
+        }
+        peers.most_see(100.0, fails)
+    }
+
+    #[test]
+    fn more_than_half_of_all_nameservers_have_to_see_a_node_fail() {
+        for (all, reporting, see_it, expected) in [
+            // Alone nobody confirms.
+            (1, 0, 0, false),
+            (2, 0, 0, false),
+            (2, 1, 0, false),
+            (2, 1, 1, true),
+            // One of three is cut off from a site.
+            (3, 2, 0, false),
+            // The site is dead; and the nameserver there with it.
+            (3, 2, 2, true),
+            (3, 1, 1, true),
+            (3, 2, 1, true),
+            // A minority that hears itself only: two of five behind one broken line.
+            (5, 1, 1, false),
+            (5, 4, 1, false),
+            (5, 4, 2, true),
+            (4, 3, 1, false),
+        ] {
+            assert_eq!(is_withdrawn(all, reporting, see_it), expected, "{see_it} of {reporting} others of {all}");
+        }
+    }
+
+    #[test]
+    fn who_has_been_silent_for_three_reports_has_no_vote() {
+        let mut peers = Peers::default();
+        peers.expect(2);
+        peers.take("ns2", Report { down: vec!["fra1".to_owned()], ..Report::default() }, 100.0);
+        assert!(peers.most_see(115.0, fails));
+        assert!(!peers.most_see(115.1, fails));
+        // Reports that nobody expects make the majority larger, too.
+        peers.expect(0);
+        for peer in ["ns3", "ns4", "ns5"] {
+            peers.take(peer, Report::default(), 110.0);
+        }
+        assert!(!peers.most_see(110.0, fails));
+    }
 }

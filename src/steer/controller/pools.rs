@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::states::States;
 use super::{Controller, Inputs};
 use crate::geo::RegionId;
 use crate::load::history::Reading;
@@ -11,7 +12,9 @@ use crate::steer::fleet::{Fleet, FleetPool, Site};
 use crate::steer::menu::{Dish, Menu, Width};
 use crate::steer::plan::{self, Wanted, price};
 use crate::steer::policy::{self, Standing as SiteStanding};
-use crate::steer::tables::{DemandState, FamilyTables, Manner, NodeState, PoolTables, SiteState, cumulative};
+use crate::steer::tables::{
+    DemandState, FamilyTables, Fitness, Manner, NodeState, PoolTables, SiteState, cumulative, fitness_of,
+};
 use crate::steer::weigh::{FULL, Weighed};
 
 /// The pressure that counts, at most, in a site's mean: how far beyond its limit a node is says nothing of the room of
@@ -22,7 +25,8 @@ const LEAST_ROOM: f64 = 0.01;
 
 impl Controller {
     /// Weighs, plans and lists for each use of a pool.
-    pub(super) fn plan_pools(&mut self, inputs: &Inputs<'_>, nodes: &[NodeState], elapsed: f64) -> Vec<PoolTables> {
+    pub(super) fn plan_pools(&mut self, inputs: &Inputs<'_>, states: &States, elapsed: f64) -> Vec<PoolTables> {
+        let nodes = states.nodes.as_slice();
         let is_frozen = inputs.overrides.freezes();
         let used = inputs.fleet.pools.iter().flat_map(|pool| pool.sites.iter().flat_map(|site| &site.nodes));
         self.scores.learn(used.map(|id| (*id, inputs.fleet.node(*id).node.name.as_str())), inputs.seed);
@@ -31,7 +35,9 @@ impl Controller {
         let mut plans = std::mem::take(&mut self.plans);
         let mut pools = Vec::with_capacity(fleet.pools.len());
         for (index, (pool, plan)) in fleet.pools.iter().zip(&mut plans).enumerate() {
-            let standings = [Family::V4, Family::V6].map(|family| site_standings(fleet, pool, nodes, family));
+            let apart = &states.apart[index];
+            let standings =
+                Family::ALL.map(|family| site_standings(fleet, pool, nodes, &apart[family as usize], family));
             let weighed = standings.each_ref().map(|sites| {
                 (0..sites.len())
                     .map(|site| policy::weights(pool.policy, self.constants.exponent, sites, site))
@@ -76,7 +82,11 @@ impl Controller {
                 };
                 [next(), next()]
             };
-            let families = families.map(|tables| with_rooms(pool, tables, nodes, self.regions));
+            let mut apart = apart.iter();
+            let families = families.map(|mut tables| {
+                tables.apart.clone_from(apart.next().expect("there are two families"));
+                with_rooms(pool, tables, nodes, self.regions)
+            });
             pools.push(PoolTables { families, demands, manner: policy::manner(pool.policy) });
         }
         self.plans = plans;
@@ -178,14 +188,21 @@ impl Controller {
 }
 
 /// The nodes of each site that have the family, as they stand.
-fn site_standings(fleet: &Fleet, pool: &FleetPool, nodes: &[NodeState], family: Family) -> Vec<SiteStanding> {
+fn site_standings(
+    fleet: &Fleet,
+    pool: &FleetPool,
+    nodes: &[NodeState],
+    apart: &[(NodeId, Fitness)],
+    family: Family,
+) -> Vec<SiteStanding> {
     let weighed = |id: &NodeId| {
-        let state = &nodes[usize::from(id.0)];
         let known = fleet.node(*id);
         known.node.address(family)?;
-        let ghost = state.factors.product();
-        let factor = if state.standing.is_eligible() { ghost } else { 0.0 };
-        Some((*id, Weighed { capacity: state.capacity, pressure: state.pressure, factor, ghost, rank: known.rank }))
+        let Fitness { standing, pressure, factors } = fitness_of(apart, nodes, *id);
+        let ghost = factors.product();
+        let factor = if standing.is_eligible() { ghost } else { 0.0 };
+        let capacity = nodes[usize::from(id.0)].capacity;
+        Some((*id, Weighed { capacity, pressure, factor, ghost, rank: known.rank }))
     };
     pool.sites.iter().map(|site| SiteStanding { nodes: site.nodes.iter().filter_map(weighed).collect() }).collect()
 }
@@ -208,7 +225,8 @@ fn with_rooms(pool: &FleetPool, mut tables: FamilyTables, nodes: &[NodeState], r
         .sites
         .iter()
         .map(|site| {
-            let serving = site.weights.iter().filter(|(id, _)| nodes[usize::from(id.0)].standing.is_eligible());
+            let is_eligible = |id| fitness_of(&tables.apart, nodes, id).standing.is_eligible();
+            let serving = site.weights.iter().filter(|(id, _)| is_eligible(*id));
             serving.map(|(id, _)| nodes[usize::from(id.0)].capacity as f32).fold(f32::INFINITY, f32::min)
         })
         .collect();

@@ -2,8 +2,9 @@
 
 use super::super::fleet::FleetService;
 use super::super::pick::{Clamp, Decision};
-use super::super::tables::{NodeState, SiteState, Standing};
+use super::super::tables::{Fitness, NodeState, SiteState, Standing};
 use super::super::weigh::FULL;
+use super::failures::Failing;
 use crate::load::history::Reading;
 use crate::pool::Policy;
 
@@ -54,7 +55,8 @@ pub(super) fn site_reason(policy: Policy, state: &SiteState, share: f64) -> Stri
 
 /// Why a node of a site that may serve the client is not named.
 pub(super) fn passed_over(
-    node: &NodeState,
+    node: &Fitness,
+    failing: &Failing,
     state: &SiteState,
     weight: f64,
     share: f64,
@@ -62,7 +64,8 @@ pub(super) fn passed_over(
     drain: Option<String>,
 ) -> Option<String> {
     match node.standing {
-        Standing::Down => return Some("down: it fails its probes".to_owned()),
+        Standing::Down if failing.here.is_empty() => return Some("down: it fails its probes".to_owned()),
+        Standing::Down => return Some(format!("down: {}", failing.here.join("; "))),
         Standing::Drained => return Some(drain.map_or_else(|| "drained".to_owned(), |told| format!("drained {told}"))),
         Standing::Exhausted => return Some("out of memory or disk".to_owned()),
         _ => {}
@@ -80,15 +83,34 @@ pub(super) fn passed_over(
     }
 }
 
-pub(super) fn node_reason(node: &NodeState, passed_over: Option<String>, ordered: &[String]) -> String {
+/// A drain that nobody ordered: the exporter tells that its server lets nobody new in.
+pub(super) fn drained_by_server(node: &NodeState) -> Option<String> {
+    let is_draining = node.reading.last().is_some_and(|load| load.is_draining);
+    is_draining.then(|| "by its own server, which lets nobody new in".to_owned())
+}
+
+pub(super) fn node_reason(
+    node: &NodeState,
+    standing: Standing,
+    failing: &Failing,
+    passed_over: Option<String>,
+    ordered: &[String],
+) -> String {
     let mut reason = passed_over.unwrap_or_else(|| "named".to_owned());
-    match node.standing {
+    match standing {
         Standing::Distrusted => reason.push_str("; its load is not believed: dead reckoning"),
         Standing::Held => {
             reason.push_str("; fails its probes, as so many others do that our network is the likelier fault");
+            failing.here.iter().for_each(|check| reason.push_str(&format!("; {check}")));
         }
-        Standing::Full => reason.push_str("; fails its probes, but was near its limit: full rather than dead"),
+        Standing::Full => {
+            reason.push_str("; fails its probes, but was near its limit: full rather than dead");
+            failing.here.iter().for_each(|check| reason.push_str(&format!("; {check}")));
+        }
         _ => {}
+    }
+    for check in &failing.elsewhere {
+        reason.push_str(&format!("; down elsewhere: {check}"));
     }
     if let Some(load) = node.saturated {
         reason.push_str(&format!("; sends no more than {load:.0}: smaller than configured?"));

@@ -1,0 +1,284 @@
+//! The exchange with other nameservers: what they are told, and what follows from what they tell.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::body::Bytes;
+use hyper::header::HeaderValue;
+use tokio::sync::oneshot;
+
+use super::peer::{ALARMS, NotTold};
+use super::push::{Outgoing, Pushed};
+use super::{AT_MOST, EVERY, Waiting, clock};
+use crate::feed::orders::check;
+use crate::feed::run::Feed;
+use crate::intake::{Applied, Board, Grade, Message, PROTOCOL};
+use crate::steer::{Change, Decree, Report, Said};
+
+/// How long an operator's command waits for the others: less than it waits for us.
+const PATIENCE: Duration = Duration::from_millis(4_200);
+/// The most flows that are told, the largest ones.
+const MAX_FLOWS: usize = 10_000;
+/// The largest number of an order that all readers of JSON bear, and the longest words of one.
+const MAX_ID: u64 = 1 << 53;
+const MAX_WORDS: usize = 1_000;
+
+impl Feed {
+    /// Takes what came of a push, or tells what is due.
+    pub(in crate::feed) fn take_turn(&mut self, pushed: Option<Pushed>) {
+        let now = Instant::now();
+        match pushed {
+            Some(pushed) => self.take_pushed(pushed),
+            None => {
+                let is_due = self.cluster.as_ref().is_some_and(|cluster| cluster.due <= now);
+                if is_due {
+                    self.tell_peers();
+                }
+            }
+        }
+        if let Some(cluster) = &mut self.cluster {
+            cluster.answer_waiting(now);
+        }
+    }
+
+    /// Something happened that others should know soon.
+    pub(in crate::feed) fn tell_peers_soon(&mut self) {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.due = cluster.due.min(cluster.sent + AT_MOST);
+        }
+    }
+
+    /// Looks after the cluster: what was ordered since, who is silent, what the configuration says now.
+    pub(in crate::feed) fn watch_peers(&mut self) {
+        let Some(cluster) = &mut self.cluster else { return };
+        if cluster.agreement.observe(&self.orders.standing(), clock()) {
+            cluster.due = cluster.due.min(cluster.sent + AT_MOST);
+        }
+        if let Some(config) = &self.inputs.config.cluster {
+            let addresses: Vec<_> = config.peers.iter().map(|peer| peer.value).collect();
+            for gone in cluster.set_peers(&addresses) {
+                tell(&self.board, &gone.to_string(), &[]);
+            }
+        }
+        if *cluster.shared.tokens() != self.inputs.tokens {
+            cluster.shared.set_tokens(self.inputs.tokens.clone());
+        }
+        self.controller.expect_peers(cluster.others().count());
+        let (now, unix) = (Instant::now(), clock());
+        let mut statuses = Vec::new();
+        for peer in &mut cluster.peers {
+            let alarms = peer.alarms(now);
+            tell(&self.board, &peer.address.to_string(), &alarms);
+            if !peer.is_self {
+                statuses.push(peer.status(cluster.agreement.unknown_to(peer.knows(), unix), alarms));
+            }
+        }
+        cluster.shared.set_peers(statuses);
+    }
+
+    /// Takes what another nameserver tells, and says what we tell it.
+    pub(in crate::feed) fn hear_peer(&mut self, from: IpAddr, message: Message) -> Result<Message, String> {
+        let Some(cluster) = &self.cluster else { return Err("this nameserver has no cluster".to_owned()) };
+        if message.server == cluster.server {
+            return Ok(self.message(false));
+        }
+        let Some(index) = cluster.find(from, &message) else {
+            return Err(format!("{from} is none of the peers of {}", cluster.name));
+        };
+        let is_reached = cluster.peers[index].is_reached(Instant::now());
+        let is_understood = self.take_message(index, message);
+        // One that cannot reach us hears all of it, one that does not understand us the head alone.
+        Ok(self.message(is_understood && !is_reached))
+    }
+
+    /// Tells the others what was ordered, and says who took it once that is known.
+    pub(in crate::feed) fn spread_orders(&mut self, answer: oneshot::Sender<Vec<Applied>>) {
+        self.watch_peers();
+        self.tell_peers();
+        let Some(cluster) = &mut self.cluster else {
+            // Who asked may have gone away meanwhile.
+            let _gone = answer.send(Vec::new());
+            return;
+        };
+        let left = cluster.others().map(|peer| peer.address).collect();
+        let applied = vec![Applied { server: cluster.address(), because: None }];
+        let until = Instant::now() + PATIENCE;
+        cluster.waiting.push(Waiting { sequence: cluster.sequence, until, left, applied, answer });
+        cluster.answer_waiting(Instant::now());
+    }
+
+    fn tell_peers(&mut self) {
+        let message = self.message(true);
+        let Some(cluster) = &mut self.cluster else { return };
+        (cluster.sent, cluster.due) = (Instant::now(), Instant::now() + EVERY);
+        let body = match serde_json::to_vec(&message) {
+            Ok(body) => Bytes::from(body),
+            Err(error) => return tracing::error!(%error, "other nameservers are told nothing: it cannot be written"),
+        };
+        // Tokens are letters and digits, as was checked when they were read.
+        let authorization = self.inputs.tokens.own().and_then(|token| {
+            let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        cluster.sequence += 1;
+        cluster.outbox.send_replace(Some(Arc::new(Outgoing { sequence: cluster.sequence, body, authorization })));
+    }
+
+    /// What there is to tell.
+    fn message(&mut self, has_report: bool) -> Message {
+        let report = has_report.then(|| bounded(self.controller.report(&self.inputs.fleet, self.inputs.geo.regions())));
+        let Some(cluster) = &mut self.cluster else { return Message::default() };
+        if cluster.inputs.0 != self.generation {
+            cluster.inputs = (self.generation, self.inputs.parts.told(&self.inputs.fleet));
+        }
+        Message {
+            protocol: PROTOCOL,
+            server: cluster.server,
+            name: cluster.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            listen: Some(cluster.listen),
+            clock: clock(),
+            inputs: cluster.inputs.1.clone(),
+            decrees: cluster.agreement.decrees().cloned().collect(),
+            report,
+        }
+    }
+
+    fn take_pushed(&mut self, pushed: Pushed) {
+        let Pushed { peer: address, sequence, result } = pushed;
+        let Some(cluster) = &mut self.cluster else { return };
+        let Some(index) = cluster.peers.iter().position(|peer| peer.address == address) else { return };
+        let result = match result {
+            Ok(message) if message.server == cluster.server => {
+                if !std::mem::replace(&mut cluster.peers[index].is_self, true) {
+                    tracing::info!("{address} of cluster.peers is this nameserver itself");
+                }
+                Ok(())
+            }
+            Ok(message) => {
+                cluster.peers[index].reached(Instant::now());
+                self.take_message(index, message);
+                Ok(())
+            }
+            Err(why) => {
+                let (NotTold::Refused(because) | NotTold::Unreached(because)) = &why;
+                tracing::debug!(%address, because, "another nameserver could not be told");
+                let because = because.clone();
+                cluster.peers[index].not_told(why);
+                Err(because)
+            }
+        };
+        let Some(cluster) = &mut self.cluster else { return };
+        let judged = cluster.judge(address, result.as_ref().map(|()| ()).map_err(String::as_str));
+        let is_self = cluster.peers[index].is_self;
+        for waiting in &mut cluster.waiting {
+            if sequence >= waiting.sequence && waiting.left.contains(&address) {
+                waiting.left.retain(|left| *left != address);
+                if !is_self {
+                    waiting.applied.push(judged.clone());
+                }
+            }
+        }
+    }
+
+    /// Takes a message of the peer at this place, and says whether it was understood.
+    fn take_message(&mut self, index: usize, message: Message) -> bool {
+        let generation = self.generation;
+        let Some(cluster) = &mut self.cluster else { return false };
+        if cluster.inputs.0 != generation {
+            cluster.inputs = (generation, self.inputs.parts.told(&self.inputs.fleet));
+        }
+        let unix = clock();
+        let address = cluster.peers[index].address;
+        if !cluster.peers[index].hear(&message, &cluster.inputs.1, unix, Instant::now()) {
+            return false;
+        }
+        // What was ordered here meanwhile is said before what they say.
+        cluster.agreement.observe(&self.orders.standing(), unix);
+        let sound: Vec<Decree> = message.decrees.into_iter().filter(is_sound).collect();
+        let changes = cluster.agreement.merge(&sound, unix);
+        if let Some(report) = message.report {
+            self.controller.take_report(&address.to_string(), report, self.epoch.elapsed().as_secs_f64());
+        }
+        self.take_changes(address, changes);
+        true
+    }
+
+    /// Steers by what was ordered elsewhere.
+    fn take_changes(&mut self, peer: SocketAddr, changes: Vec<Change>) {
+        let mut changed = Vec::new();
+        let board = Arc::clone(&self.board);
+        let note = |told: String| board.note("override", Grade::Note, &told);
+        for change in changes {
+            match change {
+                Change::Give(order) => {
+                    let (id, who, reason) = (order.id, &order.who, &order.reason);
+                    tracing::warn!(id, who, reason, %peer, "override given at another nameserver: {}", order.what);
+                    if let Err(because) = check::check(order.what.clone(), &self.inputs) {
+                        tracing::warn!(id, "`{}` does nothing here: {because}", order.what);
+                    }
+                    note(format!("{}: {who} at {peer}: {reason}", order.what));
+                    self.orders.adopt(order.clone());
+                    changed.push(order);
+                }
+                Change::Lift(what) => {
+                    for order in self.orders.withdraw(&what) {
+                        tracing::warn!(id = order.id, who = order.who, %peer, "override lifted at another nameserver: {what}");
+                        note(format!("{what}: lifted at {peer}"));
+                        changed.push(order);
+                    }
+                }
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        if let Err(because) = self.follow(&changed) {
+            tracing::error!("{because}");
+        }
+        self.save_orders(None);
+    }
+}
+
+/// Tells operators of alarms that begin and end.
+fn tell(board: &Board, peer: &str, alarms: &[(&'static str, String)]) {
+    for alarm in ALARMS {
+        match alarms.iter().find(|(word, _)| *word == alarm) {
+            Some((_, told)) => {
+                if board.raise(alarm, peer, told) {
+                    tracing::warn!(alarm, "{told}");
+                }
+            }
+            None => {
+                if board.clear(alarm, peer) {
+                    tracing::info!(alarm, "{peer}: {} is over", alarm.replace('_', " "));
+                }
+            }
+        }
+    }
+}
+
+/// Whether an order of somebody else's can be kept and shown.
+fn is_sound(decree: &Decree) -> bool {
+    match &decree.said {
+        Said::Given(order) => {
+            order.id <= MAX_ID
+                && order.what.to_string().len() <= MAX_WORDS
+                && check::told(&order.who, &order.reason).is_ok()
+        }
+        Said::Lifted(what) => what.to_string().len() <= MAX_WORDS,
+    }
+}
+
+/// The largest flows, and none that JSON cannot hold.
+fn bounded(mut report: Report) -> Report {
+    report.flows.retain(|flow| [flow.moved, flow.rate, flow.committed].iter().all(|number| number.is_finite()));
+    report.arrivals.retain(|(_, _, viewers)| viewers.is_finite());
+    if report.flows.len() > MAX_FLOWS {
+        report.flows.sort_unstable_by(|a, b| b.moved.total_cmp(&a.moved));
+        report.flows.truncate(MAX_FLOWS);
+    }
+    report
+}

@@ -1,0 +1,265 @@
+//! The state directory: what survives a restart, file by file, each written whole or not at all.
+//!
+//! A file that cannot be read as it was written is set aside and made anew: state never keeps the server from starting.
+
+mod keeper;
+mod kept;
+mod learned;
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::hash::Hasher;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+pub(super) use keeper::{Done, Keeper};
+pub(super) use kept::{Files, Found, find};
+pub(super) use learned::{SAVED, inherit};
+
+/// The first word of each file.
+const MAGIC: &str = "thalweg-state";
+/// Of what stands behind the first line; another one is not read.
+const VERSION: u32 = 1;
+/// Octets of the longest first line.
+const MAX_HEAD: usize = 128;
+/// What locks the directory.
+const LOCK: &str = "lock";
+/// The end of the name of a file that could not be read.
+const BROKEN: &str = "broken";
+
+/// A directory that is ours alone while this lives.
+#[derive(Debug)]
+pub struct Store {
+    directory: PathBuf,
+    /// Locked until it is closed, also by the end of the process.
+    _lock: File,
+}
+
+/// Why there is no state.
+#[derive(Debug)]
+pub enum NoStore {
+    /// Another server has it.
+    Taken,
+    /// It cannot be made, or written to.
+    Unusable(io::Error),
+}
+
+/// Why a file is not what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Broken {
+    Head,
+    Version(u32),
+    Length { written: u64, found: u64 },
+    Checksum,
+}
+
+impl Store {
+    /// Makes the directory if need be, readable by nobody else, and locks it.
+    pub fn open(directory: &Path) -> Result<Self, NoStore> {
+        match DirBuilder::new().recursive(true).mode(0o700).create(directory) {
+            Err(error) if !directory.is_dir() => return Err(NoStore::Unusable(error)),
+            _ => {}
+        }
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(directory.join(LOCK));
+        let lock = lock.map_err(NoStore::Unusable)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { directory: directory.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(NoStore::Taken),
+            Err(TryLockError::Error(error)) => Err(NoStore::Unusable(error)),
+        }
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Replaces a file in one step: whoever loads it gets the old octets or the new ones, whenever the power fails.
+    ///
+    /// `name` is a plain file name of ours. Blocks until the disk has it.
+    pub fn save(&self, name: &str, octets: &[u8]) -> io::Result<()> {
+        let beside = self.directory.join(format!(".{name}.new"));
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+        file.write_all(head(octets).as_bytes())?;
+        file.write_all(octets)?;
+        // Else the new name may come to the disk before what it names.
+        file.sync_all()?;
+        fs::rename(&beside, self.path(name))?;
+        File::open(&self.directory)?.sync_all()
+    }
+
+    /// What was saved last; none if nothing was, or if it is not what was written: then it is set aside.
+    pub fn load(&self, name: &str) -> Option<Vec<u8>> {
+        let octets = match fs::read(self.path(name)) {
+            Ok(octets) => octets,
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => {
+                self.set_aside(name, &error);
+                return None;
+            }
+        };
+        match body(&octets) {
+            Ok(start) => Some(octets[start..].to_vec()),
+            Err(broken) => {
+                self.set_aside(name, &broken);
+                None
+            }
+        }
+    }
+
+    /// Renames a file of which nothing can be made, so that somebody may look at it; it is made anew.
+    pub fn set_aside(&self, name: &str, because: &dyn fmt::Display) {
+        let (path, aside) = (self.path(name), self.path(&format!("{name}.{BROKEN}")));
+        let (file, directory) = (path.display(), self.directory.display());
+        match fs::rename(&path, &aside) {
+            Ok(()) => tracing::error!("{file}: {because}; it is {name}.{BROKEN} now, and begun anew in {directory}"),
+            Err(error) => tracing::error!("{file}: {because}; it is begun anew, and cannot be set aside: {error}"),
+        }
+    }
+
+    /// Removes a file that is of no use any more.
+    pub fn remove(&self, name: &str) {
+        // What stays is read by nobody.
+        let _stays = fs::remove_file(self.path(name));
+    }
+
+    /// The names of all files that begin so.
+    pub fn names(&self, front: &str) -> Vec<String> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| name.starts_with(front) && !name.ends_with(BROKEN)).collect()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+impl fmt::Display for NoStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken => f.write_str("another server keeps its state there"),
+            Self::Unusable(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Head => f.write_str("this is no state of thalweg"),
+            Self::Version(version) => write!(f, "it has version {version}, and {VERSION} is read here"),
+            Self::Length { written, found } => write!(f, "it is cut or grown: {found} octets of {written}"),
+            Self::Checksum => f.write_str("its octets are not those that were written"),
+        }
+    }
+}
+
+/// `thalweg-state 1 4711 9f86…`: version, octets behind the line, and their hash.
+fn head(octets: &[u8]) -> String {
+    format!("{MAGIC} {VERSION} {} {:032x}\n", octets.len(), checksum(octets))
+}
+
+/// Where the octets begin that were saved.
+fn body(octets: &[u8]) -> Result<usize, Broken> {
+    let end = octets.iter().take(MAX_HEAD).position(|octet| *octet == b'\n').ok_or(Broken::Head)?;
+    let line = std::str::from_utf8(&octets[..end]).map_err(|_| Broken::Head)?;
+    let mut words = line.split(' ');
+    if words.next() != Some(MAGIC) {
+        return Err(Broken::Head);
+    }
+    let version = words.next().and_then(|word| word.parse().ok()).ok_or(Broken::Head)?;
+    if version != VERSION {
+        return Err(Broken::Version(version));
+    }
+    let written: u64 = words.next().and_then(|word| word.parse().ok()).ok_or(Broken::Head)?;
+    let sum = words.next().and_then(|word| u128::from_str_radix(word, 16).ok()).ok_or(Broken::Head)?;
+    let found = &octets[end + 1..];
+    if found.len() as u64 != written {
+        return Err(Broken::Length { written, found: found.len() as u64 });
+    }
+    if checksum(found) != sum { Err(Broken::Checksum) } else { Ok(end + 1) }
+}
+
+/// 128 bits that tell octets from others; no secret is in them.
+fn checksum(octets: &[u8]) -> u128 {
+    let mut hasher = SipHasher24::new();
+    hasher.write(octets);
+    hasher.finish128().as_u128()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("a/state")).unwrap();
+        (directory, store)
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_nobody_else_reads_it() {
+        let (_directory, store) = store();
+        assert_eq!(store.load("orders"), None);
+        for octets in [&b"first"[..], b"", &[0, 10, 255, 10]] {
+            store.save("orders", octets).unwrap();
+            assert_eq!(store.load("orders").as_deref(), Some(octets));
+        }
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(store.directory()), mode(&store.path("orders"))), (0o700, 0o600));
+        let mut names = store.names("");
+        names.sort();
+        assert_eq!(names, ["lock", "orders"]);
+    }
+
+    #[test]
+    fn a_second_server_does_not_get_it_until_the_first_has_ended() {
+        let (_directory, store) = store();
+        let path = store.directory().to_owned();
+        assert!(matches!(Store::open(&path), Err(NoStore::Taken)));
+        drop(store);
+        assert!(Store::open(&path).is_ok());
+    }
+
+    #[test]
+    fn what_is_broken_is_set_aside_and_begun_anew() {
+        let (_directory, store) = store();
+        let path = store.path("orders");
+        let sound = || {
+            store.save("orders", b"0123456789").unwrap();
+            fs::read(&path).unwrap()
+        };
+        let whole = sound();
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        let newer = String::from_utf8(whole.clone()).unwrap().replacen(" 1 ", " 2 ", 1).into_bytes();
+        for broken in [&whole[..whole.len() - 1], &whole[..9], b"", b"rubbish\n", &flipped, &newer] {
+            sound();
+            fs::write(&path, broken).unwrap();
+            assert_eq!(store.load("orders"), None);
+            assert_eq!(fs::read(store.path("orders.broken")).unwrap(), broken);
+            assert_eq!(store.load("orders"), None);
+        }
+        sound();
+        assert_eq!(store.load("orders").as_deref(), Some(&b"0123456789"[..]));
+        // What cannot even be read: a directory of the same name.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert_eq!(store.load("orders"), None);
+        assert!(store.save("orders", b"x").is_err() || store.load("orders").is_some());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_told() {
+        let (directory, _store) = store();
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(matches!(Store::open(&file.join("state")), Err(NoStore::Unusable(_))));
+    }
+}

@@ -1,0 +1,34 @@
+//! `/v1/cluster`: how the other nameservers are; and, if asked to, who knows of what was ordered.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::oneshot;
+
+use super::Admin;
+use super::overrides::refuse_pages;
+use crate::intake::{Event, PeerReport};
+
+/// How the other nameservers are; empty if there are none.
+pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Response {
+    let peers = admin.cluster.as_ref().map(|cluster| cluster.peers()).unwrap_or_default();
+    let now = Instant::now();
+    Json(peers.iter().map(|peer| PeerReport::of(peer, now)).collect::<Vec<_>>()).into_response()
+}
+
+/// Tells the others what was ordered, and says who took it; empty if there are no others.
+pub(super) async fn spread(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
+    if let Some(refused) = refuse_pages(&headers) {
+        return refused;
+    }
+    let (sender, applied) = oneshot::channel();
+    let sent = admin.events.send(Event::Spread(sender)).await;
+    match applied.await {
+        Ok(applied) if sent.is_ok() => Json(applied).into_response(),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the feed has ended; restart the server\n").into_response(),
+    }
+}
