@@ -1,6 +1,7 @@
 //! Nodes, pools, services, resources and limits: what steering chooses among.
 #![deny(clippy::disallowed_methods)]
 
+mod access;
 mod check;
 mod maintenance;
 mod preset;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use crate::name::Name;
 
+pub use access::{Access, Authorization, ClientCertificate, Tls};
 pub use check::{Check, PLACEHOLDER, fill};
 pub use maintenance::{Maintenance, Selection, Span, When};
 pub use preset::{Combine, Falls, Identity, Measure, Preset, Rule, Scope, Told};
@@ -261,6 +263,8 @@ pub struct Exporter {
     pub preset: Arc<Preset>,
     /// Where, `http` or `https`.
     pub url: String,
+    /// What goes with every request; one for all that are reached alike.
+    pub access: Arc<Access>,
 }
 
 /// Nodes that serve the same thing.

@@ -1,4 +1,4 @@
-//! The packet path allocates nothing, whatever is asked.
+//! The packet path allocates nothing, whatever is asked; and hostile answers of exporters cost little memory.
 #![expect(unsafe_code, reason = "an allocator that counts is one that implements GlobalAlloc")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -7,21 +7,34 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use std::{io::Read, io::Write, net::TcpListener, thread};
 
 use support::installation::{Installation, Load, Use, inputs, snapshot};
 use support::query::Query;
 use support::reply::Reply;
 use thalweg::answer::{Context, SubjectKind, Transport};
+use thalweg::config::embedded_presets;
 use thalweg::config::{RateLimit, RateLimitMode};
+use thalweg::feed::Credentials;
+use thalweg::feed::scrape::{Scraper, Target};
 use thalweg::intake::{Beyond, Counts, Tally};
+use thalweg::pool::{Exporter, NodeId};
 use thalweg::serve::rate_limit::Limiter;
 use thalweg::serve::{Learner, respond};
 use thalweg::steer::Estimate;
 use thalweg::wire::{MAX_STREAM, RecordType, Secrets};
 
-/// The system's allocator, with a count for each thread.
+/// The system's allocator, with a count for each thread, and octets in use.
 struct Counting;
+
+/// Octets in use, and the most there were since it was last set.
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+/// Octets in use are those of the whole process, so that only one test may run at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -31,11 +44,14 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        let in_use = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        MOST.fetch_max(in_use, Ordering::Relaxed);
         // SAFETY: the caller's promises are those of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the pointer came from the system's allocator.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -52,6 +68,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
 
 #[test]
 fn no_query_costs_an_allocation() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     assert!(allocations(|| drop(vec![1; 10])) > 0, "the counter counts");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("thalweg.toml");
     let inputs = inputs(&shipped).expect("the shipped example has no errors");
@@ -199,4 +216,55 @@ fn learning_booking_and_sending_viewers_elsewhere_cost_no_allocation() {
     }
     assert_eq!(kinds, [1_000, 2_000, 1_000], "sent elsewhere by name; by address, or to nodes; kept from all nodes");
     assert!(ledgers > 300 && booked > 2_900.0, "{ledgers} ledgers with {booked} answers");
+}
+
+/// An exporter on loopback that gives each connection the next of these answers, and the last to all others.
+fn exporter(answers: Vec<Vec<u8>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for at in 0.. {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            // Whoever has enough of an answer closes the connection while it is written.
+            let _asked = stream.read(&mut request);
+            let _written = stream.write_all(&answers[at.min(answers.len() - 1)]);
+        }
+    });
+    url
+}
+
+#[test]
+fn a_hostile_answer_of_5_mb_costs_less_than_10() {
+    const OCTETS: usize = 5_000_000;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let answer = |body: String| {
+        let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+        [head.as_bytes(), body.as_bytes()].concat()
+    };
+    let filled = |line: &str| line.repeat(OCTETS / line.len());
+    let labels: String = (0..30).map(|label| format!("l{label}=\"\",")).collect();
+    let wanted = format!("node_cpu_seconds_total{{{labels}}} 1\n");
+    for (what, body) in [
+        ("nothing but a line", "x".repeat(OCTETS)),
+        ("short lines", filled("a 1\n")),
+        ("wanted lines", filled("node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 1\n")),
+        ("labels", filled(&wanted)),
+    ] {
+        let small = answer("node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 1\n".to_owned());
+        let url = exporter(vec![small, answer(body)]);
+        let (sender, mut scraped) = tokio::sync::mpsc::channel(1);
+        let (probes, _probed) = tokio::sync::mpsc::channel(1);
+        let scraper = Scraper::start(sender, probes, 0).unwrap();
+        let exporter = Exporter { preset: Arc::clone(&embedded_presets()["node"]), url, access: Arc::default() };
+        let interval = Duration::from_secs(1);
+        let credentials = Some(Arc::new(Credentials::default()));
+        scraper.set_targets(vec![Target { node: NodeId(0), exporter, interval, credentials }]);
+        assert!(scraped.blocking_recv().unwrap().result.is_ok(), "{what}");
+        let before = IN_USE.load(Ordering::Relaxed);
+        MOST.store(before, Ordering::Relaxed);
+        let outcome = scraped.blocking_recv().unwrap().result;
+        let cost = MOST.load(Ordering::Relaxed).saturating_sub(before);
+        assert!(outcome.is_err() && cost < 10_000_000, "{what}: {cost} octets, {outcome:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::daemon::Daemon;
@@ -27,6 +28,7 @@ pub fn run(file: PathBuf, is_strict: bool) -> u8 {
             return FAILURE;
         }
     };
+    take_all_descriptors();
     let options = Options { file, environment: std::env::vars().collect(), is_strict };
     let daemon = match Daemon::start(options) {
         Ok(daemon) => daemon,
@@ -50,6 +52,15 @@ pub fn run(file: PathBuf, is_strict: bool) -> u8 {
     notify(State::Stopping);
     drop(daemon);
     SUCCESS
+}
+
+/// Every exporter holds a connection, and shells and container managers begin with 1,024 descriptors, of which the
+/// hard limit allows more to whoever asks.
+fn take_all_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// The signals that are obeyed, received from now on.

@@ -135,10 +135,12 @@ fn meant_kind(kind: &str, rest: &str) -> Option<String> {
     }
 }
 
+const EXPORTER: &str = "a URL of an exporter";
+
 /// The URL of an exporter, in which `{address}` may stand.
 pub(super) fn exporter(item: &Item) -> Reading<String> {
     let expected = "a URL such as `\"http://{address}:9100/metrics\"`";
-    url(item, string(item, expected)?, "a URL of an exporter")
+    url(item, string(item, expected)?, EXPORTER)
 }
 
 /// The URL of a list of nodes.
@@ -179,7 +181,26 @@ fn url(item: &Item, text: &str, what: &str) -> Reading<String> {
         ("" | "[]", _, _) => Err(because("the host is missing")),
         (_, "", None) => Ok(text.to_owned()),
         (_, _, Some(1..)) if !rest.contains('@') => Ok(text.to_owned()),
-        _ if rest.contains('@') => Err(because("a user and a password cannot be given")),
+        _ if rest.contains('@') => Err(because("a user and a password cannot be given in it")
+            .maybe_help((what == EXPORTER).then(|| BASIC.to_owned()))),
         _ => Err(because("the port must be a number from 1 to 65535")),
     }
+}
+
+/// Where a user and a password stand instead of in a URL, which is shown in logs.
+const BASIC: &str = "write `{ url = \"…\", basic = { user = \"…\", password_file = \"…\" } }`";
+
+/// The name that a server's certificate must have: a host or an address.
+pub(super) fn server_name(item: &Item) -> Reading<String> {
+    let expected = "the name of a host, such as `\"exporter.example\"`";
+    let text = string(item, expected)?;
+    let is_host = text.parse::<IpAddr>().is_ok()
+        || (!text.is_empty()
+            && text.len() <= 253
+            && text.split('.').all(|label| {
+                let is_inside =
+                    label.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'));
+                (1..=63).contains(&label.len()) && is_inside
+            }));
+    if is_host { Ok(text.to_owned()) } else { Err(wrong(item, expected)) }
 }

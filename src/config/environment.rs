@@ -10,7 +10,7 @@ use super::written::{Place, Problems};
 /// What the names of our variables begin with.
 const PREFIX: &str = "THALWEG_";
 /// Tables whose keys are fixed: only these can be meant by a variable that has too few underscores.
-const FIXED_TABLES: [&str; 5] = ["server", "cluster", "zones", "geoip", "defaults"];
+const FIXED_TABLES: [&str; 6] = ["server", "cluster", "zones", "geoip", "scrape", "defaults"];
 /// Tables whose keys are names that the operator gave.
 const NAMED_TABLES: [&str; 7] = ["zone", "place", "region", "node", "inventory", "pool", "service"];
 

@@ -18,11 +18,13 @@ use super::table::Table;
 use super::value;
 use super::written::{Problems, Written};
 
+mod access;
 mod inventory;
 mod maintenance;
 mod node;
 mod pool;
 
+pub(super) use access::{AccessTable, ExporterTable};
 pub(super) use inventory::{InventoryTable, MappingTable, Origin};
 pub(super) use maintenance::MaintenanceTable;
 pub(super) use node::{CapacityTable, ExportersTable, LimitsTable, NodeSettings, NodeTable};
@@ -37,6 +39,8 @@ pub(super) struct ConfigFile {
     pub(super) geoip: GeoipTable,
     pub(super) places: Vec<PlaceTable>,
     pub(super) regions: Vec<RegionTable>,
+    /// What all exporters have in common.
+    pub(super) scrape: AccessTable,
     pub(super) presets: Presets,
     pub(super) node_defaults: NodeSettings,
     pub(super) inventories: Vec<InventoryTable>,
@@ -153,6 +157,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     let nodes = read_named(&mut top, "node", problems, |name, table| {
         node::read_node(name, table, &presets, inventories.is_empty())
     });
+    let scrape = top.table("scrape", "scrape").map(access::read_scrape).unwrap_or_default();
     let pools = read_named(&mut top, "pool", problems, pool::read_pool);
     let services = top
         .named("service")
@@ -169,6 +174,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         geoip,
         places,
         regions,
+        scrape,
         presets,
         node_defaults,
         inventories,

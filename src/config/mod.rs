@@ -11,6 +11,7 @@ use crate::geo::{Prefix, RegionRule};
 use crate::name::Name;
 use crate::pool;
 
+mod access;
 mod address;
 mod area;
 mod barriers;
@@ -62,6 +63,8 @@ pub struct Config {
     pub inventories: Vec<Written<Inventory>>,
     /// Nodes and their defaults as written, for lists add to them.
     own_nodes: Arc<inventory::OwnNodes>,
+    /// How exporters are reached, each way once; its place is that of what says the most particular of it.
+    pub accesses: Vec<Written<Arc<pool::Access>>>,
     /// Groups of nodes; one named `default`, which nobody wrote, if the file has none.
     pub pools: Vec<Written<pool::Pool>>,
     /// Steered names, each with a pool that exists; the place of each is its key.

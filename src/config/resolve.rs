@@ -1,7 +1,7 @@
 //! From what was written to what is run: defaults are filled in, key by key.
 #![deny(clippy::disallowed_methods)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,10 +13,12 @@ use crate::pool::{
     fill,
 };
 
+use super::access::Accesses;
 use super::area::{Atlas, Barrier};
 use super::file::{
-    CapacityTable, ConfigFile, ExportersTable, GeoipTable, LimitsTable, NodeSettings, NodeTable, PlaceTable, PoolTable,
-    RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable, ViewerTable, ZoneTable,
+    AccessTable, CapacityTable, ConfigFile, ExporterTable, ExportersTable, GeoipTable, LimitsTable, NodeSettings,
+    NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable, ServerTable, ServiceTable, TcpTable,
+    ViewerTable, ZoneTable,
 };
 use super::inventory::{self, OwnNodes};
 use super::preset::Presets;
@@ -37,6 +39,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         geoip,
         places,
         regions,
+        scrape,
         presets,
         node_defaults,
         inventories,
@@ -47,8 +50,16 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     } = file;
     let GeoipTable { databases, networks, rtt } = geoip;
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
-    let whole = own.iter().filter(|node| !node.addresses.is_empty());
-    let nodes: Vec<_> = whole.map(|node| resolve_node(node.clone(), &node_defaults, &presets, &atlas)).collect();
+    let accesses = Accesses::default();
+    let common = Common { node_defaults: &node_defaults, scrape: &scrape, presets: &presets, accesses: &accesses };
+    // Also those of defaults that no node here uses, and of none: nodes of inventories do.
+    let _of_inventories = resolve_exporters(&ExportersTable::default(), &common, |url| url);
+    if !inventories.is_empty() {
+        let _of_targets = accesses.resolve(&[&scrape]);
+    }
+    let nodes: Vec<_> = own.iter().map(|node| resolve_node(node.clone(), &common, &atlas)).collect();
+    // The others are nodes only if a list has their addresses.
+    let nodes: Vec<_> = nodes.into_iter().filter(|node| node.value.v4.is_some() || node.value.v6.is_some()).collect();
     let services: Vec<_> = services.into_iter().map(|service| resolve_service(service, &pools, &atlas)).collect();
     let mut pools: Vec<_> = pools.into_iter().map(resolve_pool).collect();
     if pools.is_empty() && !(nodes.is_empty() && services.is_empty() && inventories.is_empty()) {
@@ -63,7 +74,8 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         regions: regions.into_iter().map(resolve_region).collect(),
         nodes,
         inventories: inventories.into_iter().map(inventory::resolve).collect(),
-        own_nodes: Arc::new(OwnNodes { defaults: node_defaults, nodes: own, presets, atlas }),
+        accesses: accesses.into_list(),
+        own_nodes: Arc::new(OwnNodes { defaults: node_defaults, nodes: own, scrape, presets, atlas }),
         pools,
         services,
         maintenance: maintenance.into_iter().filter_map(maintenance::resolve).collect(),
@@ -184,13 +196,17 @@ fn values<T>(list: Vec<Written<T>>) -> Vec<T> {
     list.into_iter().map(|written| written.value).collect()
 }
 
+/// What all nodes have in common.
+pub(super) struct Common<'c> {
+    pub(super) node_defaults: &'c NodeSettings,
+    pub(super) scrape: &'c AccessTable,
+    pub(super) presets: &'c Presets,
+    pub(super) accesses: &'c Accesses,
+}
+
 /// A node with its defaults.
-pub(super) fn resolve_node(
-    table: NodeTable,
-    node_defaults: &NodeSettings,
-    presets: &Presets,
-    atlas: &Atlas,
-) -> Written<Node> {
+pub(super) fn resolve_node(table: NodeTable, common: &Common<'_>, atlas: &Atlas) -> Written<Node> {
+    let node_defaults = common.node_defaults;
     let NodeTable { name, addresses, settings } = table;
     let labels = labels(&settings, node_defaults).unwrap_or_default();
     let NodeSettings {
@@ -231,7 +247,7 @@ pub(super) fn resolve_node(
         },
         limits: resolve_limits(limits, &node_defaults.limits),
         interval: value_or(interval, &node_defaults.interval).unwrap_or(defaults::INTERVAL),
-        exporters: resolve_exporters(&exporters, &node_defaults.exporters, presets, filled),
+        exporters: resolve_exporters(&exporters, common, filled),
         cost: value_or(cost, &node_defaults.cost).unwrap_or(usual.cost),
         weight: value_or(weight, &node_defaults.weight).unwrap_or(usual.weight),
         serves: areas(serves, Barrier::Serves, atlas),
@@ -259,16 +275,19 @@ fn resolve_limits(own: LimitsTable, default: &LimitsTable) -> Limits {
 }
 
 /// The exporters of a node in the order in which they are believed: those of the whole machine first, then by name.
-fn resolve_exporters(
-    own: &ExportersTable,
-    default: &ExportersTable,
-    presets: &Presets,
-    filled: impl Fn(String) -> String,
-) -> Vec<Exporter> {
-    let urls: BTreeMap<&str, &str> =
-        default.iter().chain(own).map(|(name, url)| (name.value.as_str(), url.value.as_str())).collect();
-    let exporters = urls.into_iter().filter_map(|(name, url)| {
-        Some(Exporter { preset: Arc::clone(presets.get(name)?), url: filled(url.to_owned()) })
+fn resolve_exporters(own: &ExportersTable, common: &Common<'_>, filled: impl Fn(String) -> String) -> Vec<Exporter> {
+    let Common { node_defaults, scrape, presets, accesses } = common;
+    let named = |tables: &'_ ExportersTable, preset: &str| tables.iter().position(|(name, _)| name.value == preset);
+    let nothing = ExporterTable::default();
+    let names: BTreeSet<&str> =
+        node_defaults.exporters.iter().chain(own).map(|(preset, _)| preset.value.as_str()).collect();
+    let exporters = names.into_iter().filter_map(|name| {
+        let own = named(own, name).map_or(&nothing, |at| &own[at].1);
+        let default = named(&node_defaults.exporters, name).map_or(&nothing, |at| &node_defaults.exporters[at].1);
+        // Also without a URL, which a list may have.
+        let access = accesses.resolve(&[&own.access, &default.access, scrape]);
+        let url = own.url.as_ref().or(default.url.as_ref())?.value.clone();
+        Some(Exporter { preset: Arc::clone(presets.get(name)?), url: filled(url), access })
     });
     let mut exporters: Vec<Exporter> = exporters.collect();
     exporters.sort_by_key(|exporter| exporter.preset.scope);

@@ -14,7 +14,7 @@ use super::file::{ConfigFile, NodeTable, Origin, PoolTable, RegionTable, SecureT
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
-use super::{defaults, full, maintenance, policy};
+use super::{access, defaults, full, maintenance, policy};
 
 /// Reports every rule that is broken.
 pub(super) fn check(file: &ConfigFile, problems: &Problems) {
@@ -26,6 +26,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         geoip: _,
         places,
         regions,
+        scrape,
         presets: _,
         node_defaults,
         inventories,
@@ -55,8 +56,13 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
     }
     check_regions(regions, problems);
     check_areas(file, problems);
+    access::check(scrape, None, problems);
+    access::check_exporters(&node_defaults.exporters, None, problems);
     for node in nodes {
         check_families(node, problems);
+        // The URL may come from a list.
+        let defaults = Some(&node_defaults.exporters).filter(|_| inventories.is_empty());
+        access::check_exporters(&node.settings.exporters, defaults, problems);
     }
     check_pools(file, problems);
     check_checks(file, problems);

@@ -24,6 +24,12 @@ pub(super) struct Table<'p> {
     problems: &'p Problems,
 }
 
+/// What may be written short or at length.
+pub(super) enum ValueOrTable<'p, T> {
+    Value(Written<T>),
+    Table(Table<'p>),
+}
+
 impl<'p> Table<'p> {
     /// The top of the tree.
     pub(super) fn top(entries: Vec<Entry>, place: Place, problems: &'p Problems) -> Self {
@@ -134,8 +140,13 @@ impl<'p> Table<'p> {
 
     /// A table of the schema.
     pub(super) fn table(&mut self, key: &'static str, kind: &'static str) -> Option<Table<'p>> {
-        let Entry { key_place, item, .. } = self.take(key)?;
-        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        let entry = self.take(key)?;
+        self.table_of(entry, kind)
+    }
+
+    fn table_of(&self, entry: Entry, kind: &'static str) -> Option<Table<'p>> {
+        let Entry { key, key_place, item } = entry;
+        let path = self.path_of(&key);
         let entries = self.entries_of(item)?;
         Some(Table { kind, path, place: key_place, entries, known: Vec::new(), problems: self.problems })
     }
@@ -179,6 +190,35 @@ impl<'p> Table<'p> {
             Some((Written::at(&key_place, key), value))
         });
         found.collect()
+    }
+
+    /// Of the keys with one of these names, each a value that may stand alone, or be a key among others of a table.
+    pub(super) fn values_or_tables<T>(
+        &mut self,
+        names: &[String],
+        kind: &'static str,
+        read: impl Fn(&Item) -> Reading<T>,
+    ) -> Vec<(Written<String>, ValueOrTable<'p, T>)> {
+        let found = names.iter().filter_map(|name| {
+            let entry = self.take(name)?;
+            let name = Written::at(&entry.key_place, name.clone());
+            if let Value::Table(_) = entry.item.value {
+                return Some((name, ValueOrTable::Table(self.table_of(entry, kind)?)));
+            }
+            Some((name, ValueOrTable::Value(read_item(&entry.item, &read, self.problems)?)))
+        });
+        found.collect()
+    }
+
+    /// Where what is wrong with it is told.
+    pub(super) fn problems(&self) -> &'p Problems {
+        self.problems
+    }
+
+    /// The keys that an operator made up, each with its place and value, in the order of the file.
+    pub(super) fn free_keys(mut self) -> Vec<(Written<String>, Item)> {
+        let entries = std::mem::take(&mut self.entries);
+        entries.into_iter().map(|entry| (Written::at(&entry.key_place, entry.key), entry.item)).collect()
     }
 
     /// Tables by names that the operator gave.

@@ -115,7 +115,7 @@ impl<T> Written<T> {
     }
 
     /// ` in line 7`, or nothing for a default: to be put behind the name of a thing.
-    pub(super) fn in_line(&self) -> String {
+    pub fn in_line(&self) -> String {
         match &self.place {
             Some(place) if !place.is_variable() => format!(" in line {}", place.line()),
             _ => String::new(),

@@ -50,6 +50,7 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
         ("whoami", whoami(old) == whoami(new)),
         ("cookie_secrets", old.cookies == new.cookies),
         ("cluster", peers(old) == peers(new) && old.tokens == new.tokens),
+        ("access of exporters", old.keyring == new.keyring),
     ] {
         if !is_same {
             parts.push(format!("~{key}"));
@@ -130,6 +131,11 @@ mod tests {
             ("near = [\"fra\"]", "near = [\"fra\"]\nnear_only = true", "~1 region"),
             ("at = [50, 8]", "at = [50, 9]", "~1 place"),
             ("nsid = \"a\"", "nsid = \"a\"\nwhoami = \"who.live.example\"", "~1 zone, ~whoami"),
+            (
+                "cost = 1",
+                "cost = 1\nexporters.node.url = \"http://x/\"\nexporters.node.headers.key = \"1\"",
+                "~1 node, ~access of exporters",
+            ),
             ("cost = 1", "cost = 1", "nothing that is served has changed"),
         ] {
             assert_eq!(describe(&old, &inputs(&OLD.replace(before, after))), told, "{after}");

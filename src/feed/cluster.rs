@@ -150,18 +150,18 @@ impl Cluster {
         self.peers.iter().filter(|peer| !peer.is_self)
     }
 
-    /// What a peer made of what it was told.
-    fn judge(&self, peer: SocketAddr, result: Result<(), &str>) -> Applied {
-        let because = match (result, self.peers.iter().find(|each| each.address == peer)) {
-            (Err(because), _) => Some(because.to_owned()),
-            (Ok(()), Some(peer)) if !peer.is_understood() => {
+    /// What a peer made of what it was told, if it could be told.
+    fn judge(&self, peer: SocketAddr, not_told: Option<&String>) -> Applied {
+        let because = match (not_told, self.peers.iter().find(|each| each.address == peer)) {
+            (Some(because), _) => Some(because.clone()),
+            (None, Some(peer)) if !peer.is_understood() => {
                 Some(format!("thalweg {} speaks another protocol", peer.version()))
             }
-            (Ok(()), Some(peer)) => match self.agreement.unknown_to(peer.knows(), clock()) {
+            (None, Some(peer)) => match self.agreement.unknown_to(peer.knows(), clock()) {
                 0 => None,
                 _ => Some(format!("thalweg {} did not take it", peer.version())),
             },
-            (Ok(()), None) => Some("it is no longer configured".to_owned()),
+            (None, None) => Some("it is no longer configured".to_owned()),
         };
         Applied { server: peer, because }
     }

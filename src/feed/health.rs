@@ -28,6 +28,15 @@ struct Probing {
     is_hindered: bool,
 }
 
+/// A change of how a node stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// The check succeeds again.
+    pub(super) is_good: bool,
+    /// In words.
+    pub(super) told: String,
+}
+
 /// What a check at one address counts for.
 #[derive(Debug)]
 struct Counted {
@@ -95,12 +104,13 @@ impl Healths {
         }
     }
 
-    /// Takes the outcome of a probe that ended at `at`; whether that changes how its node stands anywhere.
-    pub(super) fn take(&mut self, probed: Probed, at: f64, fleet: &Fleet) -> bool {
+    /// Takes the outcome of a probe that ended at `at`; what is news to operators, if that changes how its node stands
+    /// anywhere.
+    pub(super) fn take(&mut self, probed: Probed, at: f64, fleet: &Fleet) -> Option<Turn> {
         let Probed { probe, at: _, result } = probed;
         let node = fleet.node(probe.node).node.name.as_str();
         // It may have been on its way when a reload took its check away.
-        let Some(probing) = self.probed.get_mut(&probe) else { return false };
+        let probing = self.probed.get_mut(&probe)?;
         let counted = self.counted.get(&probe.node).into_iter().flatten().filter(|each| each.goal == probe.goal);
         let told = || told(counted.clone(), &probe.goal);
         let result = match result {
@@ -116,7 +126,7 @@ impl Healths {
                         "a node cannot be probed, for a reason of this machine; it stays as it was"
                     );
                 }
-                return false;
+                return None;
             }
         };
         if std::mem::take(&mut probing.is_hindered) {
@@ -124,22 +134,25 @@ impl Healths {
         }
         let news = probing.health.observe(at, result.is_ok(), probing.rise, probing.fall);
         match (news, result) {
-            (None, Ok(())) => {}
+            (None, Ok(())) => None,
             (None, Err(because)) => {
                 tracing::debug!(node, check = told().check, because, "a probe failed");
                 probing.because = because;
+                None
             }
             (Some(_), Ok(())) => {
                 let Told { check, counts } = told();
                 tracing::info!(node, check, "the check succeeds again; it counts {counts}");
+                Some(Turn { is_good: true, told: format!("{node}: {check} succeeds again; it counts {counts}") })
             }
             (Some(_), Err(because)) => {
                 let Told { check, counts } = told();
                 tracing::warn!(node, check, because, "the check fails; the node counts as down {counts}");
+                let told = format!("{node}: {check} fails ({because}); it counts as down {counts}");
                 probing.because = because;
+                Some(Turn { is_good: false, told })
             }
         }
-        news.is_some()
     }
 
     /// What the checks of a node found, with the numbers of this fleet.
@@ -331,7 +344,7 @@ mod tests {
         let found = healths.of(FRA, &after);
         assert_eq!((found.own(Family::V4), found.failures.len()), (State::Down { since: 7.0 }, 1));
         let late = Probed { probe: late, at: Instant::now(), result: Err(Fault::Node("late".to_owned())) };
-        assert!(!healths.take(late, 8.0, &after));
+        assert_eq!(healths.take(late, 8.0, &after), None);
     }
 
     #[test]
@@ -341,7 +354,10 @@ mod tests {
         for probe in healths.count(&fleet) {
             for _ in 0..5 {
                 let result = Err(Fault::Here("too many open files".to_owned()));
-                assert!(!healths.take(Probed { probe: probe.clone(), at: Instant::now(), result }, 7.0, &fleet));
+                assert_eq!(
+                    healths.take(Probed { probe: probe.clone(), at: Instant::now(), result }, 7.0, &fleet),
+                    None
+                );
             }
         }
         assert_eq!(healths.of(FRA, &fleet).own(Family::V4), State::Unknown);

@@ -1,5 +1,6 @@
 //! Inputs: configuration, zones and geography from disk, checked together; what is wrong, all of it.
 
+mod accesses;
 mod lists;
 mod numbers;
 mod zones;
@@ -10,13 +11,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::credentials::Keyring;
 use super::inventory::{Lists, News};
 use super::parts::Parts;
 use super::secrets::read_secrets;
 use super::stamps::Stamps;
 use super::state::{Files, Found};
 use super::token::{self, read_tokens, warn_of_readers};
-use crate::config::{self, Config, Written};
+use crate::config::{self, Config, Server, Written};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::geo::{Countries, Database, Geo, Position, Region, RegionId, Rtt, read_networks, read_rtt};
 use crate::intake::{Part, Tokens};
@@ -55,6 +57,8 @@ pub struct Inputs {
     pub seed: u64,
     /// Hashes of what they compare.
     pub(super) parts: Parts,
+    /// What accesses of exporters name.
+    pub keyring: Arc<Keyring>,
     /// Who this server says it is.
     identity: Arc<Identity>,
     /// A hash of all that was read.
@@ -89,6 +93,17 @@ impl Inputs {
         };
         let fleet = Fleet::assemble(&assembly, Some(&self.fleet));
         Self { elsewhere: Arc::new(Elsewhere::of(&fleet)), fleet: Arc::new(fleet), ..self.clone() }
+    }
+
+    /// A number that is another on each nameserver: by its host's name, what it calls itself, and where it listens.
+    pub(super) fn salt(&self) -> u64 {
+        let Server { dns, identity, nsid, .. } = &self.config.server;
+        let text = |written: &Option<Written<String>>| written.as_ref().map(|written| written.value.clone());
+        let listens: Vec<_> = dns.iter().map(|listen| listen.value).collect();
+        let mut hasher = DefaultHasher::new();
+        let host = rustix::system::uname();
+        (host.nodename().to_bytes(), text(identity), text(nsid), listens).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Freezes them with the tables that steer what they hold. The secrets were drawn here, and count unless there is a file.
@@ -282,6 +297,8 @@ impl Loader {
         let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
         let cookies = self.read_secrets(&config);
         let tokens = self.read_tokens(&config);
+        let keyring = self.read_accesses(&config, previous.map(|inputs| &*inputs.keyring));
+        self.warn_of_own_names(&config, &zones);
         if self.is_blocked {
             return None;
         }
@@ -295,6 +312,7 @@ impl Loader {
             seed: token::seed(&tokens),
             tokens,
             parts: std::mem::take(&mut self.parts),
+            keyring: Arc::new(keyring),
             identity: Arc::new(Identity::new(name.as_deref(), version.as_deref(), nsid.as_deref())),
             config: Arc::new(config),
             geo: Arc::new(geo),

@@ -6,11 +6,14 @@ pub mod scrape;
 
 mod alarms;
 mod changes;
+mod client;
 mod cluster;
+mod credentials;
 mod health;
 mod include;
 mod inventory;
 mod maintenance;
+mod names;
 mod orders;
 mod pace;
 mod parts;
@@ -23,8 +26,10 @@ mod start;
 mod state;
 mod tick;
 mod token;
+mod trust;
 mod watch;
 
+pub use credentials::{Credentials, Keyring};
 pub use run::{Feed, Options, StartError};
 pub use stamps::Stamps;
 pub use state::{NoStore, Store};

@@ -32,8 +32,8 @@ impl Parts {
         OWN.iter().for_each(|own| drop(table.remove(*own)));
         self.add(Part::Configuration, &format!("{table:?}"));
         for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
-            let is_own = |own: &&str| name[PREFIX.len()..].to_lowercase().starts_with(&format!("{own}__"));
-            if !OWN.iter().any(|own| is_own(&own)) {
+            let is_own = |own: &str| name[PREFIX.len()..].to_lowercase().starts_with(&format!("{own}__"));
+            if !OWN.iter().any(|own| is_own(own)) {
                 self.add(Part::Configuration, &(name, value));
             }
         }

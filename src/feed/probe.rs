@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::feed::names::Names;
 use crate::feed::pace::{FIRST_WITHIN, keep, next_tick, share};
 use crate::pool::{Check, NodeId, fill};
 use attempt::Prober;
@@ -98,8 +99,8 @@ impl fmt::Display for Goal {
 }
 
 /// Probes until the sender of probes is gone.
-pub(super) async fn run(probes: watch::Receiver<Vec<Probe>>, sender: mpsc::Sender<Probed>) {
-    let prober = Prober::new();
+pub(super) async fn run(probes: watch::Receiver<Vec<Probe>>, sender: mpsc::Sender<Probed>, names: Names) {
+    let prober = Prober::new(names);
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let epoch = Instant::now();
     keep(probes, Probe::clone, |probe| {

@@ -239,7 +239,8 @@ impl Feed {
                 let mut history = self.histories.remove(&key).unwrap_or_else(begun);
                 history.reconfigure(Arc::clone(preset), capacity, limits.clone(), node.interval);
                 histories.insert(key, history);
-                targets.push(Target { node: id, exporter: exporter.clone(), interval: node.interval });
+                let credentials = self.inputs.keyring.of(&exporter.access);
+                targets.push(Target { node: id, exporter: exporter.clone(), interval: node.interval, credentials });
             }
         }
         let scrapes = histories.keys().cloned().collect();

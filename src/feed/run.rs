@@ -162,7 +162,7 @@ impl Feed {
         (self.shelves, self.answers) = (shelves, answers);
         let (sender, mut scraped) = mpsc::channel(MAX_SCRAPED);
         let (probes, mut probed) = mpsc::channel(MAX_SCRAPED);
-        self.scraper = Scraper::start(sender, probes)
+        self.scraper = Scraper::start(sender, probes, self.inputs.salt())
             .inspect_err(|error| {
                 tracing::error!(%error, "no load is read and no node probed: the scraper's thread cannot be started");
             })

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::alarms::News;
+use super::health::Turn;
 use super::probe::Probed;
 use super::run::Feed;
 use super::scrape::{Scraped, source};
@@ -215,7 +216,8 @@ impl Feed {
         self.readiness.probed(&probed.probe);
         let at = probed.at.saturating_duration_since(self.epoch).as_secs_f64();
         let Self { healths, inputs, .. } = self;
-        if healths.take(probed, at, &inputs.fleet) {
+        if let Some(Turn { is_good, told }) = healths.take(probed, at, &inputs.fleet) {
+            self.board.note("check", if is_good { Grade::Note } else { Grade::Warning }, &told);
             // Whoever is sent to a dead node until the next tick would not get through.
             self.tick();
             self.tell_peers_soon();

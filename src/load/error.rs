@@ -9,6 +9,8 @@ use std::time::Duration;
 pub enum ScrapeError {
     /// The URL cannot be asked.
     Url(String),
+    /// What is shown to the exporter, or what vouches for it, could never be read.
+    Access,
     /// No whole answer within this time.
     Timeout(Duration),
     /// No connection: refused, no such host, no trust in the certificate.
@@ -17,6 +19,8 @@ pub enum ScrapeError {
     Http(String),
     /// A status other than 200; redirects are not followed.
     Status(u16),
+    /// A content coding that was not asked for, or is damaged.
+    Encoding(String),
     /// A content type that cannot be metrics.
     ContentType(String),
     /// More octets than this.
@@ -42,11 +46,13 @@ impl fmt::Display for ScrapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(why) => write!(f, "the URL cannot be asked: {why}"),
+            Self::Access => f.write_str("a file of its access cannot be read, as the log of the inputs says"),
             Self::Timeout(limit) => write!(f, "no whole answer within {} s", limit.as_secs_f64()),
             Self::Connect(why) => write!(f, "no connection: {why}"),
             Self::Http(why) => write!(f, "the exchange broke: {why}"),
             Self::Status(status @ 300..=399) => write!(f, "status {status}, and redirects are not followed"),
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Encoding(why) => f.write_str(why),
             Self::ContentType(found) => write!(f, "content type `{found}` is no metrics text"),
             Self::TooLarge(limit) => write!(f, "the answer is larger than {limit} octets"),
             Self::TooManySamples(limit) => write!(f, "more than {limit} wanted samples"),

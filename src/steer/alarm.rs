@@ -1,7 +1,7 @@
 //! Alarms: what an operator should know, as of the last tick, in words too.
 
 use super::fleet::Fleet;
-use super::tables::{Standing, Tables};
+use super::tables::Tables;
 use crate::geo::{Region, RegionId};
 use crate::load::history::Reading;
 use crate::pool::{Bitrate, Currency, NodeId, PoolId, Saturation};
@@ -154,8 +154,7 @@ impl Names<'_> {
                 belief * 100.0
             ),
             Alarm::Held => {
-                let nodes = tables.nodes.iter().enumerate().filter(|(_, node)| node.standing == Standing::Held);
-                let held: Vec<&str> = nodes.map(|(index, _)| self.node(NodeId(index as u16))).collect();
+                let held: Vec<&str> = tables.held().into_iter().map(|node| self.node(node)).collect();
                 format!(
                     "probes fail at more nodes of a place than they may take out alone, so our own network is the \
                      likelier fault; {} still get viewers, with 70 % of their weight",

@@ -97,14 +97,19 @@ pub(super) fn unit(pool: &FleetPool) -> &'static str {
     }
 }
 
-/// What comes from a region to a site of a pool in a second, in units of load.
+/// What comes from a region to a site of a pool in a second now, in units of load, as far as it is believed.
 pub(super) fn inflow(tables: &PoolTables, region: RegionId, site: usize) -> f64 {
-    let Some(demand) = tables.demand(region).filter(|demand| demand.inflow > 0.0) else { return 0.0 };
+    let Some(demand) = tables.demand(region) else { return 0.0 };
+    // What grows is forecast to go on, and a region without viewers is believed to have a few: neither is so now.
+    let comes = demand.cost * demand.believed.min(demand.forecast);
+    if comes <= 0.0 {
+        return 0.0;
+    }
     let families = [Family::V4, Family::V6].map(|family| tables.of(family));
     let shares = families.iter().filter(|family| !family.plan(region).is_empty());
     let (sum, count) =
         shares.fold((0.0, 0.0), |(sum, count), family| (sum + family.share(region, site as u16), count + 1.0));
-    if count > 0.0 { demand.inflow * sum / count } else { 0.0 }
+    if count > 0.0 { comes * sum / count } else { 0.0 }
 }
 
 struct View<'a> {

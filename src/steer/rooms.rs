@@ -64,6 +64,15 @@ fn urgency(room: &Room) -> f64 {
     }
 }
 
+/// Seconds until load has risen to the capacity; none if it never does. It goes towards a level, that at which as many
+/// leave as come, and so the slower the nearer it is.
+fn full_in(load: f64, capacity: f64, level: f64, stays: f64) -> Option<f64> {
+    if load >= capacity {
+        return Some(0.0);
+    }
+    (level > capacity).then(|| stays * ((level - load) / (level - capacity)).ln())
+}
+
 struct View<'a> {
     fleet: &'a Fleet,
     tables: &'a Tables,
@@ -89,10 +98,10 @@ impl View<'_> {
         let comes: f64 = regions
             .flat_map(|region| sites().map(move |(site, _)| inflow(self.states, RegionId(region as u16), site)))
             .sum();
-        let leaves = load / self.pool.pool.viewer.stays.as_secs_f64().max(1.0);
-        let net = comes - leaves;
+        let stays = self.pool.pool.viewer.stays.as_secs_f64().max(1.0);
+        let net = comes - load / stays;
         let cost = self.cost().max(f64::MIN_POSITIVE);
-        let full_in = if room <= 0.0 { Some(0.0) } else { (net > 0.0 && comes > 0.0).then(|| room / net) };
+        let full_in = full_in(load, capacity, comes * stays, stays);
         Room {
             pool: self.name.clone(),
             place: place.map(|place| self.fleet.places[place].name.clone()),
@@ -120,5 +129,21 @@ impl View<'_> {
             Currency::Egress => self.pool.pool.viewer.bitrate.megabits(),
             Currency::Clients => 1.0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_fills_only_if_more_come_than_would_leave_a_full_one() {
+        assert_eq!(full_in(800.0, 800.0, 0.0, 2_400.0), Some(0.0));
+        assert_eq!(full_in(400.0, 800.0, 700.0, 2_400.0), None);
+        // Far above its capacity it rises by what comes: 400 more at 1 a second, of whom few leave.
+        let seconds = full_in(400.0, 800.0, 2_400.0 * 100.0, 2_400.0).unwrap();
+        assert!((seconds - 4.0).abs() < 0.1, "{seconds}");
+        let seconds = full_in(0.0, 800.0, 1_600.0, 2_400.0).unwrap();
+        assert!((seconds - 2_400.0 * 2.0_f64.ln()).abs() < 1e-6, "{seconds}");
     }
 }

@@ -194,7 +194,7 @@ fn a_site_from_which_one_of_three_nameservers_is_cut_off_keeps_its_share_until_i
 
     net.inside("ns3", &["route", "add", "blackhole", "10.99.1.0/24"]).unwrap();
     let log = servers[2].path("log");
-    let words = "its probes fail";
+    let words = "the check fails";
     let end = Instant::now() + HANG;
     let mut least = 1.0_f64;
     // From the first failed probe on, and for five seconds after all have failed.
@@ -208,7 +208,7 @@ fn a_site_from_which_one_of_three_nameservers_is_cut_off_keeps_its_share_until_i
                 break;
             }
         }
-        assert!(Instant::now() < end, "its probes do not fail: {}", std::fs::read_to_string(&log).unwrap());
+        assert!(Instant::now() < end, "its checks do not fail: {}", std::fs::read_to_string(&log).unwrap());
         std::thread::park_timeout(LOOK);
     }
     assert!(least > 0.99, "the site's share fell to {least}");

@@ -13,6 +13,7 @@ use crate::config::value;
 use crate::config::written::Written;
 use crate::pool::{Bitrate, Check};
 
+use super::access::{self, ExporterTable};
 use super::{HOUR, values};
 
 /// Probes in a row that may be asked for: with more, a change would take minutes to be believed.
@@ -67,8 +68,8 @@ pub(in crate::config) struct LimitsTable {
     pub(in crate::config) custom: Vec<(Written<String>, Written<f64>)>,
 }
 
-/// `node.exporters`: URLs by preset.
-pub(in crate::config) type ExportersTable = Vec<(Written<String>, Written<String>)>;
+/// `node.exporters`: exporters by preset.
+pub(in crate::config) type ExportersTable = Vec<(Written<String>, ExporterTable)>;
 
 impl NodeSettings {
     /// What an absent table sets.
@@ -149,7 +150,7 @@ fn read_limits(mut table: Table<'_>, presets: &Presets) -> LimitsTable {
 
 fn read_exporters(mut table: Table<'_>, presets: &Presets) -> ExportersTable {
     let names: Vec<String> = presets.keys().cloned().collect();
-    let exporters = table.each_of(&names, address::exporter);
+    let exporters = access::read_exporters(&mut table, &names);
     table.finish();
     exporters
 }

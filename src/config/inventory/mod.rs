@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::area::Atlas;
-use super::file::{InventoryTable, NodeSettings, NodeTable};
+use super::file::{AccessTable, InventoryTable, NodeSettings, NodeTable};
 use super::preset::Presets;
 use super::written::{Problems, Written};
 use super::{Config, defaults};
@@ -57,6 +57,7 @@ pub struct List {
 pub(super) struct OwnNodes {
     pub(super) defaults: NodeSettings,
     pub(super) nodes: Vec<NodeTable>,
+    pub(super) scrape: AccessTable,
     pub(super) presets: Presets,
     pub(super) atlas: Atlas,
 }

@@ -8,8 +8,11 @@ use std::time::Duration;
 use super::target::Target;
 use super::{Inventory, List, OwnNodes};
 use crate::config::Config;
-use crate::config::file::{CapacityTable, ExportersTable, LimitsTable, NodeSettings, NodeTable};
-use crate::config::resolve::resolve_node;
+use crate::config::access::Accesses;
+use crate::config::file::{
+    AccessTable, CapacityTable, ExporterTable, ExportersTable, LimitsTable, NodeSettings, NodeTable,
+};
+use crate::config::resolve::{Common, resolve_node};
 use crate::config::written::Written;
 use crate::diagnostic::Diagnostic;
 use crate::pool::{Family, MAX_NODES, Node};
@@ -19,7 +22,10 @@ const LISTED: usize = 5;
 
 /// See `Config::merge`.
 pub(super) fn merge(config: &Config, lists: &[(&Inventory, &List)]) -> (Vec<Written<Node>>, Vec<Diagnostic>) {
-    let OwnNodes { defaults, nodes: own, presets, atlas } = &*config.own_nodes;
+    let OwnNodes { defaults, nodes: own, scrape, presets, atlas } = &*config.own_nodes;
+    // Each access of a node is one that the configuration has by itself: lists name none.
+    let accesses = Accesses::default();
+    let common = Common { node_defaults: defaults, scrape, presets, accesses: &accesses };
     let mut merger = Merger { config, diagnostics: Vec::new() };
     let mut found: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
     let mut order: Vec<&str> = Vec::new();
@@ -45,13 +51,13 @@ pub(super) fn merge(config: &Config, lists: &[(&Inventory, &List)]) -> (Vec<Writ
             merger.diagnostics.push(table.name.warning(message).help(help));
             continue;
         }
-        nodes.push(resolve_node(table, defaults, presets, atlas).map(|node| Node { drained, ..node }));
+        nodes.push(resolve_node(table, &common, atlas).map(|node| Node { drained, ..node }));
     }
     let own_count = nodes.len();
     for name in order.iter().filter(|name| !own_names.contains(**name)) {
         let (table, drained) = merger.node(&found[name]);
         if !table.addresses.is_empty() {
-            nodes.push(resolve_node(table, defaults, presets, atlas).map(|node| Node { drained, ..node }));
+            nodes.push(resolve_node(table, &common, atlas).map(|node| Node { drained, ..node }));
         }
     }
     merger.warn_of_hosts(lists, &found);
@@ -140,9 +146,12 @@ impl Merger<'_> {
         let mut exporters = ExportersTable::new();
         for Target { exporter, url, .. } in targets {
             match exporters.iter().find(|(preset, _)| preset.value == *exporter) {
-                None => exporters.push((url.clone().map(|_| exporter.clone()), url.clone())),
-                Some((_, first)) if first.value == url.value => {}
-                Some((_, first)) => {
+                None => {
+                    let access = AccessTable::default();
+                    let table = ExporterTable { url: Some(url.clone()), has_url: true, access };
+                    exporters.push((url.clone().map(|_| exporter.clone()), table));
+                }
+                Some((_, ExporterTable { url: Some(first), .. })) if first.value != url.value => {
                     let message = format!(
                         "`{}` has a second exporter that the preset `{exporter}` reads: {}",
                         name.value, url.value
@@ -154,6 +163,7 @@ impl Merger<'_> {
                     );
                     self.diagnostics.push(url.error(message).help(help));
                 }
+                Some(_) => {}
             }
         }
         exporters
@@ -267,8 +277,7 @@ fn over(own: NodeTable, listed: NodeTable) -> NodeTable {
             },
             limits,
             interval: interval.or(other.interval),
-            // Of two of one preset the later counts.
-            exporters: other.exporters.into_iter().chain(exporters).collect(),
+            exporters: exporters_over(exporters, other.exporters),
             cost: cost.or(other.cost),
             weight: weight.or(other.weight),
             serves,
@@ -277,6 +286,19 @@ fn over(own: NodeTable, listed: NodeTable) -> NodeTable {
             fall,
         },
     }
+}
+
+/// The node's own URLs and accesses over the URLs of lists.
+fn exporters_over(own: ExportersTable, listed: ExportersTable) -> ExportersTable {
+    let mut exporters = own;
+    for (preset, listed) in listed {
+        match exporters.iter_mut().find(|(known, _)| known.value == preset.value) {
+            Some((_, own)) if !own.has_url => (own.url, own.has_url) = (listed.url, listed.has_url),
+            Some(_) => {}
+            None => exporters.push((preset, listed)),
+        }
+    }
+    exporters
 }
 
 /// One interval holds for all exporters of a node.

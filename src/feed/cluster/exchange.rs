@@ -171,7 +171,7 @@ impl Feed {
             }
         };
         let Some(cluster) = &mut self.cluster else { return };
-        let judged = cluster.judge(address, result.as_ref().map(|()| ()).map_err(String::as_str));
+        let judged = cluster.judge(address, result.as_ref().err());
         let is_self = cluster.peers[index].is_self;
         for waiting in &mut cluster.waiting {
             if sequence >= waiting.sequence && waiting.left.contains(&address) {

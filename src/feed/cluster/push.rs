@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use super::peer::NotTold;
 use crate::config::MutualTls;
 use crate::diagnostic::Diagnostic;
-use crate::feed::scrape::exchange::{AGENT, causes};
+use crate::feed::client::{AGENT, causes};
 use crate::intake::{MAX_MESSAGE, Message};
 
 /// Where a nameserver is told.

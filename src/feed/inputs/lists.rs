@@ -62,6 +62,7 @@ impl Loader {
             return Relisted::ZonesToo;
         }
         self.check_barriers(&config, &fleet, regions);
+        self.warn_of_own_names(&config, &previous.zones);
         if self.is_blocked {
             return Relisted::Inputs(None);
         }

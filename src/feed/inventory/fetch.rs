@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use hyper::{Request, StatusCode};
 use tokio::sync::{mpsc, watch};
@@ -13,8 +13,10 @@ use tokio::sync::{mpsc, watch};
 use super::Outcome;
 use super::files::now;
 use crate::diagnostic::Source;
+use crate::feed::client::{AGENT, Clients, HttpClient, causes};
+use crate::feed::credentials::Credentials;
+use crate::feed::names::Names;
 use crate::feed::pace::keep;
-use crate::feed::scrape::exchange::{AGENT, HttpClient, causes, client};
 
 /// The longest time for a whole list.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -42,7 +44,7 @@ pub(in crate::feed) struct Fetched {
 
 /// Asks these until the sender of them is gone.
 pub(in crate::feed) async fn run(fetches: watch::Receiver<Vec<Fetch>>, sender: mpsc::Sender<Fetched>) {
-    let client = client(0);
+    let client = client();
     keep(fetches, |fetch| fetch.url.clone(), |fetch| fetch_at_intervals(client.clone(), fetch, sender.clone())).await;
 }
 
@@ -51,7 +53,7 @@ pub(in crate::feed) fn fetch_all(fetches: &[Fetch]) -> BTreeMap<String, Outcome>
     let all = || -> std::io::Result<BTreeMap<String, Outcome>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let fetched = runtime.block_on(async {
-            let client = client(0);
+            let client = client();
             let each = fetches
                 .iter()
                 .map(|fetch| async { (fetch.url.clone(), outcome(&client, fetch, LIMIT_AT_START).await) });
@@ -79,6 +81,11 @@ pub(in crate::feed) fn fetch_all(fetches: &[Fetch]) -> BTreeMap<String, Outcome>
     }
 }
 
+/// Each look makes a connection of its own: they are minutes apart.
+fn client() -> HttpClient {
+    Clients::new(0, Names::of_system()).of(&Credentials::default())
+}
+
 async fn fetch_at_intervals(client: HttpClient, fetch: Fetch, sender: mpsc::Sender<Fetched>) {
     loop {
         let outcome = outcome(&client, &fetch, LIMIT).await;
@@ -101,7 +108,7 @@ async fn get(client: &HttpClient, fetch: &Fetch) -> Result<String, String> {
         .header(ACCEPT, "application/json")
         .header(USER_AGENT, AGENT)
         .header("x-prometheus-refresh-interval-seconds", fetch.refresh.as_secs_f64().to_string())
-        .body(Empty::new())
+        .body(Full::default())
         .map_err(|error| format!("the URL cannot be asked: {error}"))?;
     let response = client.request(request).await.map_err(|error| {
         let why = causes(error.source().unwrap_or(&error));
@@ -151,7 +158,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).await.expect("room");
             String::from_utf8(request).expect("text").to_ascii_lowercase()
         };
-        let (client, fetch) = (client(0), Fetch { url, refresh: Duration::from_secs(30) });
+        let (client, fetch) = (client(), Fetch { url, refresh: Duration::from_secs(30) });
         let (asked, outcome) = tokio::join!(server, outcome(&client, &fetch, LIMIT));
         (outcome.result.map(|source| source.text.to_string()), asked)
     }

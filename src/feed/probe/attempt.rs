@@ -4,14 +4,16 @@ use std::error::Error;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::header::USER_AGENT;
 use hyper::{Request, Uri};
 use tokio::net::TcpStream;
 
 use super::tls::Tls;
 use super::{Fault, Goal, rtmp};
-use crate::feed::scrape::exchange::{AGENT, HttpClient, causes, client};
+use crate::feed::client::{AGENT, Clients, HttpClient, causes};
+use crate::feed::credentials::Credentials;
+use crate::feed::names::Names;
 
 /// What all probes need.
 #[derive(Clone)]
@@ -21,9 +23,9 @@ pub(super) struct Prober {
 }
 
 impl Prober {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(names: Names) -> Self {
         // A connection kept open would hide that no new one can be made.
-        Self { client: client(0), tls: Tls::new() }
+        Self { client: Clients::new(0, names).of(&Credentials::default()), tls: Tls::new() }
     }
 
     /// Tries once; whoever calls bounds the time.
@@ -47,7 +49,7 @@ impl Prober {
         let request = url
             .parse::<Uri>()
             .map_err(http::Error::from)
-            .and_then(|url| Request::get(url).header(USER_AGENT, AGENT).body(Empty::new()));
+            .and_then(|url| Request::get(url).header(USER_AGENT, AGENT).body(Full::default()));
         let request = request.map_err(|error| fault("the URL cannot be asked", &error, None))?;
         let host = request.uri().host().and_then(|host| host.trim_matches(['[', ']']).parse().ok());
         match self.client.request(request).await {

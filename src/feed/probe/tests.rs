@@ -89,7 +89,7 @@ async fn outcome(goal: Goal) -> Result<(), String> {
     news.mark_changed();
     let (sender, mut probed) = mpsc::channel(1);
     tokio::select! {
-        () = run(news, sender) => unreachable!("the sender of probes lives"),
+        () = run(news, sender, Names::of_system()) => unreachable!("the sender of probes lives"),
         probed = probed.recv() => {
             let probed = probed.expect("run lives");
             assert_eq!(probed.probe, probe);
@@ -185,7 +185,7 @@ async fn each_family_is_asked_at_its_own_address() {
 async fn two_failures_come_within_ten_seconds_and_good_probes_every_five() {
     let (probes, news) = watch::channel(Vec::new());
     let (sender, mut probed) = mpsc::channel(16);
-    tokio::spawn(run(news, sender));
+    tokio::spawn(run(news, sender, Names::of_system()));
     let good = Probe { node: NodeId(1), goal: Goal::Tcp(serve(Server::Silent).await) };
     let bad = Probe { node: NodeId(2), goal: Goal::Tcp(closed().await) };
     probes.send_replace(vec![good.clone(), bad]);
@@ -207,7 +207,7 @@ async fn two_failures_come_within_ten_seconds_and_good_probes_every_five() {
 async fn first_probes_of_many_nodes_are_spread_over_a_second() {
     let (probes, news) = watch::channel(Vec::new());
     let (sender, mut probed) = mpsc::channel(512);
-    tokio::spawn(run(news, sender));
+    tokio::spawn(run(news, sender, Names::of_system()));
     let port = serve(Server::Silent).await.port();
     let begun = Instant::now().into_std();
     let probe = |node: u16| Probe {

@@ -1,89 +1,151 @@
 //! One exchange with an exporter: its metrics over HTTP, within bounds of time and size.
 
 use std::error::Error;
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, USER_AGENT};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
 use hyper::{Request, Response, StatusCode, Uri};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::{ClientConfig, RootCertStore};
 
+use super::body::Body;
+use crate::feed::client::{AGENT, HttpClient, causes};
+use crate::feed::credentials::Credentials;
 use crate::load::error::ScrapeError;
 use crate::load::exposition::MAX_BODY;
-use crate::pool::Exporter;
+use crate::pool::{Access, Exporter};
 
-/// The longest time for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How we call ourselves.
-pub(in crate::feed) const AGENT: &str = concat!("thalweg/", env!("CARGO_PKG_VERSION"));
-/// More header lines than any exporter sends.
-const MAX_HEADERS: usize = 64;
-/// Octets of a connection's read buffer, and so of all headers together; hyper's own limit makes 80 KB a connection.
-pub(super) const READ_BUFFER: usize = 16 << 10;
-/// A connection without a scrape for this long is closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
-
-/// A client for all exporters or probes; it follows no redirect and knows no proxy.
-pub(in crate::feed) type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+/// Octets that are set aside for a body at most before any came.
+const MAX_EXPECTED: usize = 256 << 10;
 
 /// How one exporter is asked.
 pub(super) struct Exchange {
     plain: Result<Uri, ScrapeError>,
     /// The same with only the wanted collectors; none if the exporter does not take that.
     narrowed: Option<Uri>,
-    limit: Duration,
+    headers: HeaderMap,
+    /// Octets of the last body.
+    last: usize,
 }
 
 impl Exchange {
-    pub(super) fn new(exporter: &Exporter, limit: Duration) -> Self {
-        let plain = exporter.url.parse::<Uri>().map_err(|error| ScrapeError::Url(error.to_string()));
-        let narrowed = match &plain {
-            Ok(url) if url.query().is_none() => narrowed(url, &exporter.preset.collect),
+    /// Prepares the questions to an exporter, which knows by their headers that they are given up after `limit`, and
+    /// whether its connection is kept.
+    pub(super) fn new(exporter: &Exporter, credentials: &Credentials, limit: Duration, is_kept: bool) -> Self {
+        let Access { params, .. } = &*exporter.access;
+        let written: Result<Uri, _> = exporter.url.parse();
+        let has_collectors =
+            written.as_ref().is_ok_and(|url| url.query().is_some()) || params.contains_key("collect[]");
+        let own =
+            params.iter().flat_map(|(name, values)| values.iter().map(move |value| (name.as_str(), value.as_str())));
+        let own: Vec<_> = own.collect();
+        let collectors = exporter.preset.collect.iter().map(|name| ("collect[]", name.as_str()));
+        let narrowed = match exporter.preset.collect.as_slice() {
+            [_, ..] if !has_collectors => Some(own.iter().copied().chain(collectors).collect::<Vec<_>>()),
             _ => None,
         };
-        Self { plain, narrowed, limit }
+        let with = |params: &[(&str, &str)]| {
+            let url = written.as_ref().map_err(|error| ScrapeError::Url(error.to_string()))?;
+            with_params(url, params).ok_or_else(|| ScrapeError::Url("with its parameters it is too long".to_owned()))
+        };
+        let plain = with(&own);
+        let mut headers = headers(plain.as_ref().is_ok_and(is_remote), credentials, limit);
+        if !is_kept {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Self { narrowed: narrowed.and_then(|params| with(&params).ok()), plain, headers, last: 0 }
     }
 
     pub(super) async fn body(&mut self, client: &HttpClient) -> Result<Vec<u8>, ScrapeError> {
-        if let Some(url) = &self.narrowed {
-            match get(client, url, self.limit).await {
-                // node_exporter's word for a collector that it was told not to run.
-                Err(ScrapeError::Status(400)) => self.narrowed = None,
-                outcome => return outcome,
-            }
+        let mut outcome = match &self.narrowed {
+            Some(url) => self.get(client, url).await,
+            None => self.get(client, self.plain.as_ref().map_err(Clone::clone)?).await,
+        };
+        // node_exporter's word for a collector that it was told not to run.
+        if outcome == Err(ScrapeError::Status(400)) && self.narrowed.take().is_some() {
+            outcome = self.get(client, self.plain.as_ref().map_err(Clone::clone)?).await;
         }
-        get(client, self.plain.as_ref().map_err(Clone::clone)?, self.limit).await
+        self.last = outcome.as_ref().map_or(self.last, Vec::len);
+        outcome
+    }
+
+    /// What goes with every question.
+    #[cfg(test)]
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    async fn get(&self, client: &HttpClient, url: &Uri) -> Result<Vec<u8>, ScrapeError> {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = url.clone();
+        request.headers_mut().clone_from(&self.headers);
+        let response = client.request(request).await.map_err(|error| {
+            // Its own words only name the step, as the variant does.
+            let why = causes(error.source().unwrap_or(&error));
+            if error.is_connect() { ScrapeError::Connect(why) } else { ScrapeError::Http(why) }
+        })?;
+        if response.status() != StatusCode::OK {
+            return Err(ScrapeError::Status(response.status().as_u16()));
+        }
+        refuse_other_types(response.headers())?;
+        // Bodies grow a little with every device and time series.
+        let expected = (self.last + self.last / 16).min(MAX_EXPECTED);
+        let body = Body::new(response.headers(), MAX_BODY, expected)?;
+        collect(response, body).await
     }
 }
 
-fn narrowed(url: &Uri, collectors: &[String]) -> Option<Uri> {
-    let collectors: Vec<_> = collectors.iter().map(|name| format!("collect%5B%5D={name}")).collect();
-    (!collectors.is_empty()).then(|| format!("{url}?{}", collectors.join("&")).parse().ok())?
+fn headers(is_remote: bool, credentials: &Credentials, limit: Duration) -> HeaderMap {
+    let mut headers = credentials.headers().clone();
+    headers.insert(ACCEPT, HeaderValue::from_static("text/plain;version=0.0.4;q=1,*/*;q=0.1"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    if is_remote {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if let Ok(seconds) = HeaderValue::try_from(limit.as_secs_f64().to_string()) {
+        headers.insert(HeaderName::from_static("x-prometheus-scrape-timeout-seconds"), seconds);
+    }
+    headers
 }
 
-async fn get(client: &HttpClient, url: &Uri, limit: Duration) -> Result<Vec<u8>, ScrapeError> {
-    let request = Request::get(url)
-        .header(ACCEPT, "text/plain;version=0.0.4;q=1,*/*;q=0.1")
-        .header(USER_AGENT, AGENT)
-        .header("x-prometheus-scrape-timeout-seconds", limit.as_secs_f64().to_string())
-        .body(Empty::new())
-        .map_err(|error| ScrapeError::Url(error.to_string()))?;
-    let response = client.request(request).await.map_err(|error| {
-        // Its own words only name the step, as the variant does.
-        let why = causes(error.source().unwrap_or(&error));
-        if error.is_connect() { ScrapeError::Connect(why) } else { ScrapeError::Http(why) }
-    })?;
-    if response.status() != StatusCode::OK {
-        return Err(ScrapeError::Status(response.status().as_u16()));
+/// Whether the exporter is on another machine: gzip makes six octets one, and costs both sides more than loopback does.
+fn is_remote(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default();
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let is_here =
+        bare.parse::<IpAddr>().map_or(bare.eq_ignore_ascii_case("localhost"), |address| address.is_loopback());
+    !is_here
+}
+
+/// The URL with more parameters behind its own.
+fn with_params(url: &Uri, params: &[(&str, &str)]) -> Option<Uri> {
+    if params.is_empty() {
+        return Some(url.clone());
     }
-    refuse_other_types(response.headers())?;
-    collect(response).await
+    let mut text = url.to_string();
+    let mut mark = if url.query().is_some() { '&' } else { '?' };
+    for (name, value) in params {
+        text.push(mark);
+        encode(name, &mut text);
+        text.push('=');
+        encode(value, &mut text);
+        mark = '&';
+    }
+    text.parse().ok()
+}
+
+/// RFC 3986 §2.1: all but the unreserved characters as `%` and two digits.
+fn encode(text: &str, into: &mut String) {
+    for octet in text.bytes() {
+        if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
+            into.push(char::from(octet));
+        } else {
+            into.push_str(&format!("%{octet:02X}"));
+        }
+    }
 }
 
 /// Prometheus wants a valid type; some exporters send none, or any plain text. Pages and JSON are no metrics.
@@ -99,65 +161,14 @@ fn refuse_other_types(headers: &HeaderMap) -> Result<(), ScrapeError> {
     Ok(())
 }
 
-async fn collect(response: Response<Incoming>) -> Result<Vec<u8>, ScrapeError> {
+async fn collect(response: Response<Incoming>, mut body: Body) -> Result<Vec<u8>, ScrapeError> {
     let mut incoming = response.into_body();
-    let mut body = Vec::new();
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|error| ScrapeError::Http(causes(&error)))?;
         let Ok(octets) = frame.into_data() else {
             continue; // Trailers.
         };
-        if body.len() + octets.len() > MAX_BODY {
-            return Err(ScrapeError::TooLarge(MAX_BODY));
-        }
-        body.extend_from_slice(&octets);
+        body.take(&octets)?;
     }
-    Ok(body)
-}
-
-/// An error with what caused it; what repeats its cause's words is left out.
-pub(in crate::feed) fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.ends_with(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-/// A client that keeps up to `idle` connections to each server; with none, each request makes its own.
-pub(in crate::feed) fn client(idle: usize) -> HttpClient {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(tls()).https_or_http().enable_http1().wrap_connector(connector);
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(idle)
-        .http1_max_headers(MAX_HEADERS)
-        .http1_max_buf_size(READ_BUFFER)
-        .build(connector)
-}
-
-fn tls() -> ClientConfig {
-    let builder = || {
-        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring has the cipher suites of TLS 1.2 and 1.3")
-    };
-    match builder().with_native_roots() {
-        Ok(builder) => builder.with_no_client_auth(),
-        Err(error) => {
-            // A small machine without certificates must still read exporters over HTTP.
-            tracing::warn!(%error, "the system has no trusted certificates, exporters with https cannot be read");
-            builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
-        }
-    }
+    body.finish()
 }

@@ -138,7 +138,7 @@ mod tests {
             clock: 1_700_000_000_123,
             inputs: [(Part::Zones, "00ff".to_owned())].into(),
             decrees: vec![Decree { stamp: Stamp { time: 7, server: 9 }, said: Said::Given(order) }],
-            report: Some(Report { flows: vec![flow], arrivals: Vec::new(), down: vec!["fra2".to_owned()] }),
+            report: Some(Report { flows: vec![flow], down: vec!["fra2".to_owned()], ..Report::default() }),
         }
     }
 

@@ -37,7 +37,8 @@ pub struct Report {
 }
 
 /// Where a node fails the probes of a nameserver.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PeerFailure {
     /// Node.
     pub node: String,
@@ -221,8 +222,8 @@ pub(super) fn report(controller: &Controller, fleet: &Fleet, regions: &[Region])
 mod tests {
     use super::*;
 
-    fn fails(report: &Report) -> bool {
-        report.down.iter().any(|down| down == "fra1")
+    fn sees(report: &Report) -> bool {
+        report.down.contains(&"fra1".to_owned())
     }
 
     /// What one nameserver of `all` makes of a node that fails here, if these others report, of whom so many see it fail.
@@ -233,7 +234,7 @@ mod tests {
             let down = if peer < see_it { vec!["fra1".to_owned()] } else { vec!["other".to_owned()] };
             peers.take(&peer.to_string(), Report { down, ..Report::default() }, 100.0);
         }
-        peers.most_see(100.0, fails)
+        peers.most_see(100.0, sees)
     }
 
     #[test]
@@ -265,13 +266,13 @@ mod tests {
         let mut peers = Peers::default();
         peers.expect(2);
         peers.take("ns2", Report { down: vec!["fra1".to_owned()], ..Report::default() }, 100.0);
-        assert!(peers.most_see(115.0, fails));
-        assert!(!peers.most_see(115.1, fails));
+        assert!(peers.most_see(115.0, sees));
+        assert!(!peers.most_see(115.1, sees));
         // Reports that nobody expects make the majority larger, too.
         peers.expect(0);
         for peer in ["ns3", "ns4", "ns5"] {
             peers.take(peer, Report::default(), 110.0);
         }
-        assert!(!peers.most_see(110.0, fails));
+        assert!(!peers.most_see(110.0, sees));
     }
 }
