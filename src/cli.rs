@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use operate::OperateCommand;
 use overrides::OverrideCommand;
 
-use crate::command::{check, demo, explain, presets, run, simulate};
+use crate::command::{check, demo, explain, inventory, presets, run, simulate};
 use crate::serve::admin::ExplainParameters;
 
 /// Where the configuration is looked for, the first that is there.
@@ -53,6 +53,8 @@ enum Command {
     Operate(OperateCommand),
     #[command(flatten)]
     Override(OverrideCommand),
+    /// Show lists of nodes: how many each has, how old it is, what is wrong with it, and whether a shorter one waits.
+    Inventory(InventoryArguments),
     /// List the presets by which exporters are read, or show the rules of one.
     Presets {
         /// Which one to show.
@@ -67,6 +69,29 @@ struct ConfigArgument {
     /// The configuration file [default: thalweg.toml here, then /etc/thalweg/thalweg.toml].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+struct InventoryArguments {
+    #[command(subcommand)]
+    command: Option<InventoryCommand>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgument,
+}
+
+#[derive(Debug, Subcommand)]
+enum InventoryCommand {
+    /// Take the list that waits, although it is much shorter than the one before it.
+    Confirm {
+        /// The inventory.
+        name: String,
+        #[command(flatten)]
+        config: ConfigArgument,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -180,6 +205,13 @@ impl Cli {
             }
             Command::Operate(command) => command.execute(),
             Command::Override(command) => command.execute(),
+            Command::Inventory(InventoryArguments { command: None, json, config }) => {
+                inventory::list(&config.file(), json)
+            }
+            Command::Inventory(InventoryArguments { command: Some(command), .. }) => {
+                let InventoryCommand::Confirm { name, config } = command;
+                inventory::confirm(&config.file(), &name)
+            }
             Command::Presets { name } => presets::presets(name.as_deref()),
             Command::Simulate(arguments) => {
                 let SimulateArguments {

@@ -102,6 +102,13 @@ impl Counts {
         }
     }
 
+    /// Forgets the answers of a node: its number is another one's now.
+    pub fn forget(&self, node: NodeId) {
+        if let Some(count) = self.nodes.get(usize::from(node.0)) {
+            count.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Counts an answer beyond the rate.
     #[inline]
     pub fn beyond_rate(&self, kind: SubjectKind, beyond: Beyond) {
@@ -236,11 +243,21 @@ impl Tally {
     }
 }
 
+/// Where whoever asked hears in words what came of it, or why nothing did.
+pub type Answer = oneshot::Sender<Result<String, String>>;
+
 /// What the feed is told from outside its own inputs.
 #[derive(Debug)]
 pub enum Event {
     /// Read all inputs again, and say what came of it: what changed, or why nothing did.
-    Reload(oneshot::Sender<Result<String, String>>),
+    Reload(Answer),
+    /// Take the list of an inventory that waits to be confirmed.
+    Confirm {
+        /// Which inventory.
+        inventory: String,
+        /// Who hears of it.
+        answer: Answer,
+    },
     /// Steer otherwise for the time being, and say what is ordered now, or why nothing is.
     Override {
         /// What is wanted.

@@ -235,6 +235,7 @@ mod tests {
             identity: Arc::default(),
             cookies: Secrets::default(),
             inputs: InputStatus { reloads: 6, failures: 2, has_errors: true, is_kept: false },
+            inventories: Arc::default(),
         };
         let writers = [Arc::new(Counts::new()), Arc::new(Counts::new())];
         for writer in &writers {

@@ -13,8 +13,10 @@ use crate::wire::{Identity, Secrets};
 use crate::zone::Zone;
 
 mod elsewhere;
+mod inventory;
 
 pub use elsewhere::Elsewhere;
+pub use inventory::{InventoryStatus, PendingStatus};
 
 /// Everything an answer depends on.
 pub struct Snapshot {
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub cookies: Secrets,
     /// How the last reading of the inputs went.
     pub inputs: InputStatus,
+    /// How lists of nodes stand.
+    pub inventories: Arc<[InventoryStatus]>,
 }
 
 /// How reading the inputs went.

@@ -12,6 +12,8 @@ use support::installation::Installation;
 use support::query::Query;
 use thalweg::wire::RecordType;
 
+#[path = "reload/inventories.rs"]
+mod inventories;
 mod support;
 
 const ZONE: &str = "zones/live.example.zone";

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use super::probe::probe;
 use super::{FAILURE, SUCCESS, count, draw, plural};
+use crate::config::Written;
 use crate::diagnostic::{Severity, has_errors};
 use crate::feed::inputs::{Inputs, Loaded, load};
-use crate::pool::{Area, Full, HashKey, Overflow, Policy};
+use crate::pool::{Area, Family, Full, HashKey, Overflow, Policy};
+use crate::snapshot::InventoryStatus;
 use crate::steer::{FleetPool, Guess};
 
 /// Reads all inputs as `run` would, and says what it thinks of them.
@@ -64,6 +66,34 @@ fn manner(pool: &FleetPool) -> String {
     words.join(", ")
 }
 
+/// What inventories give: each list, and each node.
+fn listed_nodes(inputs: &Inputs) -> String {
+    let mut text = String::new();
+    for inventory in inputs.inventories().iter() {
+        let InventoryStatus { name, nodes, sources, .. } = inventory;
+        let sources = if sources.is_empty() { "no list".to_owned() } else { sources.join(", ") };
+        text.push_str(&format!("list     {name} has {} from {sources}\n", plural(*nodes, "node")));
+    }
+    let urls = inputs.config.inventories.iter().filter_map(|inventory| inventory.value.url.as_ref());
+    for url in urls {
+        text.push_str(&format!("list     {} is asked when the server runs, not here\n", url.value));
+    }
+    for Written { value: node, .. } in inputs.config.nodes.iter().filter(|node| inputs.is_listed(&node.value.name)) {
+        let mut words: Vec<String> = [Family::V4, Family::V6]
+            .into_iter()
+            .filter_map(|family| node.address(family))
+            .map(|it| it.to_string())
+            .collect();
+        words.extend(node.place.as_ref().map(|place| format!("at {place}")));
+        words.extend(node.capacity.egress.map(|egress| egress.to_string()));
+        words.extend(node.capacity.clients.map(|clients| format!("{clients} clients")));
+        words.extend(node.exporters.iter().map(|exporter| exporter.url.clone()));
+        words.extend(node.drained.as_ref().map(|reason| format!("drained: {reason}")));
+        text.push_str(&format!("node     {} {}\n", node.name, words.join(", ")));
+    }
+    text
+}
+
 fn listed(areas: &[Area]) -> String {
     areas.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
@@ -79,6 +109,7 @@ fn summary(inputs: &Inputs) -> String {
             plural(zone.node_count(), "name")
         ));
     }
+    text.push_str(&listed_nodes(inputs));
     for service in &inputs.fleet.services {
         let pool = inputs.fleet.pool(service.pool);
         let nodes: usize = pool.sites.iter().map(|site| site.nodes.len()).sum();

@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod demo;
 pub mod drain;
 pub mod explain;
+pub mod inventory;
 pub mod nodes;
 pub mod overrides;
 pub mod presets;

@@ -28,7 +28,9 @@ pub(super) fn probe(inputs: &Inputs) -> u8 {
 fn tell(node: &Node, answered: &[&Answered]) -> bool {
     println!("{}", node.name);
     if node.exporters.is_empty() {
-        println!("  no exporter: it counts as never seen (write `exporters.node = \"http://{{address}}:9100/metrics\"`)");
+        println!(
+            "  no exporter: it counts as never seen (write `exporters.node = \"http://{{address}}:9100/metrics\"`)"
+        );
     } else if answered.len() < node.exporters.len() {
         println!("  {} by Prometheus, which is not asked here", node.exporters.len() - answered.len());
     }

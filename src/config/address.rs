@@ -160,6 +160,15 @@ pub(super) fn prometheus(item: &Item) -> Reading<String> {
     }
 }
 
+/// The URL of a list of nodes.
+pub(super) fn list_url(item: &Item) -> Reading<String> {
+    let text = string(item, "a URL such as `\"https://inventory.example/nodes\"`")?;
+    if text.contains(PLACEHOLDER) {
+        return Err(Wrong::new(format!("{} is not the URL of a list: no node is known yet", shown(item))));
+    }
+    url(item, text, "the URL of a list")
+}
+
 fn url(item: &Item, text: &str, what: &str) -> Reading<String> {
     // Any address shows whether the rest is right.
     let filled = fill(text, Ipv6Addr::LOCALHOST.into());

@@ -9,6 +9,7 @@ use super::value::{Reading, Wrong, did_you_mean, write};
 use super::written::Written;
 
 /// What words may name, beside continents and countries.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Atlas {
     /// Regions of the configuration, with their autonomous systems.
     regions: Vec<(String, Vec<u32>)>,

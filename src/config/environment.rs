@@ -12,7 +12,7 @@ const PREFIX: &str = "THALWEG_";
 /// Tables whose keys are fixed: only these can be meant by a variable that has too few underscores.
 const FIXED_TABLES: [&str; 6] = ["server", "cluster", "zones", "geoip", "scrape", "defaults"];
 /// Tables whose keys are names that the operator gave.
-const NAMED_TABLES: [&str; 6] = ["zone", "place", "region", "node", "pool", "service"];
+const NAMED_TABLES: [&str; 7] = ["zone", "place", "region", "node", "inventory", "pool", "service"];
 
 /// Sets the keys which the environment has, in place of those of the file.
 pub(super) fn overlay(tree: &mut Vec<Entry>, environment: &[(String, String)], problems: &Problems) {

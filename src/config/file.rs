@@ -19,12 +19,14 @@ use super::value;
 use super::written::{Problems, Written};
 
 mod access;
+mod inventory;
 mod load;
 mod maintenance;
 mod node;
 mod pool;
 
 pub(super) use access::{AccessTable, ExporterTable};
+pub(super) use inventory::{InventoryTable, MappingTable, Origin};
 pub(super) use load::LoadTable;
 pub(super) use maintenance::MaintenanceTable;
 pub(super) use node::{CapacityTable, ExportersTable, LimitsTable, NodeSettings, NodeTable};
@@ -44,6 +46,7 @@ pub(super) struct ConfigFile {
     pub(super) load: Option<LoadTable>,
     pub(super) presets: Presets,
     pub(super) node_defaults: NodeSettings,
+    pub(super) inventories: Vec<InventoryTable>,
     pub(super) nodes: Vec<NodeTable>,
     pub(super) pools: Vec<PoolTable>,
     pub(super) services: Vec<ServiceTable>,
@@ -150,8 +153,14 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     let node_defaults = node_defaults
         .and_then(|defaults| node::read_defaults(defaults, &presets))
         .unwrap_or_else(NodeSettings::nothing);
-    let nodes = read_named(&mut top, "node", problems, |name, table| node::read_node(name, table, &presets));
     let load = top.table("load", "load").map(load::read_load);
+    let inventories = read_named(&mut top, "inventory", problems, |name, table| {
+        inventory::read_inventory(name, table, &presets, problems)
+    });
+    // Where there are inventories, they may say what the table leaves out.
+    let nodes = read_named(&mut top, "node", problems, |name, table| {
+        node::read_node(name, table, &presets, inventories.is_empty())
+    });
     let scrape = top.table("scrape", "scrape").map(access::read_scrape).unwrap_or_default();
     let pools = read_named(&mut top, "pool", problems, pool::read_pool);
     let services = top
@@ -173,6 +182,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
         load,
         presets,
         node_defaults,
+        inventories,
         nodes,
         pools,
         services,
@@ -189,7 +199,8 @@ fn read_named<T>(
     let tables = top.named(key).into_iter().map(|(name, table)| {
         // Names stand in logs, metrics and arguments of commands, where blanks part words.
         if name.value.is_empty() || name.value.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            problems.error(table.place(), format!("a {key}'s name must have no blanks and not be empty"));
+            let article = if key.starts_with('i') { "an" } else { "a" };
+            problems.error(table.place(), format!("{article} {key}'s name must have no blanks and not be empty"));
         }
         read(name, table)
     });

@@ -24,11 +24,9 @@ const fn key(table: &'static str, key: &'static str, instead: &'static str) -> L
     Later { table, key, instead }
 }
 
-const BY_HAND: &str = "nodes are listed as `[node.NAME]`";
 const FILES_ONLY: &str = "the zone is served from its file, unsigned, and is not transferred";
 
 const LATER: &[Later] = &[
-    key("", "inventory", BY_HAND),
     key("server", "http", "nothing is served over HTTP but the admin address"),
     key("server", "https", "nothing is served over HTTPS"),
     key("server", "trusted_proxies", "clients are known by their address and by EDNS client subnet"),

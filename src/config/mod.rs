@@ -19,6 +19,7 @@ mod cluster;
 mod environment;
 mod file;
 mod full;
+mod inventory;
 mod later;
 mod maintenance;
 mod moment;
@@ -32,6 +33,7 @@ mod units;
 mod value;
 mod written;
 
+pub use inventory::{Format, Inventory, List, is_pattern};
 pub use policy::policy_of_word;
 pub use preset::{Presets, embedded as embedded_presets, embedded_text as preset_text, read_text as read_preset};
 pub use units::{bitrate, duration};
@@ -55,10 +57,14 @@ pub struct Config {
     pub places: Vec<Written<pool::Place>>,
     /// Explicit groups of clients; the place of each is its key.
     pub regions: Vec<Written<RegionRule>>,
-    /// Streaming machines; the place of each is its key.
+    /// Streaming machines; the place of each is its key. Those of lists are put to them by `merge`.
     pub nodes: Vec<Written<pool::Node>>,
     /// Prometheus servers that are asked in place of exporters, if there are any.
     pub load: Option<Load>,
+    /// Where others list more of them; the place of each is its key.
+    pub inventories: Vec<Written<Inventory>>,
+    /// Nodes and their defaults as written, for lists add to them.
+    own_nodes: Arc<inventory::OwnNodes>,
     /// How exporters are reached, each way once; its place is that of what says the most particular of it.
     pub accesses: Vec<Written<Arc<pool::Access>>>,
     /// Groups of nodes; one named `default`, which nobody wrote, if the file has none.
@@ -250,7 +256,8 @@ pub fn read(source: &Source, environment: &[(String, String)]) -> (Option<Config
         rules::check(&file, &problems);
         let config = resolve::resolve(file);
         // After an error an empty barrier may be one that was not read.
-        if !problems.has_errors() {
+        // And what lists bring is not known yet.
+        if !problems.has_errors() && config.inventories.is_empty() {
             barriers::check(&config, &problems);
         }
         config
@@ -303,6 +310,8 @@ mod defaults {
     pub(super) const PROMETHEUS_LABEL: &str = "instance";
     /// What many installations have, and half of Prometheus' own default.
     pub(super) const PROMETHEUS_INTERVAL: Duration = Duration::from_secs(15);
+    /// As Prometheus has it.
+    pub(super) const REFRESH: Duration = Duration::from_secs(60);
     pub(super) const POOL: &str = "default";
     pub(super) const HASH_KEY: HashKey = HashKey::Client;
     /// How many keys move when a node fills up grows with 1 / (bound − 1)², so not much less (Mirrokni, Thorup and

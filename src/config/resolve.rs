@@ -20,6 +20,7 @@ use super::file::{
     NodeSettings, NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable, ServerTable,
     ServiceTable, TcpTable, ViewerTable, ZoneTable,
 };
+use super::inventory::{self, OwnNodes};
 use super::preset::Presets;
 use super::written::Written;
 use super::{
@@ -42,7 +43,8 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         load,
         presets,
         node_defaults,
-        nodes,
+        inventories,
+        nodes: own,
         pools,
         services,
         maintenance,
@@ -51,12 +53,17 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     let directory = zones_directory.unwrap_or_else(|| Written::default(PathBuf::from(defaults::ZONES_DIRECTORY)));
     let accesses = Accesses::default();
     let common = Common { node_defaults: &node_defaults, scrape: &scrape, presets: &presets, accesses: &accesses };
-    // Also those of defaults that no node here uses: nodes of inventories do.
+    // Also those of defaults that no node here uses, and of none: nodes of inventories do.
     let _of_inventories = resolve_exporters(&ExportersTable::default(), &common, |url| url);
-    let nodes: Vec<_> = nodes.into_iter().map(|node| resolve_node(node, &common, &atlas)).collect();
+    if !inventories.is_empty() {
+        let _of_targets = accesses.resolve(&[&scrape]);
+    }
+    let nodes: Vec<_> = own.iter().map(|node| resolve_node(node.clone(), &common, &atlas)).collect();
+    // The others are nodes only if a list has their addresses.
+    let nodes: Vec<_> = nodes.into_iter().filter(|node| node.value.v4.is_some() || node.value.v6.is_some()).collect();
     let services: Vec<_> = services.into_iter().map(|service| resolve_service(service, &pools, &atlas)).collect();
     let mut pools: Vec<_> = pools.into_iter().map(resolve_pool).collect();
-    if pools.is_empty() && !(nodes.is_empty() && services.is_empty()) {
+    if pools.is_empty() && !(nodes.is_empty() && services.is_empty() && inventories.is_empty()) {
         pools.push(Written::default(Pool { name: defaults::POOL.to_owned(), ..Pool::default() }));
     }
     Config {
@@ -68,7 +75,9 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         regions: regions.into_iter().map(resolve_region).collect(),
         nodes,
         load: load.map(|load| resolve_load(load, &accesses)),
+        inventories: inventories.into_iter().map(inventory::resolve).collect(),
         accesses: accesses.into_list(),
+        own_nodes: Arc::new(OwnNodes { defaults: node_defaults, nodes: own, scrape, presets, atlas }),
         pools,
         services,
         maintenance: maintenance.into_iter().filter_map(maintenance::resolve).collect(),
@@ -190,14 +199,15 @@ fn values<T>(list: Vec<Written<T>>) -> Vec<T> {
 }
 
 /// What all nodes have in common.
-struct Common<'c> {
-    node_defaults: &'c NodeSettings,
-    scrape: &'c AccessTable,
-    presets: &'c Presets,
-    accesses: &'c Accesses,
+pub(super) struct Common<'c> {
+    pub(super) node_defaults: &'c NodeSettings,
+    pub(super) scrape: &'c AccessTable,
+    pub(super) presets: &'c Presets,
+    pub(super) accesses: &'c Accesses,
 }
 
-fn resolve_node(table: NodeTable, common: &Common<'_>, atlas: &Atlas) -> Written<Node> {
+/// A node with its defaults.
+pub(super) fn resolve_node(table: NodeTable, common: &Common<'_>, atlas: &Atlas) -> Written<Node> {
     let node_defaults = common.node_defaults;
     let NodeTable { name, addresses, settings } = table;
     let labels = labels(&settings, node_defaults).unwrap_or_default();
@@ -288,8 +298,9 @@ fn resolve_exporters(own: &ExportersTable, common: &Common<'_>, filled: impl Fn(
     let exporters = names.into_iter().filter_map(|name| {
         let own = named(own, name).map_or(&nothing, |at| &own[at].1);
         let default = named(&node_defaults.exporters, name).map_or(&nothing, |at| &node_defaults.exporters[at].1);
-        let url = own.url.as_ref().or(default.url.as_ref())?.value.clone();
+        // Also without a URL, which a list may have.
         let access = accesses.resolve(&[&own.access, &default.access, scrape]);
+        let url = own.url.as_ref().or(default.url.as_ref())?.value.clone();
         Some(Exporter { preset: Arc::clone(presets.get(name)?), url: filled(url), access })
     });
     let mut exporters: Vec<Exporter> = exporters.collect();

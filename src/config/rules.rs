@@ -11,7 +11,8 @@ use crate::pool::{MAX_NODES, PLACEHOLDER};
 use super::area::{Atlas, Barrier};
 use super::cluster::{self, ClusterTable};
 use super::file::{
-    ConfigFile, LoadTable, NodeSettings, NodeTable, PoolTable, RegionTable, SecureTable, ServerTable, ServiceTable,
+    ConfigFile, LoadTable, NodeSettings, NodeTable, Origin, PoolTable, RegionTable, SecureTable, ServerTable,
+    ServiceTable,
 };
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
@@ -32,6 +33,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         load,
         presets: _,
         node_defaults,
+        inventories,
         nodes,
         pools,
         services,
@@ -48,8 +50,12 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
     let place_names: Vec<&str> = places.iter().map(|place| place.name.value.as_str()).collect();
     let named_by_nodes =
         nodes.iter().map(|node| &node.settings).chain([node_defaults]).filter_map(|node| node.place.as_ref());
+    let named_by_lists = inventories.iter().filter_map(|inventory| match &inventory.mapping.place {
+        Some(Origin::Fixed(place)) => Some(place),
+        _ => None,
+    });
     let named_by_regions = regions.iter().flat_map(|region| &region.near);
-    for name in named_by_nodes.chain(named_by_regions) {
+    for name in named_by_nodes.chain(named_by_lists).chain(named_by_regions) {
         check_known("place", name, &place_names, problems);
     }
     check_regions(regions, problems);
@@ -59,7 +65,9 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
     access::check_exporters(&node_defaults.exporters, None, problems);
     for node in nodes {
         check_families(node, problems);
-        access::check_exporters(&node.settings.exporters, Some(&node_defaults.exporters), problems);
+        // The URL may come from a list.
+        let defaults = Some(&node_defaults.exporters).filter(|_| inventories.is_empty());
+        access::check_exporters(&node.settings.exporters, defaults, problems);
     }
     check_pools(file, problems);
     check_checks(file, problems);
@@ -309,8 +317,8 @@ fn check_families(node: &NodeTable, problems: &Problems) {
 
 /// What pools select, and which addresses they share.
 fn check_pools(file: &ConfigFile, problems: &Problems) {
-    let ConfigFile { node_defaults, nodes, pools, services, .. } = file;
-    if nodes.is_empty() {
+    let ConfigFile { node_defaults, inventories, nodes, pools, services, .. } = file;
+    if nodes.is_empty() && inventories.is_empty() {
         if let Some(service) = services.first() {
             let help = "add a table `[node.NAME]` with its `addresses`";
             problems.add_to(&service.name, Diagnostic::error("there is no node that could serve it").help(help));
@@ -328,7 +336,8 @@ fn check_pools(file: &ConfigFile, problems: &Problems) {
         (0..pools.len()).filter(|&pool| selects(&pools[pool])).collect()
     };
     let memberships: Vec<Vec<usize>> = (0..nodes.len()).map(pools_of).collect();
-    if are_known {
+    // Which nodes there will be, lists say.
+    if are_known && inventories.is_empty() {
         check_selection(file, &labels.into_iter().flatten().collect::<Vec<_>>(), &memberships, problems);
     }
     let mut first_with: HashMap<IpAddr, usize> = HashMap::new();

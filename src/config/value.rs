@@ -10,6 +10,7 @@ use crate::geo::{Position, Prefix, PrefixError};
 use crate::name::Name;
 use crate::pool::Bitrate;
 
+use super::preset::Presets;
 use super::tree::{Item, Value};
 use super::units;
 
@@ -93,6 +94,18 @@ pub(super) fn word<'a>(item: &Item, known: &[&'a str]) -> Reading<&'a str> {
         let meant = nearest(found, known.iter().copied());
         wrong(item, &list).maybe_help(meant.map(write))
     })
+}
+
+/// The name of a preset by which exporters are read.
+pub(super) fn preset(item: &Item, presets: &Presets) -> Reading<String> {
+    let found = string(item, "the name of a preset")?;
+    if presets.contains_key(found) {
+        return Ok(found.to_owned());
+    }
+    let names = presets.keys().map(String::as_str);
+    let help = did_you_mean(found, names.clone())
+        .unwrap_or_else(|| format!("there are {}", names.collect::<Vec<_>>().join(", ")));
+    Err(Wrong::new(format!("there is no preset `{found}` to read the exporter by")).help(help))
 }
 
 /// `true` or `false`.

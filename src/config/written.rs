@@ -27,6 +27,12 @@ impl Place {
         Self { source: source.clone(), span, variable: Some(variable.into()) }
     }
 
+    /// A part of what was written there, if it is written as it is meant.
+    pub(super) fn part(&self, text: &str) -> Self {
+        let part = self.text().find(text).map(|start| self.span.start + start..self.span.start + start + text.len());
+        Self { span: part.unwrap_or_else(|| self.span.clone()), ..self.clone() }
+    }
+
     /// What was written there.
     pub(super) fn text(&self) -> &str {
         self.source.text.get(self.span.clone()).unwrap_or_default()
@@ -42,7 +48,8 @@ impl Place {
         self.variable.is_some()
     }
 
-    fn pin(&self, diagnostic: Diagnostic) -> Diagnostic {
+    /// A diagnostic at the place.
+    pub(super) fn pin(&self, diagnostic: Diagnostic) -> Diagnostic {
         let mut diagnostic = diagnostic.at(&self.source, self.span.clone());
         // In one line, `environment:1:16` alone would not say which variable is meant.
         if let Some(variable) = &self.variable {
@@ -102,6 +109,11 @@ impl<T> Written<T> {
         }
     }
 
+    /// ` (nodes/a.json:7)`, or nothing for a default.
+    pub(super) fn in_place(&self) -> String {
+        self.place.as_ref().map_or_else(String::new, |place| format!(" ({}:{})", place.source.name, place.line()))
+    }
+
     /// ` in line 7`, or nothing for a default: to be put behind the name of a thing.
     pub fn in_line(&self) -> String {
         match &self.place {
@@ -126,6 +138,15 @@ impl Problems {
     /// Any diagnostic that has no place yet, at a place.
     pub(super) fn add(&self, place: &Place, diagnostic: impl Into<Diagnostic>) {
         self.list.borrow_mut().push((place.order(), place.pin(diagnostic.into())));
+    }
+
+    /// The same, unless it was said already: what many share is wrong for each of them.
+    pub(super) fn add_once(&self, place: &Place, diagnostic: impl Into<Diagnostic>) {
+        let (order, diagnostic) = (place.order(), diagnostic.into());
+        let is_known = self.list.borrow().iter().any(|(at, known)| *at == order && known.message == diagnostic.message);
+        if !is_known {
+            self.add(place, diagnostic);
+        }
     }
 
     /// Any diagnostic that has no place yet, at a value; in front of all if the value is a default.

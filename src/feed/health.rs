@@ -12,6 +12,8 @@ use crate::steer::Fleet;
 pub(super) struct Healths {
     probed: HashMap<Probe, Probing>,
     counted: HashMap<NodeId, Vec<Counted>>,
+    /// Of nodes that are gone, and may come back.
+    resting: HashMap<Probe, Probing>,
 }
 
 /// What a probe that is made at intervals has found.
@@ -51,6 +53,7 @@ impl Healths {
     /// keeps what is known of it. Each probe is made once, however many pools want it.
     pub(super) fn count(&mut self, fleet: &Fleet) -> Vec<Probe> {
         let mut known = std::mem::take(&mut self.probed);
+        known.extend(self.resting.drain());
         self.counted.clear();
         for (index, each) in fleet.nodes.iter().enumerate().filter(|(_, each)| each.is_configured) {
             let own = counted(&each.node, &each.node.checks, None);
@@ -71,7 +74,17 @@ impl Healths {
                 self.add(NodeId(index as u16), &each.node, its, &mut known);
             }
         }
+        known.retain(|probe, _| fleet.nodes.get(usize::from(probe.node.0)).is_some_and(|node| !node.is_configured));
+        self.resting = known;
         self.probed.keys().cloned().collect()
+    }
+
+    /// Forgets all of nodes whose numbers are others' from now on.
+    pub(super) fn forget(&mut self, is_forgotten: impl Fn(NodeId) -> bool) {
+        for known in [&mut self.probed, &mut self.resting] {
+            known.retain(|probe, _| !is_forgotten(probe.node));
+        }
+        self.counted.retain(|node, _| !is_forgotten(*node));
     }
 
     fn add(

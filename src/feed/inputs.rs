@@ -1,6 +1,8 @@
 //! Inputs: configuration, zones and geography from disk, checked together; what is wrong, all of it.
 
 mod accesses;
+mod lists;
+mod numbers;
 mod zones;
 
 use std::collections::BTreeMap;
@@ -10,20 +12,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::credentials::Keyring;
+use super::inventory::{Lists, News};
 use super::parts::Parts;
 use super::secrets::read_secrets;
 use super::stamps::Stamps;
 use super::state::{Files, Found};
 use super::token::{self, read_tokens, warn_of_readers};
 use crate::config::{self, Config, Server, Written};
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::geo::{Countries, Database, Geo, Position, Region, RegionId, Rtt, read_networks, read_rtt};
 use crate::intake::{Part, Tokens};
 use crate::name::Name;
-use crate::pool::{Family, Policy};
-use crate::snapshot::{Elsewhere, InputStatus, Snapshot, Zones};
+use crate::pool::Policy;
+use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Zones};
 use crate::steer::{Assembly, Fleet, Guess, Tables};
 use crate::wire::{Identity, Secrets};
+
+pub(super) use lists::{load_lists, urls};
+
+use numbers::{Gone, assemble};
 
 /// Everything that is read from disk, in the form that is served.
 #[derive(Clone)]
@@ -56,6 +63,14 @@ pub struct Inputs {
     identity: Arc<Identity>,
     /// A hash of all that was read.
     pub fingerprint: u64,
+    /// The same without lists of nodes.
+    files_fingerprint: u64,
+    /// Where addresses of nodes are looked up that lists bring later; none if there are no inventories.
+    databases: Vec<Database>,
+    /// Lists of nodes.
+    lists: Lists,
+    /// Since when nodes are gone that keep their numbers.
+    gone: Gone,
 }
 
 impl Inputs {
@@ -112,7 +127,18 @@ impl Inputs {
             identity: Arc::clone(&self.identity),
             cookies: self.cookies.clone().unwrap_or(drawn),
             inputs: status,
+            inventories: Arc::default(),
         }
+    }
+
+    /// How the lists of nodes stand that these inputs were read with.
+    pub fn inventories(&self) -> Arc<[InventoryStatus]> {
+        self.lists.status()
+    }
+
+    /// Whether a list has something of a node.
+    pub fn is_listed(&self, node: &str) -> bool {
+        self.lists.has(node)
     }
 }
 
@@ -124,6 +150,14 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// Files and directories whose changes matter, missing ones too, as they were before they were read.
     pub watched: Stamps,
+    /// How many of them, the last ones, are about lists of nodes.
+    pub(super) of_lists: usize,
+    /// Nothing but lists of nodes was read.
+    pub(super) is_lists_only: bool,
+    /// The same as `watched` of lists of nodes.
+    pub listed: Stamps,
+    /// Lists of nodes; none if the configuration cannot be read.
+    pub lists: Option<Lists>,
     /// What was read, if it is to be kept.
     pub(super) files: Files,
 }
@@ -132,20 +166,37 @@ pub struct Loaded {
 ///
 /// Nodes and regions keep their numbers over `previous`, and a zone that is broken now keeps its old form.
 pub fn load(file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Loaded {
-    load_from(Loader::new(file, None), file, environment, previous)
+    load_all(file, environment, previous, None, &News::default())
 }
 
-/// Reads inputs that were kept.
-pub(super) fn load_kept(found: &Found) -> Loaded {
-    load_from(Loader::new(&found.file, Some(found.root.clone())), &found.file, &found.environment, None)
+/// The same; sources of nodes that cannot be read are as they were in `lists`.
+pub(super) fn load_all(
+    file: &Path,
+    environment: &[(String, String)],
+    previous: Option<&Inputs>,
+    lists: Option<&Lists>,
+    news: &News,
+) -> Loaded {
+    load_from(Loader::new(file, None), (file, environment), previous, (lists, news))
 }
 
-fn load_from(mut loader: Loader, file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Loaded {
-    let inputs = loader.load(file, environment, previous);
-    let Loader { diagnostics, watched, taken, .. } = loader;
-    let files =
-        Files { file: file.to_owned(), environment: environment.to_vec(), read: taken.kept.unwrap_or_default() };
-    Loaded { inputs, diagnostics, watched, files }
+/// Reads inputs that were kept, with lists that were.
+pub(super) fn load_kept(found: &Found, lists: &Lists) -> Loaded {
+    let Found { file, environment, root } = found;
+    let news = News { only_taken: true, ..News::default() };
+    load_from(Loader::new(file, Some(root.clone())), (file, environment), None, (Some(lists), &news))
+}
+
+fn load_from(
+    mut loader: Loader,
+    (file, environment): (&Path, &[(String, String)]),
+    previous: Option<&Inputs>,
+    (lists, news): (Option<&Lists>, &News),
+) -> Loaded {
+    let inputs = loader.load(file, environment, previous, lists, news);
+    let read = loader.taken.kept.take().unwrap_or_default();
+    let files = Files { file: file.to_owned(), environment: environment.to_vec(), read };
+    Loaded { files, ..loader.into_loaded(inputs) }
 }
 
 struct Loader {
@@ -157,6 +208,10 @@ struct Loader {
     root: Option<PathBuf>,
     diagnostics: Vec<Diagnostic>,
     watched: Stamps,
+    listed: Stamps,
+    lists: Option<Lists>,
+    /// What is wrong with lists.
+    list_diagnostics: Vec<Diagnostic>,
     taken: Taken,
     parts: Parts,
     /// Something is wrong that is not inside a zone: then no input is taken.
@@ -197,39 +252,47 @@ impl Loader {
             root,
             diagnostics: Vec::new(),
             watched,
+            listed: Stamps::default(),
+            lists: None,
+            list_diagnostics: Vec::new(),
             taken: Taken::default(),
             parts: Parts::default(),
             is_blocked: false,
         }
     }
 
-    fn load(&mut self, file: &Path, environment: &[(String, String)], previous: Option<&Inputs>) -> Option<Inputs> {
+    fn into_loaded(self, inputs: Option<Inputs>) -> Loaded {
+        let Self { mut diagnostics, list_diagnostics, watched, listed, lists, .. } = self;
+        let of_lists = list_diagnostics.len();
+        diagnostics.extend(list_diagnostics);
+        let files = Files::default();
+        Loaded { inputs, diagnostics, of_lists, is_lists_only: false, watched, listed, lists, files }
+    }
+
+    fn load(
+        &mut self,
+        file: &Path,
+        environment: &[(String, String)],
+        previous: Option<&Inputs>,
+        lists: Option<&Lists>,
+        news: &News,
+    ) -> Option<Inputs> {
         // It may come through a pipe.
         let source = self.text(file, std::fs::read(file))?;
         let (config, diagnostics) = config::read(&source, environment);
         self.diagnostics.extend(diagnostics);
-        let config = config?;
+        let mut config = config?;
         self.parts.add_configuration(&source.text, environment);
         if config.server.state.is_some() && self.root.is_none() {
             self.taken.kept = Some(vec![(file.to_owned(), source.text.as_bytes().to_vec())]);
         }
+        self.read_lists(&mut config, lists, news);
 
         let zone_texts = self.read_zones(&config);
         let (geo, databases) = self.read_geography(&config, previous.map(|inputs| &*inputs.geo))?;
         let guesses = self.guess_places(&config, &databases);
         let rtts = self.read_round_trips(&config)?;
-        let fleet = Fleet::assemble(
-            &Assembly {
-                nodes: &values(&config.nodes),
-                places: &values(&config.places),
-                pools: &values(&config.pools),
-                services: &values(&config.services),
-                regions: geo.regions(),
-                rtts: &rtts,
-                guesses: &guesses,
-            },
-            previous.map(|inputs| &*inputs.fleet),
-        );
+        let (fleet, gone) = assemble(&config, geo.regions(), &rtts, &guesses, previous);
         self.check_barriers(&config, &fleet, geo.regions());
         let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
         let cookies = self.read_secrets(&config);
@@ -239,6 +302,8 @@ impl Loader {
         if self.is_blocked {
             return None;
         }
+        let has_inventories = !config.inventories.is_empty();
+        let files_fingerprint = self.taken.hasher.finish();
         let server = &config.server;
         let text = |written: &Option<Written<String>>| written.as_ref().map(|text| text.value.clone());
         let [name, version, nsid] = [text(&server.identity), text(&server.version), text(&server.nsid)];
@@ -256,7 +321,11 @@ impl Loader {
             zones: Arc::new(zones),
             guesses: Arc::new(guesses),
             rtts: rtts.into(),
-            fingerprint: self.taken.hasher.finish(),
+            fingerprint: self.with_lists(files_fingerprint),
+            files_fingerprint,
+            databases: if has_inventories { databases } else { Vec::new() },
+            lists: self.lists.clone().unwrap_or_default(),
+            gone,
         })
     }
 
@@ -343,36 +412,6 @@ impl Loader {
         tokens.unwrap_or_default()
     }
 
-    /// Where nodes without a place stand: in the country of their address.
-    fn guess_places(&mut self, config: &Config, databases: &[Database]) -> BTreeMap<String, Guess> {
-        let mut guesses = BTreeMap::new();
-        for written in &config.nodes {
-            let node = &written.value;
-            let addresses = [Family::V4, Family::V6].into_iter().filter_map(|family| node.address(family));
-            let guess = addresses.into_iter().find_map(|address| {
-                let facts = Database::merged_facts(databases, address);
-                let country = Countries::embedded().get(facts.country.as_deref()?)?;
-                Some(Guess {
-                    country: country.code.clone(),
-                    continent: country.continent.clone(),
-                    position: facts.position.unwrap_or(country.position),
-                })
-            });
-            match guess {
-                Some(guess) => {
-                    guesses.insert(node.name.clone(), guess);
-                }
-                None if node.place.is_some() => {}
-                None => self.diagnostics.push(
-                    written
-                        .warning(format!("nobody knows where `{}` stands: no database has its address", node.name))
-                        .help("write `place = \"…\"`, the key of a `[place.…]` with its position; until then it is far from everybody"),
-                ),
-            }
-        }
-        guesses
-    }
-
     /// Reports services that barriers leave without a node, now that it is known where nodes and clients are.
     fn check_barriers(&mut self, config: &Config, fleet: &Fleet, regions: &[Region]) {
         for written in &config.services {
@@ -385,7 +424,7 @@ impl Loader {
                     pool.pool.name
                 );
                 let help = "widen `within`, or write `place` for nodes that the geography puts elsewhere; `within` then has to name it";
-                self.block(written.error(message).help(help));
+                self.block_unless_listed(config, written.error(message).help(help));
             } else if regions.is_empty()
                 || (0..regions.len()).all(|region| pool.candidates(RegionId(region as u16)).is_empty())
             {
@@ -394,8 +433,18 @@ impl Loader {
                     pool.pool.name
                 );
                 let help = "widen `within` of the service or `serves` of the nodes, or add a place to `near` of regions that are `near_only`";
-                self.block(written.error(message).help(help));
+                self.block_unless_listed(config, written.error(message).help(help));
             }
+        }
+    }
+
+    /// Where lists bring nodes, a lack of them is no fault of the configuration, and may be over soon.
+    fn block_unless_listed(&mut self, config: &Config, mut error: Diagnostic) {
+        if config.inventories.is_empty() {
+            self.block(error);
+        } else {
+            error.severity = Severity::Warning;
+            self.diagnostics.push(error);
         }
     }
 

@@ -11,6 +11,7 @@ mod cluster;
 mod credentials;
 mod health;
 mod include;
+mod inventory;
 mod maintenance;
 mod names;
 mod orders;

@@ -1,68 +1,115 @@
 //! Reloads: new inputs beside the ticks, taken whole or not at all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-
-use tokio::sync::oneshot;
 
 use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
 use super::probe::Probe;
 use super::prometheus::{self, Wanted};
-use super::run::{Feed, log};
+use super::run::{Feed, Options, log};
 use super::scrape::{Source, Target, source};
 use super::start::{BROKEN_INPUTS, KEPT_INPUTS};
 use super::state::Files;
 use crate::diagnostic::{Diagnostic, has_errors};
-use crate::intake::Grade;
+use crate::intake::{Answer, Grade};
 use crate::load::history::History;
 use crate::pool::{NodeId, Whence};
 
-/// Those who want to hear what came of a reload.
-pub(super) type Waiting = Vec<oneshot::Sender<Result<String, String>>>;
+/// What is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Scope {
+    /// Lists of nodes.
+    Lists,
+    /// All inputs.
+    All,
+}
+
+/// Somebody who wants to hear what came of a reload.
+pub(super) struct Waiter {
+    pub(super) answer: Answer,
+    /// The inventory whose list was to be taken.
+    pub(super) confirms: Option<String>,
+}
 
 /// A reload that runs beside the ticks, and who waits for what comes of it.
 pub(super) struct Reload {
     pub(super) loading: tokio::task::JoinHandle<Loaded>,
-    pub(super) waiting: Waiting,
-    /// Whoever has asked since it began: it may have read what was there before.
-    pub(super) later: Option<Waiting>,
+    pub(super) scope: Scope,
+    pub(super) waiting: Vec<Waiter>,
+    /// What was asked for since it began, and by whom: it may have read what was there before.
+    pub(super) later: Option<(Scope, Vec<Waiter>)>,
 }
 
 impl Feed {
-    pub(super) fn begin_reload(
-        &self,
-        reload: &mut Option<Reload>,
-        waiting: Option<oneshot::Sender<Result<String, String>>>,
-    ) {
+    pub(super) fn begin_reload(&self, reload: &mut Option<Reload>, scope: Scope, waiter: Option<Waiter>) {
         match reload {
-            Some(running) => running.later.get_or_insert_default().extend(waiting),
-            None => *reload = Some(self.start_reload(waiting.into_iter().collect())),
+            Some(running) => {
+                let (later, waiting) = running.later.get_or_insert((scope, Vec::new()));
+                *later = scope.max(*later);
+                waiting.extend(waiter);
+            }
+            None => *reload = Some(self.start_reload(scope, waiter.into_iter().collect())),
         }
     }
 
-    pub(super) fn start_reload(&self, waiting: Waiting) -> Reload {
+    pub(super) fn start_reload(&self, scope: Scope, waiting: Vec<Waiter>) -> Reload {
         let (options, previous) = (self.options.clone(), Arc::clone(&self.inputs));
+        let (lists, news) = (Arc::clone(&self.lists), self.news.clone());
         // Large zones take a while; ticks go on meanwhile.
-        let loading =
-            tokio::task::spawn_blocking(move || inputs::load(&options.file, &options.environment, Some(&previous)));
-        Reload { loading, waiting, later: None }
+        let loading = tokio::task::spawn_blocking(move || {
+            let Options { file, environment, is_strict: _ } = &options;
+            match scope {
+                Scope::All => inputs::load_all(file, environment, Some(&previous), Some(&lists), &news),
+                Scope::Lists => inputs::load_lists(file, environment, &previous, &lists, &news),
+            }
+        });
+        Reload { loading, scope, waiting, later: None }
+    }
+
+    /// Ends a reload: takes what it read, tells whoever waits, and begins the next if one was asked for meanwhile.
+    pub(super) fn end_reload(&mut self, loaded: Option<Loaded>, ended: Reload) -> Option<Reload> {
+        let Reload { scope, waiting, later, .. } = ended;
+        let outcome = self.finish_reload(loaded, scope);
+        for Waiter { answer, confirms } in waiting {
+            let still = confirms.and_then(|inventory| {
+                self.news.confirmed.remove(&inventory);
+                self.lists.waits(&inventory)
+            });
+            // Who asked may have gone away meanwhile.
+            let _gone = answer.send(still.map_or_else(|| outcome.clone(), Err));
+        }
+        later.map(|(scope, waiting)| self.start_reload(scope, waiting))
     }
 
     /// Takes new inputs if they can be served, and says what changed, or why nothing did.
-    pub(super) fn finish_reload(&mut self, loaded: Option<Loaded>) -> Result<String, String> {
-        let Some(Loaded { inputs, diagnostics, watched, files }) = loaded else {
+    pub(super) fn finish_reload(&mut self, loaded: Option<Loaded>, scope: Scope) -> Result<String, String> {
+        let Some(Loaded { inputs, diagnostics, of_lists, is_lists_only, watched, listed, lists, files }) = loaded
+        else {
             return Err("reading the inputs ended in a panic; nothing has changed".to_owned());
         };
-        self.watched = watched;
+        self.listed = listed;
+        if let Some(lists) = lists {
+            self.take_lists(lists);
+        }
+        // What was wrong with the rest is so still.
+        let diagnostics = if is_lists_only {
+            [self.faults.clone(), diagnostics].concat()
+        } else {
+            self.watched = watched;
+            self.faults = diagnostics[..diagnostics.len() - of_lists].to_vec();
+            diagnostics
+        };
+        let said = self.tell(&diagnostics, scope);
         let has_errors = has_errors(&diagnostics);
         let had_errors = std::mem::replace(&mut self.status.has_errors, has_errors);
         self.tell_inputs(&diagnostics);
         let Some(inputs) = inputs else {
-            log(&diagnostics);
             self.status.failures += 1;
-            self.board.note("reload", Grade::Warning, "refused: the inputs have errors; all goes on as before");
-            tracing::error!(generation = self.generation, "the inputs are broken; all goes on as before");
+            if said {
+                self.board.note("reload", Grade::Warning, "refused: the inputs have errors; all goes on as before");
+                tracing::error!(generation = self.generation, "the inputs are broken; all goes on as before");
+            }
             return Err(refusal(&diagnostics));
         };
         if inputs.fingerprint == self.inputs.fingerprint {
@@ -78,7 +125,6 @@ impl Feed {
             }
             return Ok(format!("generation {}: nothing has changed", self.generation));
         }
-        log(&diagnostics);
         let mut changes = describe(&self.inputs, &inputs);
         if needs_restart(&self.inputs, &inputs) {
             tracing::warn!("listeners, certificates, workers or limits of TCP have changed: that takes a restart");
@@ -86,7 +132,7 @@ impl Feed {
         }
         let old = self.generation;
         self.status.reloads += 1;
-        if let Err(because) = self.take_inputs(inputs.steered_by(&self.orders.policies())) {
+        if let Err(because) = self.take_inputs(self.ordered(inputs)) {
             self.status.reloads -= 1;
             self.status.failures += 1;
             tracing::error!(generation = old, "{because}");
@@ -105,6 +151,22 @@ impl Feed {
         }
         tracing::info!("{outcome}");
         Ok(outcome)
+    }
+
+    /// Inputs with the policies that operators want.
+    fn ordered(&self, inputs: Inputs) -> Inputs {
+        let policies = self.orders.policies();
+        if policies.is_empty() { inputs } else { inputs.steered_by(&policies) }
+    }
+
+    /// Logs diagnostics, and says whether there was anything to say. Lists are read often, and what was said of them is not
+    /// said again.
+    fn tell(&mut self, diagnostics: &[Diagnostic], scope: Scope) -> bool {
+        let is_news = |each: &&Diagnostic| scope == Scope::All || !self.told.contains(&each.to_string());
+        let news: Vec<Diagnostic> = diagnostics.iter().filter(is_news).cloned().collect();
+        log(&news);
+        self.told = diagnostics.iter().map(ToString::to_string).collect();
+        !news.is_empty()
     }
 
     /// Keeps inputs that have no errors for a start at which those on disk are broken.
@@ -133,6 +195,7 @@ impl Feed {
 
     /// Replaces the inputs and publishes a new generation; if no tables can be made for them, the old ones stay.
     pub(super) fn take_inputs(&mut self, inputs: Inputs) -> Result<(), String> {
+        self.forget_dismissed(&inputs);
         let before = std::mem::replace(&mut self.inputs, Arc::new(inputs));
         self.generation += 1;
         // The second time with a controller that has learned nothing.
@@ -146,10 +209,28 @@ impl Feed {
         Ok(())
     }
 
-    /// Scrapes and probes the nodes of the configuration, and says what; keeps what is known of those that stay.
+    /// Forgets what is known of nodes whose numbers are others' from now on.
+    fn forget_dismissed(&mut self, next: &Inputs) {
+        let before = self.inputs.fleet.nodes.iter().zip(&next.fleet.nodes).enumerate();
+        let dismissed: HashSet<NodeId> = before
+            .filter(|(_, (old, new))| old.node.name != new.node.name)
+            .map(|(index, _)| NodeId(index as u16))
+            .collect();
+        self.histories.retain(|(node, ..), _| !dismissed.contains(node));
+        self.healths.forget(|node| dismissed.contains(&node));
+        for node in dismissed {
+            self.answers.forget(node);
+            self.board.forget(node);
+        }
+    }
+
+    /// Scrapes and probes the nodes of the configuration, and says what; keeps what is known of those that stay, or may come
+    /// back.
     pub(super) fn set_targets(&mut self) -> (Vec<Probe>, Vec<Source>) {
         let (mut targets, mut wanted) = (Vec::new(), Vec::new());
         let load = self.inputs.config.load.as_ref();
+        let is_gone = |id: &NodeId| !self.inputs.fleet.node(*id).is_configured;
+        let waiting: HashMap<_, _> = self.histories.extract_if(|(id, ..), _| is_gone(id)).collect();
         let mut histories = HashMap::new();
         for (index, known) in self.inputs.fleet.nodes.iter().enumerate().filter(|(_, known)| known.is_configured) {
             let (id, node) = (NodeId(index as u16), &known.node);
@@ -174,6 +255,7 @@ impl Feed {
         }
         let queries = load.map(|load| prometheus::queries(load, &self.inputs.keyring, wanted)).unwrap_or_default();
         let scrapes = histories.keys().cloned().collect();
+        histories.extend(waiting);
         self.histories = histories;
         let probes = self.healths.count(&self.inputs.fleet);
         if let Some(scraper) = &self.scraper {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -13,14 +14,15 @@ use super::alarms::Alarms;
 use super::cluster::{Cluster, cluster_turn};
 use super::health::Healths;
 use super::inputs::Inputs;
+use super::inventory::{self, Confirmation, Lists, News, fetches};
 use super::orders::Orders;
 use super::readiness::Readiness;
-use super::reload::{Reload, finished};
+use super::reload::{Reload, Scope, Waiter, finished};
 use super::scrape::{Scraper, Source};
 use super::secrets::Drawn;
 use super::stamps::Stamps;
 use super::state::Keeper;
-use super::watch::Watch;
+use super::watch::{INPUTS, LISTS, Watch};
 use crate::diagnostic::Diagnostic;
 use crate::intake::{self, Board, Counts, Event, Pulse, Shelf};
 use crate::load::history::History;
@@ -31,6 +33,8 @@ use crate::steer::Controller;
 const TICK: Duration = Duration::from_secs(1);
 /// Outcomes of scrapes, and of probes, that may wait; the scraper leaves out what does not fit.
 const MAX_SCRAPED: usize = 4096;
+/// Outcomes of looks at URLs that may wait; who has another waits with it.
+const MAX_FETCHED: usize = 16;
 
 /// What the feed is started with.
 #[derive(Debug, Clone)]
@@ -63,6 +67,18 @@ pub struct Feed {
     pub(super) inputs: Arc<Inputs>,
     /// What was read, as it was.
     pub(super) watched: Stamps,
+    /// Lists of nodes among it.
+    pub(super) listed: Stamps,
+    /// Lists of nodes as they were last taken.
+    pub(super) lists: Arc<Lists>,
+    /// What they are read with, beside files.
+    pub(super) news: News,
+    /// What was wrong with all other inputs when they were last read.
+    pub(super) faults: Vec<Diagnostic>,
+    /// What was said of the inputs when any of them were last read.
+    pub(super) told: BTreeSet<String>,
+    /// A hash of the lists that were written down last.
+    pub(super) kept_lists: u64,
     pub(super) published: Arc<Published>,
     pub(super) controller: Controller,
     pub(super) histories: HashMap<Source, History>,
@@ -153,8 +169,16 @@ impl Feed {
             .ok();
         let (probes, scrapes) = self.set_targets();
         self.readiness.begin(Instant::now(), probes, scrapes);
-        let mut watch = Watch::new();
+        let (fetches, mut wanted) = watch::channel(fetches(&self.inputs.config));
+        // Else what it holds from the beginning would be no news.
+        wanted.mark_changed();
+        let (sender, mut fetched) = mpsc::channel(MAX_FETCHED);
+        let mut fetcher = JoinSet::new();
+        fetcher.spawn(inventory::run(wanted, sender));
+        let mut watch = Watch::new(&INPUTS);
+        let mut lists = Watch::new(&LISTS);
         watch.set_inputs(self.watched.clone());
+        lists.set_inputs(self.listed.clone());
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         if let Some(cluster) = &mut self.cluster {
@@ -175,7 +199,12 @@ impl Feed {
                 Some(scraped) = scraped.recv() => self.take(scraped),
                 Some(probed) = probed.recv() => self.take_probe(probed),
                 Some(event) = events.recv() => match event {
-                    Event::Reload(waiting) => self.begin_reload(&mut reload, Some(waiting)),
+                    Event::Reload(answer) => {
+                        self.begin_reload(&mut reload, Scope::All, Some(Waiter { answer, confirms: None }));
+                    }
+                    Event::Confirm { inventory, answer } => {
+                        self.confirm(Confirmation { inventory, answer }, &mut reload);
+                    }
                     Event::Override { wish, answer } => self.answer_order(&wish, answer),
                     Event::Lift { which, answer } => self.answer_lift(&which, answer),
                     Event::Drain { wish, answer } => self.answer_drain(&wish, answer),
@@ -186,16 +215,23 @@ impl Feed {
                     Event::Spread(answer) => self.spread_orders(answer),
                 },
                 pushed = cluster_turn(&mut self.cluster) => self.take_turn(pushed),
-                () = watch.edited() => self.begin_reload(&mut reload, None),
+                () = watch.edited() => self.begin_reload(&mut reload, Scope::All, None),
+                () = lists.edited() => self.begin_reload(&mut reload, Scope::Lists, None),
+                Some(fetched) = fetched.recv() => self.take_fetched(fetched, &mut reload),
                 loaded = finished(&mut reload) => {
-                    let outcome = self.finish_reload(loaded);
-                    watch.set_inputs(self.watched.clone());
                     let Some(ended) = reload.take() else { continue };
-                    for waiting in ended.waiting {
-                        // Who asked may have gone away meanwhile.
-                        let _gone = waiting.send(outcome.clone());
+                    let scope = ended.scope;
+                    reload = self.end_reload(loaded, ended);
+                    if scope == Scope::All {
+                        watch.set_inputs(self.watched.clone());
+                        fetches.send_if_modified(|known| {
+                            let wanted = inventory::fetches(&self.inputs.config);
+                            let is_new = *known != wanted;
+                            *known = wanted;
+                            is_new
+                        });
                     }
-                    reload = ended.later.map(|waiting| self.start_reload(waiting));
+                    lists.set_inputs(self.listed.clone());
                 }
             }
         }

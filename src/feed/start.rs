@@ -9,6 +9,7 @@ use super::alarms::Alarms;
 use super::cluster::Cluster;
 use super::health::Healths;
 use super::inputs::{self, Inputs, Loaded};
+use super::inventory::{Lists, News, fetch_all};
 use super::orders::Orders;
 use super::readiness::Readiness;
 use super::run::{Feed, Options, StartError, log};
@@ -20,7 +21,7 @@ use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::{Board, Grade, Pulse};
 use crate::load::health::NodeHealth;
 use crate::load::history::Reading;
-use crate::snapshot::{InputStatus, Published};
+use crate::snapshot::{InputStatus, Published, Snapshot};
 use crate::steer::{self, Controller, NodeInput};
 
 /// The words of the alarms of inputs.
@@ -30,31 +31,43 @@ pub(super) const KEPT_INPUTS: &str = "kept_inputs";
 impl Feed {
     /// Reads all inputs and publishes a first snapshot, in which no load is known yet. Nothing is kept, and nothing that was.
     pub fn new(options: Options) -> Result<Self, StartError> {
-        let loaded = inputs::load(&options.file, &options.environment, None);
-        Self::of(options, loaded, Arc::default(), None)
+        let (loaded, news) = load(&options, None);
+        Self::of(options, loaded, Arc::default(), None, (Lists::default(), news))
     }
 
     /// The same with what the state directory holds, which is this server's alone from now on.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        let loaded = inputs::load(&options.file, &options.environment, None);
         let board = Arc::new(Board::new());
+        let mut keeper = None;
+        // What comes through a pipe can be read once: then it is read with the rest, and lists that were kept come too late.
+        let is_file = options.file.is_file();
+        if let Some(directory) = state_directory(&options, None).filter(|_| is_file) {
+            keeper = open(&directory, options.is_strict, &board)?;
+        }
+        let lists = keeper.as_ref().map(|keeper| Lists::restored(keeper.store()));
+        let (loaded, news) = load(&options, lists.as_ref());
         if options.is_strict && has_errors(&loaded.diagnostics) {
             return Err(StartError { diagnostics: loaded.diagnostics });
         }
-        let keeper = match state_directory(&options, loaded.inputs.as_ref()) {
-            Some(directory) => open(&directory, options.is_strict, &board)?,
-            None => None,
-        };
-        Self::of(options, loaded, board, keeper)
+        if let Some(directory) = state_directory(&options, loaded.inputs.as_ref()).filter(|_| !is_file) {
+            keeper = open(&directory, options.is_strict, &board)?;
+        }
+        Self::of(options, loaded, board, keeper, (lists.unwrap_or_default(), news))
     }
 
-    fn of(options: Options, loaded: Loaded, board: Arc<Board>, keeper: Option<Keeper>) -> Result<Self, StartError> {
+    fn of(
+        options: Options,
+        loaded: Loaded,
+        board: Arc<Board>,
+        keeper: Option<Keeper>,
+        (kept, news): (Lists, News),
+    ) -> Result<Self, StartError> {
         let store = keeper.as_ref().map(Keeper::store);
         let (loaded, is_kept) = match store.filter(|_| has_errors(&loaded.diagnostics)) {
-            Some(store) => or_kept(loaded, &options, store),
+            Some(store) => or_kept(loaded, &options, store, (&kept, &news)),
             None => (loaded, false),
         };
-        let Loaded { inputs, diagnostics, watched, files } = loaded;
+        let Loaded { inputs, diagnostics, of_lists, is_lists_only: _, watched, listed, lists, files } = loaded;
         let is_refused = options.is_strict && has_errors(&diagnostics);
         let Some(inputs) = inputs.filter(|_| !is_refused) else { return Err(StartError { diagnostics }) };
         log(&diagnostics);
@@ -90,10 +103,17 @@ impl Feed {
         board.note("start", Grade::Note, &format!("thalweg {} was started", env!("CARGO_PKG_VERSION")));
         let shared = token::cookies(&inputs.tokens, unix_seconds());
         let first = inputs.snapshot(1, tables, inputs.seed, shared.unwrap_or_else(|| secrets.secrets(now)), status);
+        let first = Snapshot { inventories: lists.as_ref().unwrap_or(&kept).status(), ..first };
         let mut feed = Self {
             options,
             inputs: Arc::new(inputs),
             watched,
+            listed,
+            lists: Arc::new(kept),
+            news,
+            faults: diagnostics[..diagnostics.len() - of_lists].to_vec(),
+            told: diagnostics.iter().map(ToString::to_string).collect(),
+            kept_lists: 0,
             published: Arc::new(Published::new(first)),
             controller,
             histories: HashMap::new(),
@@ -121,6 +141,9 @@ impl Feed {
         };
         feed.orders.report_idle(&feed.inputs);
         feed.keep_inputs(files, has_errors(&diagnostics));
+        if let Some(lists) = lists {
+            feed.take_lists(lists);
+        }
         feed.tell_inputs(&diagnostics);
         Ok(feed)
     }
@@ -135,21 +158,29 @@ fn cluster_of(options: &Options, inputs: &Inputs) -> Result<Option<Cluster>, Sta
 }
 
 /// Inputs in which what is broken on disk is as it was when it was sound last; and whether anything is.
-fn or_kept(loaded: Loaded, options: &Options, store: &Store) -> (Loaded, bool) {
+fn or_kept(loaded: Loaded, options: &Options, store: &Store, (lists, news): (&Lists, &News)) -> (Loaded, bool) {
     let Some(found) = state::find(store) else { return (loaded, false) };
-    let kept = inputs::load_kept(&found);
+    let kept = inputs::load_kept(&found, lists);
     let Some(kept) = kept.inputs.filter(|_| !has_errors(&kept.diagnostics)) else {
         tracing::error!("the inputs that were kept in {} cannot be served either", store.directory().display());
         return (loaded, false);
     };
     // As if they had been served until now: a broken zone stays as it was, and anything else that is broken stops it all.
-    let again = inputs::load(&options.file, &options.environment, Some(&kept));
-    let Loaded { inputs, diagnostics, watched, files } = again;
-    if !has_errors(&diagnostics) {
-        return (Loaded { inputs, diagnostics, watched, files }, false);
+    let again = inputs::load_all(&options.file, &options.environment, Some(&kept), Some(lists), news);
+    if !has_errors(&again.diagnostics) {
+        return (again, false);
     }
     tracing::error!("the inputs have errors; what was sound last is served, from {}", store.directory().display());
-    (Loaded { inputs: inputs.or(Some(kept)), diagnostics, watched, files }, true)
+    (Loaded { inputs: again.inputs.or(Some(kept)), ..again }, true)
+}
+
+/// Reads all inputs, with lists of nodes as URLs have them now. Of a configuration that comes through a pipe nobody knows
+/// which these are before it is read; they are asked later.
+fn load(options: &Options, lists: Option<&Lists>) -> (Loaded, News) {
+    let Options { file, environment, is_strict: _ } = options;
+    let urls = if file.is_file() { inputs::urls(file, environment) } else { Vec::new() };
+    let news = News { fetched: fetch_all(&urls), ..News::default() };
+    (inputs::load_all(file, environment, None, lists, &news), news)
 }
 
 /// The state directory: of the configuration, also if anything else in that is wrong.

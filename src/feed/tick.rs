@@ -15,6 +15,7 @@ use crate::load::health::NodeHealth;
 use crate::load::history::Reading;
 use crate::load::merge;
 use crate::pool::NodeId;
+use crate::snapshot::Snapshot;
 use crate::steer::{self, Controller, Names, NodeInput, Standing, Tables};
 
 impl Feed {
@@ -41,6 +42,10 @@ impl Feed {
         let now = self.epoch.elapsed().as_secs_f64();
         let input = |index| {
             let id = NodeId(index as u16);
+            if !self.inputs.fleet.node(id).is_configured {
+                // What is known of it waits for it to come back, and says nothing of now.
+                return NodeInput { reading: Reading::Never { because: None }, health: NodeHealth::default() };
+            }
             NodeInput { reading: self.reading(id, now), health: self.health(id) }
         };
         let nodes: Vec<NodeInput> = (0..self.inputs.fleet.nodes.len()).map(input).collect();
@@ -107,7 +112,8 @@ impl Feed {
         self.tell_standings(&tables);
         let shared = token::cookies(&self.inputs.tokens, unix_seconds());
         let secrets = shared.unwrap_or_else(|| self.secrets.secrets(Instant::now()));
-        self.published.publish(self.inputs.snapshot(self.generation, tables, self.inputs.seed, secrets, self.status));
+        let snapshot = self.inputs.snapshot(self.generation, tables, self.inputs.seed, secrets, self.status);
+        self.published.publish(Snapshot { inventories: self.lists.status(), ..snapshot });
     }
 
     /// Tells of nodes that stopped serving, or serve again. How far their load is known is a matter of alarms.
@@ -179,6 +185,9 @@ impl Feed {
 
     pub(super) fn take(&mut self, scraped: Scraped) {
         let Scraped { node, exporter, at, result } = scraped;
+        if !self.inputs.fleet.node(node).is_configured {
+            return;
+        }
         let (key, url) = (source(node, &exporter), &exporter.url);
         let name = &self.inputs.fleet.node(node).node.name;
         self.readiness.scraped(&key);

@@ -11,13 +11,24 @@ use tokio::time::Instant;
 
 use super::stamps::Stamps;
 
-/// Editors and git write in several steps; only what has been left alone for so long is read.
-const QUIET: Duration = Duration::from_millis(300);
-/// In a directory that is never quiet, because a log is written there, edits wait no longer than this.
-const LONGEST: Duration = Duration::from_secs(2);
+/// How long edits wait until they are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Editors and git write in several steps; only what has been left alone for so long is read.
+    quiet: Duration,
+    /// In a directory that is never quiet, because a log is written there, edits wait no longer than this.
+    longest: Duration,
+}
+
+/// What people write.
+pub(super) const INPUTS: Patience = Patience { quiet: Duration::from_millis(300), longest: Duration::from_secs(2) };
+/// What programs write, in one step each, and want to be seen within a second. Of what is seen half written the old form goes
+/// on, and it is looked at again.
+pub(super) const LISTS: Patience = Patience { quiet: Duration::from_millis(50), longest: Duration::from_millis(200) };
 
 /// Watches the directories in which inputs stand.
 pub(super) struct Watch {
+    patience: Patience,
     watcher: Option<RecommendedWatcher>,
     /// Device and inode of each: behind the same path there may be another directory later.
     directories: BTreeMap<PathBuf, (u64, u64)>,
@@ -30,7 +41,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Watches nothing yet; without the kernel's help it stays so, and only SIGHUP reloads.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(patience: &Patience) -> Self {
         let (sender, news) = watch::channel(());
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
@@ -40,7 +51,7 @@ impl Watch {
         let watcher = watcher
             .inspect_err(|error| tracing::warn!(%error, "edited files are not noticed; reload with SIGHUP"))
             .ok();
-        Self { watcher, directories: BTreeMap::new(), stamps: Stamps::default(), news, due: None }
+        Self { patience: *patience, watcher, directories: BTreeMap::new(), stamps: Stamps::default(), news, due: None }
     }
 
     /// Watches these files and directories, and no others. Files are often replaced, so it is their
@@ -91,8 +102,9 @@ impl Watch {
     /// Something may have been edited: it is looked at when it is left alone.
     fn note(&mut self) {
         let now = Instant::now();
-        let latest = self.due.map_or(now + LONGEST, |(_, latest)| latest);
-        self.due = Some(((now + QUIET).min(latest), latest));
+        let Patience { quiet, longest } = self.patience;
+        let latest = self.due.map_or(now + longest, |(_, latest)| latest);
+        self.due = Some(((now + quiet).min(latest), latest));
     }
 }
 
@@ -121,10 +133,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let input = directory.path().join("thalweg.toml");
         std::fs::write(&input, "old").unwrap();
-        let mut watch = Watch::new();
+        let mut watch = Watch::new(&INPUTS);
         watch.set_inputs(stamps(&[&input]));
         std::fs::write(directory.path().join("log"), "a line").unwrap();
-        assert!(tokio::time::timeout(QUIET * 4, watch.edited()).await.is_err());
+        assert!(tokio::time::timeout(INPUTS.quiet * 4, watch.edited()).await.is_err());
 
         std::fs::write(&input, "newer").unwrap();
         watch.edited().await;
@@ -143,7 +155,7 @@ mod tests {
         std::fs::write(&input, "old").unwrap();
         let as_read = stamps(&[&input]);
         std::fs::write(&input, "newer").unwrap();
-        let mut watch = Watch::new();
+        let mut watch = Watch::new(&INPUTS);
         watch.set_inputs(as_read);
         watch.edited().await;
     }
@@ -155,7 +167,7 @@ mod tests {
         let (zone, file) = (zones.join("live.example.zone"), directory.path().join("thalweg.toml"));
         std::fs::create_dir(&zones).unwrap();
         std::fs::create_dir(&next).unwrap();
-        let mut watch = Watch::new();
+        let mut watch = Watch::new(&INPUTS);
         watch.set_inputs(stamps(&[&file, &zones, &zone]));
         std::fs::rename(&zones, directory.path().join("before")).unwrap();
         std::fs::rename(&next, &zones).unwrap();

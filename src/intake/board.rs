@@ -166,6 +166,19 @@ impl Board {
         changed
     }
 
+    /// Forgets a node: its number is another one's now.
+    pub fn forget(&self, node: NodeId) {
+        let (index, mut inner) = (usize::from(node.0), self.inner());
+        if let Some(known) = inner.standings.get_mut(index) {
+            *known = (Standing::New, unix_seconds());
+        }
+        for (_, answers) in &mut inner.answers {
+            if let Some(count) = answers.get_mut(index) {
+                *count = 0.0;
+            }
+        }
+    }
+
     /// Seconds since 1970 when a node began to stand as it does.
     pub fn standing_since(&self, node: NodeId) -> Option<u64> {
         self.inner().standings.get(usize::from(node.0)).map(|(_, since)| *since)

@@ -15,7 +15,7 @@ use crate::geo::RegionId;
 use crate::intake::{Board, Counts, LIFETIMES, Pulse};
 use crate::load::health::State;
 use crate::pool::{Family, NodeId, PoolId};
-use crate::snapshot::{Published, Snapshot};
+use crate::snapshot::{InventoryStatus, Published, Snapshot};
 use crate::steer::{Alarm, NodeState, Override, Standing};
 
 /// Viewers per second below which a region's numbers are left out: most of some 250 regions have no viewers.
@@ -44,6 +44,7 @@ impl Collector for SteeringReadout {
         ConstGauge::new(self.pulse.age(now).as_secs_f64()).encode(age)?;
         alarms(&mut encoder, &snapshot, self.pulse.is_stuck(now), &self.board)?;
         overrides(&mut encoder, &snapshot)?;
+        inventories(&mut encoder, &snapshot)?;
         nodes(&mut encoder, &snapshot)?;
         checks(&mut encoder, &snapshot)?;
         weights(&mut encoder, &snapshot)?;
@@ -106,6 +107,24 @@ fn alarms(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot, is_stuck: bo
     });
     let alarms = snapshot.tables.alarms.iter().map(labels).chain(stuck).chain(others);
     gauges(encoder, "alarm", "1 for each thing that an operator should look at", alarms)
+}
+
+fn inventories(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+    let mut each = |name, help, value: fn(&InventoryStatus) -> Option<f64>| {
+        let labels = |inventory: &InventoryStatus| vec![("inventory", inventory.name.clone())];
+        let values = snapshot.inventories.iter().filter_map(|known| Some((labels(known), value(known)?)));
+        gauges(encoder, name, help, values)
+    };
+    each("inventory_nodes", "Nodes of the lists that were taken", |known| Some(known.nodes as f64))?;
+    each("inventory_timestamp_seconds", "When the newest list was written or fetched", |known| {
+        known.read.map(|at| at as f64)
+    })?;
+    each("inventory_errors", "What is wrong with lists, so that older ones go on", |known| {
+        Some(known.errors.len() as f64)
+    })?;
+    each("inventory_nodes_waiting_to_go", "Nodes that a list lacks which waits to be confirmed", |known| {
+        Some(known.pending.as_ref().map_or(0.0, |pending| pending.gone.len() as f64))
+    })
 }
 
 fn overrides(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {

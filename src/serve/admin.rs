@@ -2,6 +2,7 @@
 
 mod cluster;
 mod drain;
+mod inventories;
 mod nodes;
 mod overrides;
 mod status;
@@ -34,6 +35,7 @@ const VIEWERS: RangeInclusive<f64> = 0.0001..=100.0;
 /// The text exposition that prometheus-client writes.
 const EXPOSITION: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+pub use inventories::ConfirmParameters;
 pub use nodes::{NodeReport, NodesReport};
 pub use overrides::LiftParameters;
 pub use status::{Blind, DrainReport, StatusReport};
@@ -110,6 +112,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
     let router = Router::new()
         .route("/v1/explain", get(explain_answer))
         .route("/v1/overrides", get(overrides::list).post(overrides::order).delete(overrides::lift))
+        .route("/v1/inventories", get(inventories::list).post(inventories::confirm))
         .route("/v1/drain", post(drain::drain))
         .route("/v1/undrain", post(drain::undrain))
         .route("/v1/nodes", get(nodes::nodes))

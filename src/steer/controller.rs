@@ -1,5 +1,6 @@
 //! The controller: load, health, promises and the time → tables. A pure state machine.
 
+mod dismissed;
 mod kin;
 mod learned;
 mod peers;
@@ -79,6 +80,8 @@ struct Expiry {
 #[derive(Debug, Default)]
 pub struct Controller {
     nodes: Vec<Model>,
+    /// Whose models they are.
+    names: Vec<String>,
     /// By pool and region: pool × regions + region.
     demands: Vec<Demand>,
     /// What the numbers of pools and regions stood for at the last tick.
@@ -214,10 +217,11 @@ impl Controller {
         while self.nodes.len() < fleet.nodes.len() {
             self.nodes.push(Model::new(first_seen));
         }
+        let dismissed = self.forget_dismissed(fleet, first_seen);
         for (index, (model, node)) in self.nodes.iter_mut().zip(&fleet.nodes).enumerate() {
             let link = nodes.get(index).and_then(|node| node.reading.last()).and_then(|load| load.egress_capacity);
             model.configure(node, link, overrides.limit(&node.node.name));
-            if index >= known {
+            if index >= known || dismissed.get(index) == Some(&true) {
                 self.inherited.give_node(&node.node.name, model);
             }
         }

@@ -1,6 +1,6 @@
 //! The fleet: nodes, places, pools and services with their numbers, sites, distances and barriers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::barrier;
 use crate::geo::{Position, Region, RegionId, Rtt, estimated_rtt};
@@ -20,7 +20,8 @@ const MAX_AUTO_ANSWERS: usize = 4;
 /// All that is steered. Node ids are kept from one fleet to the next.
 #[derive(Debug, Default)]
 pub struct Fleet {
-    /// By `NodeId`; those that the configuration no longer has keep their number.
+    /// By `NodeId`; those that the configuration no longer has keep their number until they are dismissed. Numbers without
+    /// a name are free.
     pub nodes: Vec<FleetNode>,
     /// By `PlaceId`: those of the configuration, then the automatic ones.
     pub places: Vec<Place>,
@@ -143,6 +144,17 @@ impl Fleet {
         fleet
     }
 
+    /// The same nodes and numbers without those of these names that the configuration no longer has: their numbers are free
+    /// for others. It is good for nothing but to assemble the next fleet over it.
+    pub fn dismissing(&self, names: &BTreeSet<String>) -> Self {
+        let mut nodes = self.nodes.clone();
+        for known in nodes.iter_mut().filter(|known| names.contains(&known.node.name)) {
+            known.node = Node::default();
+            known.is_configured = false;
+        }
+        Self { nodes, ..Self::default() }
+    }
+
     /// A pool.
     #[inline]
     pub fn pool(&self, id: PoolId) -> &FleetPool {
@@ -224,6 +236,9 @@ impl Fleet {
         }
         let mut ids: HashMap<String, usize> =
             self.nodes.iter().enumerate().map(|(index, known)| (known.node.name.clone(), index)).collect();
+        let is_free = |(_, known): &(usize, &FleetNode)| known.node.name.is_empty();
+        let free: Vec<usize> = self.nodes.iter().enumerate().filter(is_free).map(|(index, _)| index).collect();
+        let mut free = free.into_iter();
         for (rank, node) in nodes.iter().enumerate() {
             let place = self.place_of(node, guesses);
             let numbered = FleetNode {
@@ -236,8 +251,12 @@ impl Fleet {
             match ids.get(&node.name) {
                 Some(&index) => self.nodes[index] = numbered,
                 None => {
-                    ids.insert(node.name.clone(), self.nodes.len());
-                    self.nodes.push(numbered);
+                    let index = free.next().unwrap_or(self.nodes.len());
+                    ids.insert(node.name.clone(), index);
+                    match self.nodes.get_mut(index) {
+                        Some(known) => *known = numbered,
+                        None => self.nodes.push(numbered),
+                    }
                 }
             }
         }

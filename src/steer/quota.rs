@@ -50,6 +50,15 @@ impl Scores {
         }
     }
 
+    /// Knows nodes no longer whose numbers are others' now.
+    pub(super) fn forget(&mut self, is_forgotten: impl Fn(NodeId) -> bool) {
+        for (index, known) in self.nodes.iter_mut().enumerate() {
+            if is_forgotten(NodeId(index as u16)) {
+                *known = None;
+            }
+        }
+    }
+
     /// What stands for a node on all nameservers.
     pub(super) fn mark(&self, node: NodeId) -> u64 {
         self.nodes.get(usize::from(node.0)).and_then(Option::as_ref).map_or(0, |scored| scored.mark)

@@ -58,6 +58,18 @@ pub(crate) fn page(server: SocketAddr, path: &str) -> (u16, String) {
     (status.unwrap_or_else(|| panic!("{answer}")), body.to_owned())
 }
 
+/// The status and the body of what is said to a request without a body.
+pub(crate) fn post(server: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(server).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "POST {path} HTTP/1.0\r\nHost: {server}\r\nContent-Length: 0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, body.to_owned())
+}
+
 /// Looks until there is something; what is waited for has no other way to tell.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;

@@ -13,7 +13,7 @@ use crate::config::value::{self, Reading, Wrong, shown, wrong};
 use crate::config::written::{Place, Problems, Written};
 
 /// `node.exporters.NAME`.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::config) struct ExporterTable {
     pub(in crate::config) url: Option<Written<String>>,
     /// Whether `url` is there, be it a wrong one.
@@ -22,7 +22,7 @@ pub(in crate::config) struct ExporterTable {
 }
 
 /// The keys of an access, wherever they stand.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::config) struct AccessTable {
     /// Of the table; none if there is none.
     pub(in crate::config) place: Option<Place>,
@@ -38,6 +38,7 @@ pub(in crate::config) struct AccessTable {
 }
 
 /// `basic`; what is missing has been reported.
+#[derive(Debug, Clone)]
 pub(in crate::config) struct BasicTable {
     pub(in crate::config) user: Option<Written<String>>,
     pub(in crate::config) password_file: Option<Written<PathBuf>>,

@@ -20,6 +20,7 @@ use super::{HOUR, values};
 const PROBES: RangeInclusive<u32> = 1..=20;
 
 /// `[node.NAME]`.
+#[derive(Debug, Clone)]
 pub(in crate::config) struct NodeTable {
     pub(in crate::config) name: Written<String>,
     pub(in crate::config) addresses: Vec<Written<IpAddr>>,
@@ -27,7 +28,7 @@ pub(in crate::config) struct NodeTable {
 }
 
 /// What stands in `[defaults.node]` as well as in `[node.NAME]`.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::config) struct NodeSettings {
     pub(in crate::config) place: Option<Written<String>>,
     /// None = they were wrong, so that nobody knows what they should be.
@@ -46,7 +47,7 @@ pub(in crate::config) struct NodeSettings {
 }
 
 /// `node.capacity`.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::config) struct CapacityTable {
     pub(in crate::config) egress: Option<Written<Bitrate>>,
     pub(in crate::config) clients: Option<Written<u32>>,
@@ -54,7 +55,7 @@ pub(in crate::config) struct CapacityTable {
 }
 
 /// `node.limits`.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::config) struct LimitsTable {
     pub(in crate::config) cpu: Option<Written<f64>>,
     pub(in crate::config) process_cpu: Option<Written<f64>>,
@@ -89,8 +90,15 @@ pub(super) fn read_defaults(mut table: Table<'_>, presets: &Presets) -> Option<N
     settings
 }
 
-pub(super) fn read_node(name: Written<String>, mut table: Table<'_>, presets: &Presets) -> NodeTable {
-    table.require("addresses", "write `addresses = [\"198.51.100.10\"]`: what viewers are told");
+pub(super) fn read_node(
+    name: Written<String>,
+    mut table: Table<'_>,
+    presets: &Presets,
+    needs_addresses: bool,
+) -> NodeTable {
+    if needs_addresses {
+        table.require("addresses", "write `addresses = [\"198.51.100.10\"]`: what viewers are told");
+    }
     let addresses = values(table.filled_list("addresses", address::of_node));
     let settings = read_settings(&mut table, presets);
     table.finish();

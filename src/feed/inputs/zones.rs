@@ -242,6 +242,15 @@ fn old_form<'p>(previous: Option<&'p Inputs>, origin: &Name) -> Option<&'p Arc<Z
     previous?.zones.iter().find(|zone| zone.apex() == origin)
 }
 
+/// Whether all services have the numbers and the families that they had, so that zones stay as they are.
+pub(super) fn keeps_all_services(old: &Fleet, new: &Fleet) -> bool {
+    let bound = |fleet: &Fleet| -> Vec<(Name, [bool; 2])> {
+        let has = |pool| [Family::V4, Family::V6].map(|family| fleet.has_family(pool, family));
+        fleet.services.iter().map(|service| (service.service.name.clone(), has(service.pool))).collect()
+    };
+    bound(old) == bound(new)
+}
+
 /// Whether a zone that was built for the services of `old` is right with those of `new`: it holds
 /// their numbers and the families that they have.
 fn keeps_services(origin: &Name, old: &Fleet, new: &Fleet) -> bool {

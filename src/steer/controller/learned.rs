@@ -58,7 +58,8 @@ pub(super) struct Inherited {
 impl Controller {
     /// What is learned, of the fleet and regions of the last tick.
     pub fn learned(&self, fleet: &Fleet, regions: &[Region]) -> Learned {
-        let nodes = self.nodes.iter().zip(&fleet.nodes).map(|(model, known)| {
+        let named = self.nodes.iter().zip(&fleet.nodes).filter(|(_, known)| !known.node.name.is_empty());
+        let nodes = named.map(|(model, known)| {
             let (capacity, rate) = model.legacy();
             LearnedNode { node: known.node.name.clone(), capacity, rate }
         });

@@ -1,0 +1,136 @@
+//! What was written of inventories: `[inventory.NAME]`, where lists of nodes are and which labels say what.
+#![deny(clippy::disallowed_methods)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config::address;
+use crate::config::inventory::{Format, is_pattern};
+use crate::config::preset::Presets;
+use crate::config::table::Table;
+use crate::config::tree::{Item, Value};
+use crate::config::value::{self, Reading, Wrong, shown, string, write, wrong};
+use crate::config::written::{Problems, Written};
+use crate::diagnostic::Diagnostic;
+use crate::pool::Bitrate;
+
+use super::{HOUR, values};
+
+/// `[inventory.NAME]`.
+pub(in crate::config) struct InventoryTable {
+    pub(in crate::config) name: Written<String>,
+    pub(in crate::config) files: Vec<Written<String>>,
+    pub(in crate::config) url: Option<Written<String>>,
+    pub(in crate::config) refresh: Option<Written<Duration>>,
+    pub(in crate::config) mapping: MappingTable,
+}
+
+/// Where each thing that we need of a node stands.
+pub(in crate::config) struct MappingTable {
+    pub(in crate::config) key: Option<String>,
+    pub(in crate::config) address: Option<String>,
+    pub(in crate::config) place: Option<Origin<Written<String>>>,
+    pub(in crate::config) egress: Option<Origin<Bitrate>>,
+    pub(in crate::config) clients: Option<Origin<u32>>,
+    pub(in crate::config) weight: Option<Origin<f64>>,
+    pub(in crate::config) cost: Option<Origin<f64>>,
+    pub(in crate::config) drain: Option<Origin<String>>,
+    pub(in crate::config) exporter: Option<Origin<String>>,
+}
+
+/// Where a thing comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::config) enum Origin<T> {
+    /// The label of this name.
+    Label(String),
+    /// The same for all nodes of the inventory.
+    Fixed(T),
+}
+
+pub(super) fn read_inventory(
+    name: Written<String>,
+    mut table: Table<'_>,
+    presets: &Presets,
+    problems: &Problems,
+) -> InventoryTable {
+    if !table.has("file_sd") && !table.has("http_sd") {
+        let message = format!("the inventory `{}` has no list", name.value);
+        let help = "write `file_sd = \"nodes/*.json\"` or `http_sd = \"https://…\"`";
+        problems.add(table.place(), Diagnostic::error(message).help(help));
+    }
+    let before = problems.count();
+    let files = table.one_or_more("file_sd", pattern);
+    if let Some(list) = files.as_ref().filter(|list| list.value.is_empty() && problems.count() == before) {
+        problems.add_to(list, Diagnostic::error("`file_sd` is empty: it needs at least one value"));
+    }
+    let files = values(files);
+    let url = table.value("http_sd", address::list_url);
+    let refresh = table.value("refresh", |item| value::duration(item, &(Duration::from_secs(1)..=24 * HOUR)));
+    if let (Some(refresh), None, false) = (&refresh, &url, files.is_empty()) {
+        let message = "`refresh` says how often `http_sd` is asked; files are read when they change";
+        problems.add_to(refresh, Diagnostic::error(message).help("leave it out"));
+    }
+    let mut capacity = table.table("capacity", "inventory.capacity");
+    let mapping = MappingTable {
+        key: table.value("key", |item| label(item, "each node has a name of its own")).map(|label| label.value),
+        address: table.value("address", |item| label(item, "each node has its own")).map(|label| label.value),
+        place: mapped(&mut table, "place", |item| Ok(Written::at(&item.place, value::text(item)?))),
+        egress: capacity.as_mut().and_then(|capacity| mapped(capacity, "egress", value::bitrate)),
+        clients: capacity
+            .as_mut()
+            .and_then(|capacity| mapped(capacity, "clients", |item| value::whole(item, &(1..=100_000_000)))),
+        weight: mapped(&mut table, "weight", value::fraction),
+        cost: mapped(&mut table, "cost", value::milliseconds),
+        drain: mapped(&mut table, "drain", value::text),
+        exporter: mapped(&mut table, "exporter", |item| value::preset(item, presets)),
+    };
+    if let Some(capacity) = capacity {
+        capacity.finish();
+    }
+    table.finish();
+    InventoryTable { name, files, url, refresh, mapping }
+}
+
+/// What stands for a label in front of its name.
+const LABEL: &str = "label:";
+
+fn mapped<T>(table: &mut Table<'_>, key: &'static str, read: impl Fn(&Item) -> Reading<T>) -> Option<Origin<T>> {
+    let read = |item: &Item| match &item.value {
+        Value::String(text) if text.starts_with(LABEL) => label(item, "").map(Origin::Label),
+        // A word stands for a number too, as labels do.
+        Value::String(text) => read(&Item { value: Value::Variable(text.clone()), ..item.clone() }).map(Origin::Fixed),
+        _ => read(item).map(Origin::Fixed),
+    };
+    table.value(key, read).map(|written| written.value)
+}
+
+/// The name in `label:NAME`.
+fn label(item: &Item, because: &str) -> Reading<String> {
+    let expected = "a label, such as `\"label:host\"`";
+    let text = string(item, expected)?;
+    match text.strip_prefix(LABEL) {
+        Some("") => Err(Wrong::new(format!("{} names no label", shown(item)))),
+        Some(name) => Ok(name.to_owned()),
+        None => {
+            let meant = write(format!("{LABEL}{text}"));
+            Err(wrong(item, expected).help(if because.is_empty() { meant } else { format!("{meant}: {because}") }))
+        }
+    }
+}
+
+/// The path of lists, with wildcards in its last part at most.
+fn pattern(item: &Item) -> Reading<String> {
+    let text = value::path(item)?;
+    let text = text.to_string_lossy().into_owned();
+    let path = Path::new(&text);
+    if Format::of(path).is_none() {
+        // Prometheus refuses other names too.
+        let help = "list files end with `.json`, `.yml` or `.yaml`";
+        return Err(Wrong::new(format!("{} does not say what is in it", shown(item))).help(help));
+    }
+    if path.parent().is_some_and(|parent| is_pattern(&parent.to_string_lossy())) {
+        let help = "only the name of the file may have `*` and `?`, as in `nodes/*.json`";
+        return Err(Wrong::new(format!("{} has wildcards in a directory", shown(item))).help(help));
+    }
+    Ok(text)
+}

@@ -1,0 +1,130 @@
+//! Inventories: lists of nodes as Prometheus' service discovery has them, with our data in labels.
+//!
+//! The formats are those of `file_sd` and `http_sd` in the documentation of Prometheus: a list of groups, each with
+//! `targets` (host and port of an exporter) and `labels` (names and texts), and no other keys.
+#![deny(clippy::disallowed_methods)]
+
+mod json;
+mod list;
+mod nodes;
+mod target;
+mod yaml;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use super::area::Atlas;
+use super::file::{AccessTable, InventoryTable, NodeSettings, NodeTable};
+use super::preset::Presets;
+use super::written::{Problems, Written};
+use super::{Config, defaults};
+use crate::diagnostic::{Diagnostic, Source, has_errors};
+use crate::pool::Node;
+use target::{Mapping, Target};
+
+/// Where others list nodes.
+#[derive(Debug, Clone)]
+pub struct Inventory {
+    /// Its key in the configuration.
+    pub name: String,
+    /// Paths of lists, as written; the last part may have wildcards.
+    pub files: Vec<Written<String>>,
+    /// The URL of a list.
+    pub url: Option<Written<String>>,
+    /// Time from one look at the URL to the next.
+    pub refresh: Duration,
+    mapping: Mapping,
+}
+
+/// How a list is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// JSON (RFC 8259).
+    Json,
+    /// YAML 1.2.
+    Yaml,
+}
+
+/// A list that was read: what it says of each target.
+#[derive(Debug, Clone, Default)]
+pub struct List {
+    targets: Vec<Target>,
+}
+
+/// Nodes as the configuration has them, before lists add to them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OwnNodes {
+    pub(super) defaults: NodeSettings,
+    pub(super) nodes: Vec<NodeTable>,
+    pub(super) scrape: AccessTable,
+    pub(super) presets: Presets,
+    pub(super) atlas: Atlas,
+}
+
+impl Format {
+    /// By the end of a file's name.
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "json" => Some(Self::Json),
+            "yml" | "yaml" => Some(Self::Yaml),
+            _ => None,
+        }
+    }
+}
+
+impl List {
+    /// The names of its nodes.
+    pub fn nodes(&self) -> BTreeSet<&str> {
+        self.targets.iter().map(|target| target.key.value.as_str()).collect()
+    }
+}
+
+impl Config {
+    /// Reads a list of an inventory; if anything in it is wrong, that, all of it, and no list.
+    pub fn read_list(&self, inventory: &Inventory, source: &Source, format: Format) -> Result<List, Vec<Diagnostic>> {
+        let problems = Problems::default();
+        let tree = match format {
+            Format::Json => json::parse(source),
+            Format::Yaml => yaml::parse(source),
+        };
+        let targets = match tree {
+            Ok(tree) => {
+                let places: Vec<&str> = self.places.iter().map(|place| place.value.name.as_str()).collect();
+                let groups = list::read(&tree, &problems);
+                let known = target::Known { places: &places, presets: &self.own_nodes.presets };
+                target::read(&inventory.mapping, groups, &known, &problems)
+            }
+            Err(error) => return Err(vec![*error]),
+        };
+        let diagnostics = problems.into_diagnostics();
+        if has_errors(&diagnostics) { Err(diagnostics) } else { Ok(List { targets }) }
+    }
+
+    /// Whether the configuration itself has something of a node.
+    pub fn is_own(&self, node: &str) -> bool {
+        self.own_nodes.nodes.iter().any(|own| own.name.value == node)
+    }
+
+    /// The nodes of the configuration and those of lists, and what contradicts what. Of things that exclude each other
+    /// the first counts.
+    pub fn merge(&self, lists: &[(&Inventory, &List)]) -> (Vec<Written<Node>>, Vec<Diagnostic>) {
+        nodes::merge(self, lists)
+    }
+}
+
+/// Whether a path has wildcards.
+pub fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?'])
+}
+
+pub(super) fn resolve(table: InventoryTable) -> Written<Inventory> {
+    let InventoryTable { name, files, url, refresh, mapping } = table;
+    name.map(|name| Inventory {
+        name,
+        files,
+        url,
+        refresh: refresh.map_or(defaults::REFRESH, |refresh| refresh.value),
+        mapping: Mapping::of(mapping),
+    })
+}
