@@ -81,7 +81,7 @@ fn snapshot(size: usize) -> std::sync::Arc<Snapshot> {
     fs::write(zones.join("big.example.zone"), zone).unwrap();
     let file = directory.path().join("thalweg.toml");
     fs::write(&file, "").unwrap();
-    let feed = Feed::new(Options { file, environment: Vec::new(), is_strict: true })
+    let feed = Feed::new(Options { file, environment: Vec::new(), is_watching: true, is_strict: true })
         .unwrap_or_else(|error| panic!("{error:?}"));
     feed.published().snapshot()
 }

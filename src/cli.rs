@@ -35,6 +35,9 @@ enum Command {
         /// Do not start if anything at all is wrong with the inputs, one zone for instance.
         #[arg(long)]
         strict: bool,
+        /// Take edited inputs when a reload is asked for (SIGHUP), not by themselves.
+        #[arg(long)]
+        no_watch: bool,
     },
     /// Say all that is wrong or doubtful in configuration, zones and geography. Exit status: 0 no errors, 1 errors, 2 wrong usage.
     Check {
@@ -196,7 +199,7 @@ impl Cli {
     pub fn execute(self) -> u8 {
         match self.command {
             Command::Demo(DemoArguments { port, seconds }) => demo::demo(port, seconds),
-            Command::Run { config, strict } => run::run(config.file(), strict),
+            Command::Run { config, strict, no_watch } => run::run(config.file(), strict, !no_watch),
             Command::Check { config, strict, probe } => check::check(&config.file(), strict, probe),
             Command::Explain(arguments) => {
                 let ExplainArguments { name, qtype, client, resolver, ecs, viewers, offline, json, config } = arguments;

@@ -17,7 +17,7 @@ fn an_alias_loop_is_told_once() {
                 self 60 CNAME self\none 60 CNAME two\ntwo 60 CNAME one\n*.wild 60 CNAME a.wild\n";
     fs::write(directory.path().join("zones/live.example.zone"), zone).unwrap();
     fs::write(&file, "").unwrap();
-    let feed = Feed::new(Options { file, environment: Vec::new(), is_strict: true }).unwrap();
+    let feed = Feed::new(Options { file, environment: Vec::new(), is_watching: true, is_strict: true }).unwrap();
     let snapshot = feed.published().snapshot();
     for (name, records) in [("self", 1), ("one", 2), ("q.wild", 1)] {
         let name = Name::parse(&format!("{name}.live.example"), None).unwrap();

@@ -99,7 +99,7 @@ fn a_drained_node_is_passed_over_until_it_is_lifted_and_everybody_reads_why() {
 #[test]
 fn a_policy_is_another_one_over_a_reload_until_it_is_lifted() {
     let installation = installation();
-    let served = Served::start(&installation);
+    let served = Served::start_unwatched(&installation);
     let run = |arguments: &[&str]| thalweg(&installation, served.admin(), arguments);
     let policy = || served.explain("play.live.example", "84.128.0.9").reasons.steering.unwrap().policy;
     assert_eq!(policy(), "planner");

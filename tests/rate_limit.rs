@@ -35,7 +35,7 @@ fn served(mode: &str) -> (Installation, Served) {
          *.wild A 192.0.2.1\nsub NS ns1.elsewhere.example.\n{ends}"
     );
     let installation = Installation::new([("thalweg.toml", config(mode).as_str()), ("zones/live.example.zone", &zone)]);
-    let served = Served::start(&installation);
+    let served = Served::start_unwatched(&installation);
     (installation, served)
 }
 

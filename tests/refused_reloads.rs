@@ -126,7 +126,7 @@ fn what_is_edited_while_the_inputs_are_read_is_read_again() {
     fs::write(&file, format!("{CONFIG}[zone.\"zz.example\"]\nfile = \"pipe\"\n")).unwrap();
     let started = std::thread::scope(|scope| {
         scope.spawn(|| feed(&pipe, ZONE));
-        Daemon::start(Options { file, environment: Vec::new(), is_strict: false }).unwrap()
+        Daemon::start(Options { file, environment: Vec::new(), is_watching: true, is_strict: false }).unwrap()
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let daemon = std::sync::Arc::new(started);

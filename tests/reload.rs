@@ -222,7 +222,7 @@ fn a_name_whose_service_is_removed_has_its_static_address() {
 #[test]
 fn a_reload_says_what_it_changed_of_the_server_and_what_takes_a_restart() {
     let installation = installation(&[("fra1", "198.51.100.10")]);
-    let served = Served::start(&installation);
+    let served = Served::start_unwatched(&installation);
     let config = config(&[("fra1", "198.51.100.10")], true);
     let with = |keys: &str| config.replacen("[server]\n", &format!("[server]\n{keys}\n"), 1);
     let secrets = "000102030405060708090a0b0c0d0e0f\n";

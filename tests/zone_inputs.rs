@@ -131,7 +131,8 @@ fn an_edit_of_an_included_file_is_noticed_also_if_it_was_missing() {
 fn a_broken_zone_stops_neither_the_start_nor_the_others() {
     let installation = installation("www A 192.0.2.1\n");
     installation.write("zones/broken.example.zone", &with_head("www A 192.0.2.256\n"));
-    let options = |is_strict| Options { file: installation.config(), environment: Vec::new(), is_strict };
+    let options =
+        |is_strict| Options { file: installation.config(), environment: Vec::new(), is_watching: true, is_strict };
     let daemon = Daemon::start(options(false)).unwrap_or_else(|error| panic!("{:?}", error.diagnostics));
     let client = Client::new(daemon.listening.dns[0]);
     assert_eq!(octet(&client, "www.live.example."), "1");

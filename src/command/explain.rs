@@ -26,7 +26,12 @@ pub fn explain(file: &Path, parameters: &ExplainParameters, is_offline: bool, is
         }
     };
     let explanation = if is_offline {
-        let options = Options { file: file.to_owned(), environment: std::env::vars().collect(), is_strict: false };
+        let options = Options {
+            file: file.to_owned(),
+            environment: std::env::vars().collect(),
+            is_watching: true,
+            is_strict: false,
+        };
         match Feed::new(options) {
             Ok(feed) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);

@@ -12,7 +12,7 @@ use super::{FAILURE, SUCCESS, count, draw};
 use crate::feed::{Options, StartError};
 
 /// Serves until a signal ends it.
-pub fn run(file: PathBuf, is_strict: bool) -> u8 {
+pub fn run(file: PathBuf, is_strict: bool, is_watching: bool) -> u8 {
     // First of all: a SIGHUP that comes while large zones are read would else end the program.
     let prepared = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
         let signals = {
@@ -29,7 +29,7 @@ pub fn run(file: PathBuf, is_strict: bool) -> u8 {
         }
     };
     take_all_descriptors();
-    let options = Options { file, environment: std::env::vars().collect(), is_strict };
+    let options = Options { file, environment: std::env::vars().collect(), is_watching, is_strict };
     let daemon = match Daemon::start(options) {
         Ok(daemon) => daemon,
         Err(StartError { diagnostics }) => {

@@ -58,7 +58,7 @@ impl Feed {
         let (lists, news) = (Arc::clone(&self.lists), self.news.clone());
         // Large zones take a while; ticks go on meanwhile.
         let loading = tokio::task::spawn_blocking(move || {
-            let Options { file, environment, is_strict: _ } = &options;
+            let Options { file, environment, is_watching: _, is_strict: _ } = &options;
             match scope {
                 Scope::All => inputs::load_all(file, environment, Some(&previous), Some(&lists), &news),
                 Scope::Lists => inputs::load_lists(file, environment, &previous, &lists, &news),

@@ -43,6 +43,8 @@ pub struct Options {
     pub file: PathBuf,
     /// The environment that is laid over it.
     pub environment: Vec<(String, String)>,
+    /// Edits of inputs are taken by themselves, not only when a reload is asked for.
+    pub is_watching: bool,
     /// Any error in any input is a reason not to start.
     pub is_strict: bool,
 }
@@ -215,8 +217,8 @@ impl Feed {
                     Event::Spread(answer) => self.spread_orders(answer),
                 },
                 pushed = cluster_turn(&mut self.cluster) => self.take_turn(pushed),
-                () = watch.edited() => self.begin_reload(&mut reload, Scope::All, None),
-                () = lists.edited() => self.begin_reload(&mut reload, Scope::Lists, None),
+                () = watch.edited(), if self.options.is_watching => self.begin_reload(&mut reload, Scope::All, None),
+                () = lists.edited(), if self.options.is_watching => self.begin_reload(&mut reload, Scope::Lists, None),
                 Some(fetched) = fetched.recv() => self.take_fetched(fetched, &mut reload),
                 loaded = finished(&mut reload) => {
                     let Some(ended) = reload.take() else { continue };

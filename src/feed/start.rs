@@ -177,7 +177,7 @@ fn or_kept(loaded: Loaded, options: &Options, store: &Store, (lists, news): (&Li
 /// Reads all inputs, with lists of nodes as URLs have them now. Of a configuration that comes through a pipe nobody knows
 /// which these are before it is read; they are asked later.
 fn load(options: &Options, lists: Option<&Lists>) -> (Loaded, News) {
-    let Options { file, environment, is_strict: _ } = options;
+    let Options { file, environment, is_watching: _, is_strict: _ } = options;
     let urls = if file.is_file() { inputs::urls(file, environment) } else { Vec::new() };
     let news = News { fetched: fetch_all(&urls), ..News::default() };
     (inputs::load_all(file, environment, None, lists, &news), news)

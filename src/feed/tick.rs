@@ -250,7 +250,7 @@ mod tests {
         write(zones.join("live.example.zone"), include_str!("../../zones/live.example.zone"));
         write(directory.path().join("thalweg.toml"), include_str!("../../thalweg.toml"));
         let file = directory.path().join("thalweg.toml");
-        let options = Options { file, environment: Vec::new(), is_strict: false };
+        let options = Options { file, environment: Vec::new(), is_watching: true, is_strict: false };
         Feed::new(options).unwrap_or_else(|error| panic!("{error:?}"))
     }
 

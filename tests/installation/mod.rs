@@ -47,7 +47,7 @@ pub(crate) fn responder(counts: Arc<Counts>) -> Responder {
         zone.push_str(&format!("large TXT \"{index:0>250}\"\n"));
     }
     fs::write(directory.path().join("zones/live.example.zone"), zone).unwrap();
-    let options = Options { file, environment: Vec::new(), is_strict: true };
+    let options = Options { file, environment: Vec::new(), is_watching: true, is_strict: true };
     let feed = Feed::new(options).unwrap_or_else(|error| panic!("{}", error.diagnostics[0]));
     Responder::new(feed.published(), counts, Learner::new(2, 1).0)
 }

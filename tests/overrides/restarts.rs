@@ -75,7 +75,7 @@ fn broken_state_is_set_aside_and_the_server_starts() {
 fn a_second_server_with_the_same_state_is_refused() {
     let installation = keeping();
     let _served = Served::start(&installation);
-    let options = Options { file: installation.config(), environment: Vec::new(), is_strict: false };
+    let options = Options { file: installation.config(), environment: Vec::new(), is_watching: true, is_strict: false };
     let Err(refused) = Daemon::start(options) else { panic!("it was started") };
     let told = refused.diagnostics[0].to_string();
     assert!(told.contains("another server keeps its state there"), "{told}");
@@ -94,7 +94,7 @@ fn a_directory_that_cannot_be_used_is_an_alarm_and_no_failed_start() {
 }
 
 fn started(installation: &Installation, is_strict: bool) -> Daemon {
-    let options = Options { file: installation.config(), environment: Vec::new(), is_strict };
+    let options = Options { file: installation.config(), environment: Vec::new(), is_watching: true, is_strict };
     Daemon::start(options).unwrap_or_else(|error| panic!("{:?}", error.diagnostics))
 }
 
@@ -117,7 +117,7 @@ fn broken_inputs_at_a_start_are_those_that_were_sound_last_with_an_alarm() {
     let (status, text) = thalweg(&installation, served.listening.admin, &["status"]);
     assert!(status == Some(2) && text.contains("kept_inputs") && text.contains("thalweg.toml"), "{text}");
     drop(served);
-    let options = Options { file: installation.config(), environment: Vec::new(), is_strict: true };
+    let options = Options { file: installation.config(), environment: Vec::new(), is_watching: true, is_strict: true };
     assert!(Daemon::start(options).is_err(), "`--strict` refuses");
 
     // A broken zone alone: the rest is as it is on disk.
@@ -133,7 +133,7 @@ fn broken_inputs_at_a_start_are_those_that_were_sound_last_with_an_alarm() {
     // Without anything kept there is nothing to serve.
     fs::remove_dir_all(state(&installation)).unwrap();
     installation.write("thalweg.toml", "rubbish = = 1");
-    let options = Options { file: installation.config(), environment: Vec::new(), is_strict: false };
+    let options = Options { file: installation.config(), environment: Vec::new(), is_watching: true, is_strict: false };
     assert!(Daemon::start(options).is_err());
 }
 

@@ -61,8 +61,8 @@ fn shipped() -> Arc<Snapshot> {
     fs::write(&file, include_str!("../../thalweg.toml")).expect("a new file");
     fs::write(zones.join("live.example.zone"), include_str!("../../zones/live.example.zone")).expect("a new file");
     fs::write(zones.join("odd.example.zone"), include_str!("odd.example.zone")).expect("a new file");
-    let feed =
-        Feed::new(Options { file, environment: Vec::new(), is_strict: true }).expect("the example has no errors");
+    let feed = Feed::new(Options { file, environment: Vec::new(), is_watching: true, is_strict: true })
+        .expect("the example has no errors");
     feed.published().snapshot()
 }
 

@@ -25,7 +25,16 @@ pub(crate) struct Served {
 impl Served {
     /// Starts a daemon on an installation without errors.
     pub(crate) fn start(installation: &Installation) -> Self {
-        let options = Options { file: installation.config(), environment: Vec::new(), is_strict: true };
+        Self::start_with(installation, true)
+    }
+
+    /// The same, for edits that are taken by `reload` alone: on a slow machine others would be taken by themselves before.
+    pub(crate) fn start_unwatched(installation: &Installation) -> Self {
+        Self::start_with(installation, false)
+    }
+
+    fn start_with(installation: &Installation, is_watching: bool) -> Self {
+        let options = Options { file: installation.config(), environment: Vec::new(), is_watching, is_strict: true };
         let daemon = Daemon::start(options).unwrap_or_else(|error| panic!("{:?}", error.diagnostics));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { daemon, runtime }

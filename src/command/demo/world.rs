@@ -56,7 +56,7 @@ impl World {
         let config = directory.write("thalweg.toml", scene::config(dns, admin, &exporters)).map_err(unwritten)?;
         directory.write("zones/live.example.zone", scene::zone().to_owned()).map_err(unwritten)?;
         // The environment would lay the user's own installation over this one.
-        let options = Options { file: config.clone(), environment: Vec::new(), is_strict: true };
+        let options = Options { file: config.clone(), environment: Vec::new(), is_watching: true, is_strict: true };
         let daemon = Daemon::start(options)?;
         let viewers = CancellationToken::new();
         Ok(Self { dns, admin, config, nodes, media_port, viewers, runtime, _daemon: daemon, directory })

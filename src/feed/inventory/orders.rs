@@ -139,7 +139,12 @@ mod tests {
         std::fs::write(directory.join("zones/live.example.zone"), ZONE).expect("a file");
         std::fs::write(directory.join("thalweg.toml"), CONFIG).expect("a file");
         write_list(directory, nodes);
-        let options = Options { file: directory.join("thalweg.toml"), environment: Vec::new(), is_strict: true };
+        let options = Options {
+            file: directory.join("thalweg.toml"),
+            environment: Vec::new(),
+            is_watching: true,
+            is_strict: true,
+        };
         let mut feed = Feed::new(options).unwrap_or_else(|error| panic!("{error:?}"));
         feed.set_targets();
         feed
