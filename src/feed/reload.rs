@@ -198,9 +198,12 @@ impl Feed {
         self.forget_dismissed(&inputs);
         let before = std::mem::replace(&mut self.inputs, Arc::new(inputs));
         self.generation += 1;
+        // Else a node that comes back, and was down when it left, would be named until the next tick.
+        self.healths.count(&self.inputs.fleet);
         // The second time with a controller that has learned nothing.
         let Some(tables) = self.tables().or_else(|| self.tables()) else {
             self.inputs = before;
+            self.healths.count(&self.inputs.fleet);
             self.generation -= 1;
             return Err("steering by the new inputs ends in a panic; all goes on as before".to_owned());
         };

@@ -26,8 +26,8 @@ use crate::pool::{Exporter, NodeId};
 
 /// The longest time for a whole scrape, if the interval allows it.
 const MAX_TIMEOUT: Duration = Duration::from_secs(4);
-/// Exporters whose connections are kept from scrape to scrape. Each takes 30 KB, as measured; a new one for each scrape
-/// costs as much time as to keep it, but for TLS.
+/// Exporters whose connections are kept from scrape to scrape. Each takes about 30 KB: 8 to read, 8 to write and 9 for
+/// the queue to it. To connect anew costs little time, but for TLS: a percent of a core for 200 scrapes in a second.
 const MAX_KEPT: usize = 1_024;
 /// Idle connections that are kept to each exporter.
 const IDLE_CONNECTIONS: usize = 1;

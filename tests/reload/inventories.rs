@@ -1,6 +1,12 @@
 //! Lists of nodes that another tool writes while queries run.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use thalweg::command::daemon::Daemon;
+use thalweg::feed::Options;
 
 use super::{SERVER, ZONE, addresses, while_asking, zone};
 use crate::support::client::{Client, get, post, wait_for};
@@ -104,9 +110,7 @@ fn a_list_that_shrinks_waits_until_it_is_confirmed_or_grows_again() {
     installation.replace(LIST, &list(1..=6));
     let waiting = waits(6);
     assert_eq!((&waiting["nodes"], &waiting["pending"]["gone"][3]), (&10.into(), &"n9".into()));
-    assert!(
-        get(served.admin(), "/metrics").contains("thalweg_alarm{alarm=\"inventory_shrunk\",inventory=\"fleet\"} 1")
-    );
+    assert!(get(served.admin(), "/metrics").contains("thalweg_alarm{alarm=\"inventory_shrunk\",about=\"fleet\"} 1"));
     assert_eq!(addresses(&client, NAME), names(1..=10));
     // Even if all is read anew.
     served.reload().unwrap();
@@ -144,22 +148,19 @@ fn a_list_that_brings_the_first_address_of_a_family_is_answered() {
     });
 }
 
-#[test]
-fn a_url_is_asked_and_its_last_list_goes_on_while_it_gives_none() {
-    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+/// A server that answers each request with the list that is there, if one is; it ends with the process.
+fn serve(answer: &Arc<Mutex<Option<String>>>) -> String {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/nodes", server.local_addr().unwrap());
-    let answer = std::sync::Arc::new(std::sync::Mutex::new(Some(list(1..=3))));
-    let shared = std::sync::Arc::clone(&answer);
-    // It ends with the process.
+    let answer = Arc::clone(answer);
     std::thread::spawn(move || {
-        use std::io::{Read, Write};
         for stream in server.incoming() {
             let mut stream = stream.unwrap();
             let (mut request, mut octet) = (Vec::new(), [0]);
             while !request.ends_with(b"\r\n\r\n") && stream.read(&mut octet).unwrap() == 1 {
                 request.push(octet[0]);
             }
-            let body = shared.lock().unwrap().clone();
+            let body = answer.lock().unwrap().clone();
             let status = if body.is_some() { "200 OK" } else { "500 Internal Server Error" };
             let body = body.unwrap_or_default();
             let head =
@@ -167,7 +168,18 @@ fn a_url_is_asked_and_its_last_list_goes_on_while_it_gives_none() {
             write!(stream, "{head}Connection: close\r\n\r\n{body}").unwrap();
         }
     });
+    url
+}
+
+fn config_of_url(url: &str) -> String {
     let config = config().replace("file_sd = \"*.json\"", &format!("http_sd = \"{url}\"\nrefresh = \"1s\""));
+    config.replacen("[server]\n", "[server]\nstate = \"state\"\n", 1)
+}
+
+#[test]
+fn a_url_is_asked_and_its_last_list_goes_on_while_it_gives_none() {
+    let answer = Arc::new(Mutex::new(Some(list(1..=3))));
+    let config = config_of_url(&serve(&answer));
     let installation = Installation::new([("thalweg.toml", config.as_str()), (ZONE, zone(1).as_str())]);
     let served = Served::start(&installation);
     let client = Client::new(served.dns());
@@ -180,4 +192,14 @@ fn a_url_is_asked_and_its_last_list_goes_on_while_it_gives_none() {
     *answer.lock().unwrap() = Some(list(3..=5));
     wait_for_nodes(&client, &names(3..=5));
     wait_for("no error", || status(&served)["errors"].as_array().unwrap().is_empty().then_some(()));
+    // A server that starts while nobody answers begins with what was taken last.
+    drop(served);
+    *answer.lock().unwrap() = None;
+    let options = Options { file: installation.config(), environment: Vec::new(), is_strict: false };
+    let daemon = Daemon::start(options).unwrap_or_else(|error| panic!("{:?}", error.diagnostics));
+    assert_eq!(addresses(&Client::new(daemon.listening.dns[0]), NAME), names(3..=5));
+    // And what is much shorter than that waits, as it would have done without the restart.
+    *answer.lock().unwrap() = Some(list([]));
+    let pending = || daemon.published().snapshot().inventories[0].pending.clone();
+    assert_eq!(wait_for("a list that waits", pending).gone, ["n3", "n4", "n5"]);
 }

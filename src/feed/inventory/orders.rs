@@ -126,10 +126,11 @@ mod tests {
     const ZONE: &str = "@ 60 SOA ns1 host 1 2h 15m 2w 60\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n";
 
     fn write_list(directory: &Path, nodes: &[&str]) {
-        let group = |(index, node): (usize, &&str)| {
-            format!("{{\"targets\": [\"{node}:9100\"], \"labels\": {{\"addr\": \"192.0.2.{index}\"}}}}")
+        let group = |node: &&str| {
+            let last = node.as_bytes()[0];
+            format!("{{\"targets\": [\"{node}:9100\"], \"labels\": {{\"addr\": \"192.0.2.{last}\"}}}}")
         };
-        let groups: Vec<String> = (1..).zip(nodes).map(group).collect();
+        let groups: Vec<String> = nodes.iter().map(group).collect();
         std::fs::write(directory.join("list.json"), format!("[{}]", groups.join(","))).expect("a file");
     }
 
