@@ -195,7 +195,7 @@ fn a_url_is_asked_and_its_last_list_goes_on_while_it_gives_none() {
     // A server that starts while nobody answers begins with what was taken last.
     drop(served);
     *answer.lock().unwrap() = None;
-    let options = Options { file: installation.config(), environment: Vec::new(), is_strict: false };
+    let options = Options { file: installation.config(), environment: Vec::new(), is_watching: true, is_strict: false };
     let daemon = Daemon::start(options).unwrap_or_else(|error| panic!("{:?}", error.diagnostics));
     assert_eq!(addresses(&Client::new(daemon.listening.dns[0]), NAME), names(3..=5));
     // And what is much shorter than that waits, as it would have done without the restart.

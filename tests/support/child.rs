@@ -23,7 +23,7 @@ impl Child {
     /// Starts it, with as many descriptors as wanted, and returns once it answers.
     pub(crate) fn start(config: &Path, descriptors: u32) -> Self {
         let mut process = Command::new("sh")
-            .args(["-c", "ulimit -S -n \"$0\" && exec \"$@\""])
+            .args(["-c", "ulimit -n \"$0\" && exec \"$@\""])
             .arg(descriptors.to_string())
             .args([env!("CARGO_BIN_EXE_thalweg"), "run", "--config"])
             .arg(config)
