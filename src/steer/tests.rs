@@ -476,6 +476,33 @@ fn a_node_that_its_inventory_drains_gets_nobody_and_says_why() {
 }
 
 #[test]
+fn nodes_that_left_the_configuration_do_not_make_monitoring_blind() {
+    let mut world = World::new(&FIVE);
+    let before = world.tick(&[]);
+    world.nodes.retain(|(name, _)| name == "a" || name == "b");
+    world.reload();
+    let is_gone = |index: usize| !world.fleet.nodes[index].is_configured;
+    // Nobody scrapes them any more.
+    let input = |(index, node): (usize, &super::NodeState)| {
+        let last = node.reading.last().unwrap().clone();
+        let reading =
+            if is_gone(index) { Reading::Stale { last, age: 60.0, because: None } } else { Reading::Fresh(last) };
+        NodeInput { reading, health: State::Unknown.into() }
+    };
+    let nodes: Vec<NodeInput> = before.nodes.iter().enumerate().map(input).collect();
+    assert!((0..nodes.len()).filter(|index| is_gone(*index)).count() >= 3);
+    let tables = world.controller.tick(&Inputs {
+        now: world.now + 1.0,
+        fleet: &world.fleet,
+        regions: &world.regions(),
+        nodes: &nodes,
+        overrides: &Overrides::default(),
+        seed: 7,
+    });
+    assert!(!tables.alarms.iter().any(|alarm| alarm.word() == "mostly_blind"), "{:?}", tables.alarms);
+}
+
+#[test]
 fn what_was_learned_is_known_after_a_restart_as_far_as_it_is_trusted() {
     let mut world = World::new(&FIVE);
     // Something else than egress binds: half of what is configured.

@@ -26,8 +26,10 @@ impl Controller {
     pub(super) fn states(&mut self, inputs: &Inputs<'_>, healths: &[&NodeHealth]) -> States {
         let standings = self.standings(inputs, healths);
         let total = |is_counted: &dyn Fn(&Standing) -> bool| -> f64 {
-            let counted = self.nodes.iter().zip(&standings.best).filter(|(_, standing)| is_counted(standing));
-            counted.map(|(model, _)| model.capacity()).sum()
+            let nodes = self.nodes.iter().zip(&standings.best).zip(&inputs.fleet.nodes);
+            // Nobody is sent to nodes that left the configuration, and nobody reads their load.
+            let counted = nodes.filter(|((_, standing), known)| known.is_configured && is_counted(standing));
+            counted.map(|((model, _), _)| model.capacity()).sum()
         };
         let eligible = total(&|standing| standing.is_eligible());
         let is_mostly_blind =
