@@ -171,8 +171,9 @@ fn private_key((name, octets): &Read) -> Result<PrivateKeyDer<'static>, Diagnost
 
 /// Believes any certificate, but still wants the server to have its key.
 #[derive(Debug)]
-struct AnyCertificate {
-    provider: Arc<CryptoProvider>,
+pub(super) struct AnyCertificate {
+    /// Knows the algorithms of signatures.
+    pub(super) provider: Arc<CryptoProvider>,
 }
 
 impl ServerCertVerifier for AnyCertificate {
