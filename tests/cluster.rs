@@ -120,10 +120,11 @@ fn say(address: SocketAddr, token: Option<&str>, body: &str) -> String {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let token = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
     let length = body.len();
-    write!(stream, "POST /v1/peer HTTP/1.1\r\nhost: a\r\n{token}connection: close\r\ncontent-length: {length}\r\n\r\n")
-        .unwrap();
+    let message = format!(
+        "POST /v1/peer HTTP/1.1\r\nhost: a\r\n{token}connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
     // The listener may have heard enough before the end.
-    let _cut = stream.write_all(body.as_bytes());
+    let _cut = stream.write_all(message.as_bytes());
     let mut answer = Vec::new();
     let _cut = stream.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer).into_owned();

@@ -21,9 +21,11 @@ mod support;
 /// Cases of cheap properties: together about five seconds.
 const MANY: u32 = 20_000;
 
+/// `TIMES=100` checks with so many times as many inputs, `PROPTEST_RNG_SEED=2` with certain ones.
 fn check<S: Strategy>(cases: u32, inputs: &S, property: impl Fn(S::Value)) {
+    let times = std::env::var("TIMES").map_or(1, |times| times.parse::<u32>().unwrap());
     // What was found once becomes a test of its own, so nothing is kept beside the sources.
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: cases * times, failure_persistence: None, ..Config::default() };
     let checked = TestRunner::new(config).run(inputs, |input| {
         property(input);
         Ok(())
