@@ -12,15 +12,17 @@ mod yaml;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::access::Accesses;
 use super::area::Atlas;
 use super::file::{AccessTable, InventoryTable, NodeSettings, NodeTable};
 use super::preset::Presets;
 use super::written::{Problems, Written};
 use super::{Config, defaults};
 use crate::diagnostic::{Diagnostic, Source, has_errors};
-use crate::pool::Node;
+use crate::pool::{Access, Node};
 use target::{Mapping, Target};
 
 /// Where others list nodes.
@@ -32,6 +34,8 @@ pub struct Inventory {
     pub files: Vec<Written<String>>,
     /// The URL of a list.
     pub url: Option<Written<String>>,
+    /// How the URL is asked.
+    pub access: Arc<Access>,
     /// Time from one look at the URL to the next.
     pub refresh: Duration,
     mapping: Mapping,
@@ -118,12 +122,13 @@ pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?'])
 }
 
-pub(super) fn resolve(table: InventoryTable) -> Written<Inventory> {
-    let InventoryTable { name, files, url, refresh, mapping } = table;
+pub(super) fn resolve(table: InventoryTable, accesses: &Accesses) -> Written<Inventory> {
+    let InventoryTable { name, files, url, access, refresh, mapping } = table;
     name.map(|name| Inventory {
         name,
         files,
         url,
+        access: accesses.resolve(&[&access]),
         refresh: refresh.map_or(defaults::REFRESH, |refresh| refresh.value),
         mapping: Mapping::of(mapping),
     })
