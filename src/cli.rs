@@ -88,7 +88,7 @@ struct InventoryArguments {
 
 #[derive(Debug, Subcommand)]
 enum InventoryCommand {
-    /// Take the list that waits, although it is much shorter than the one before it.
+    /// Take the list that waits, although it does much less than the one before it.
     Confirm {
         /// The inventory.
         name: String,

@@ -69,19 +69,18 @@ fn text(inventories: &[InventoryStatus], now: u64) -> String {
         ]
     };
     let mut text = aligned(&["INVENTORY", "NODES", "AGE", "STATE", "LIST"], inventories.iter().map(row));
-    for InventoryStatus { name, nodes, errors, pending, .. } in inventories {
+    for InventoryStatus { name, errors, pending, .. } in inventories {
         for error in errors {
             text.push_str(&format!("\n{error}\n"));
         }
-        if let Some(PendingStatus { since, nodes: left, gone }) = pending {
+        if let Some(PendingStatus { since, nodes: _, gone, because }) = pending {
             let listed = gone.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(" ");
             let more = gone.len().saturating_sub(LISTED);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             text.push_str(&format!(
-                "\n{name}: since {} its list has {} in place of {nodes}; the old one goes on. These would go:\n  {listed}{more}\n\
-                 `thalweg inventory confirm {name}` takes it; when it has grown again it is taken by itself.\n",
+                "\n{name}: since {} a list waits: {because}. The old one goes on. The nodes that lose by it:\n  {listed}{more}\n\
+                 `thalweg inventory confirm {name}` takes it; when it is whole again it is taken by itself.\n",
                 clock(*since, now),
-                plural(*left, "node"),
             ));
         }
     }
@@ -122,7 +121,7 @@ mod tests {
             ..InventoryStatus::default()
         };
         let gone = vec!["fra1".to_owned(), "fra2".to_owned()];
-        let pending = PendingStatus { since: 1_000, nodes: 8, gone };
+        let pending = PendingStatus { since: 1_000, nodes: 8, gone, because: "2 of 10 nodes are missing".to_owned() };
         let waiting = InventoryStatus { name: "rest".to_owned(), pending: Some(pending), ..good.clone() };
         let broken = InventoryStatus {
             name: "new".to_owned(),

@@ -33,7 +33,7 @@ mod units;
 mod value;
 mod written;
 
-pub use inventory::{Format, Inventory, List, is_pattern};
+pub use inventory::{Effect, Format, Gain, Inventory, List, is_pattern};
 pub use policy::policy_of_word;
 pub use preset::{Presets, embedded as embedded_presets, embedded_text as preset_text, read_text as read_preset};
 pub use units::{bitrate, duration};

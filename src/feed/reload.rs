@@ -146,7 +146,7 @@ impl Feed {
         self.board.note("reload", grade, &outcome);
         if has_errors {
             self.status.failures += 1;
-            tracing::error!("{outcome}; what is broken stays as it was");
+            tracing::error!("{outcome}; what is broken is left out, or is as it was");
             return Err(format!("{outcome}; but {}", refusal(&diagnostics)));
         }
         tracing::info!("{outcome}");

@@ -122,9 +122,11 @@ fn inventories(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt:
     each("inventory_errors", "What is wrong with lists, so that older ones go on", |known| {
         Some(known.errors.len() as f64)
     })?;
-    each("inventory_nodes_waiting_to_go", "Nodes that a list lacks which waits to be confirmed", |known| {
-        Some(known.pending.as_ref().map_or(0.0, |pending| pending.gone.len() as f64))
-    })
+    each(
+        "inventory_nodes_waiting_to_go",
+        "Nodes that would lose something by a list that waits to be confirmed",
+        |known| Some(known.pending.as_ref().map_or(0.0, |pending| pending.gone.len() as f64)),
+    )
 }
 
 fn overrides(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {

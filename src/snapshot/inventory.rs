@@ -15,7 +15,7 @@ pub struct InventoryStatus {
     pub read: Option<u64>,
     /// What is wrong with sources now; an older list of them counts, if there is one.
     pub errors: Vec<String>,
-    /// A list that is much shorter than the one that was taken.
+    /// A list that does much less than the one that was taken.
     pub pending: Option<PendingStatus>,
 }
 
@@ -26,6 +26,9 @@ pub struct PendingStatus {
     pub since: u64,
     /// Nodes that it has.
     pub nodes: usize,
-    /// Names of nodes that it lacks.
+    /// Names of nodes that would lose something by it.
     pub gone: Vec<String>,
+    /// What they would lose, in words.
+    #[serde(default)]
+    pub because: String,
 }

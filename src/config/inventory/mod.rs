@@ -4,6 +4,7 @@
 //! `targets` (host and port of an exporter) and `labels` (names and texts), and no other keys.
 #![deny(clippy::disallowed_methods)]
 
+mod effect;
 mod json;
 mod list;
 mod nodes;
@@ -24,6 +25,8 @@ use super::{Config, defaults};
 use crate::diagnostic::{Diagnostic, Source, has_errors};
 use crate::pool::{Access, Node};
 use target::{Mapping, Target};
+
+pub use effect::{Effect, Gain};
 
 /// Where others list nodes.
 #[derive(Debug, Clone)]
@@ -114,6 +117,11 @@ impl Config {
     /// the first counts.
     pub fn merge(&self, lists: &[(&Inventory, &List)]) -> (Vec<Written<Node>>, Vec<Diagnostic>) {
         nodes::merge(self, lists)
+    }
+
+    /// What lists come to for the nodes of one inventory, whatever others' lists add to them.
+    pub fn effect(&self, inventory: &str, lists: &[(&Inventory, &List)]) -> Effect {
+        effect::effect(self, inventory, lists)
     }
 }
 

@@ -10,13 +10,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::config::{Config, Format, Inventory, List, Written};
+use crate::config::{Config, Effect, Format, Inventory, List, Written};
 use crate::diagnostic::{Diagnostic, Source, has_errors};
 use crate::snapshot::{InventoryStatus, PendingStatus};
 
 pub(super) use fetch::{Fetch, Fetched, fetch_all, run};
 pub(super) use files::Files;
 pub(super) use orders::{Confirmation, fetches};
+
+use guard::{Peak, Verdict};
 
 /// The lists of all inventories as they were last taken, by the name of the inventory.
 #[derive(Debug, Clone, Default)]
@@ -29,8 +31,8 @@ pub struct Lists {
 pub(super) struct News {
     /// What came of the last look at each URL.
     pub(super) fetched: BTreeMap<String, Outcome>,
-    /// Nodes of lists that may be taken although they are much shorter, by inventory.
-    pub(super) confirmed: BTreeMap<String, BTreeSet<String>>,
+    /// What lists come to that may be taken although they do much less, by inventory.
+    pub(super) confirmed: BTreeMap<String, Effect>,
     /// Nothing is read: what was taken counts.
     pub(super) only_taken: bool,
 }
@@ -51,6 +53,8 @@ struct Taken {
     nodes: BTreeSet<String>,
     /// What is wrong with a source now, so that an older list of it may count.
     errors: Vec<String>,
+    /// Lists of the last hour that did more.
+    peak: Option<Peak>,
     pending: Option<Pending>,
 }
 
@@ -63,19 +67,32 @@ struct Text {
     at: u64,
 }
 
-/// A list that is much shorter than the one before it, and waits to be confirmed.
+/// Lists that do much less than those before them, and wait to be confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pending {
     /// Seconds since 1970.
     since: u64,
     nodes: BTreeSet<String>,
+    /// Those that lose something.
     gone: Vec<String>,
+    /// What they lose.
+    because: String,
+    /// All that would be left.
+    effect: Effect,
 }
 
 /// What was read of one source.
 struct Found {
     name: String,
     result: Result<Text, Diagnostic>,
+}
+
+/// What was read of the lists of an inventory.
+struct Read {
+    inventory: Inventory,
+    old: Option<Taken>,
+    taken: Taken,
+    lists: Vec<List>,
 }
 
 /// What reading all lists came to.
@@ -91,20 +108,27 @@ impl Lists {
     /// waits. The configuration gets the nodes.
     pub(super) fn read(config: &mut Config, before: &Self, news: &News, files: &mut Files<'_>) -> Reading {
         let mut reading = Reading { lists: Self::default(), diagnostics: Vec::new(), is_blocked: false };
-        let mut lists: Vec<(Inventory, Vec<List>)> = Vec::new();
-        for Written { value: inventory, .. } in &config.inventories {
-            let old = before.by_name.get(&inventory.name);
-            let (taken, list) = reading.read_inventory(config, inventory, old, news, files);
-            reading.lists.by_name.insert(inventory.name.clone(), taken);
-            lists.push((inventory.clone(), list));
+        let inventories = config.inventories.iter().map(|written| &written.value);
+        let mut reads: Vec<Read> = inventories
+            .map(|inventory| {
+                reading.read_inventory(config, inventory, before.by_name.get(&inventory.name), news, files)
+            })
+            .collect();
+        let verdicts = guard::judge(config, &reads, news);
+        for (read, verdict) in reads.iter_mut().zip(verdicts) {
+            match verdict {
+                Verdict::Taken(peak) => read.taken.peak = peak,
+                Verdict::Waits(pending) => reading.keep_old(config, read, Some(pending)),
+            }
         }
-        let all = lists.iter().flat_map(|(inventory, lists)| lists.iter().map(move |list| (inventory, list)));
-        if !config.inventories.is_empty() {
+        if !reads.is_empty() {
+            let all = reads.iter().flat_map(|read| read.lists.iter().map(|list| (&read.inventory, list)));
             let (nodes, diagnostics) = config.merge(&all.collect::<Vec<_>>());
             reading.diagnostics.extend(diagnostics);
             reading.is_blocked |= nodes.len() > crate::pool::MAX_NODES;
             config.nodes = nodes;
         }
+        reading.lists.by_name = reads.into_iter().map(|read| (read.inventory.name, read.taken)).collect();
         reading
     }
 
@@ -129,6 +153,7 @@ impl Lists {
             since: pending.since,
             nodes: pending.nodes.len(),
             gone: pending.gone.clone(),
+            because: pending.because.clone(),
         };
         let status = |(name, taken): (&String, &Taken)| InventoryStatus {
             name: name.clone(),
@@ -163,7 +188,7 @@ impl Reading {
         old: Option<&Taken>,
         news: &News,
         files: &mut Files<'_>,
-    ) -> (Taken, Vec<List>) {
+    ) -> Read {
         let mut taken = Taken::default();
         let mut lists = Vec::new();
         let found = if news.only_taken {
@@ -200,23 +225,33 @@ impl Reading {
             }
         }
         taken.nodes = lists.iter().flat_map(List::nodes).map(str::to_owned).collect();
-        let Some(old) = old else { return (taken, lists) };
-        let confirmed = news.confirmed.get(&inventory.name);
-        let Some(pending) = guard::shrinks(old, &taken.nodes, confirmed) else { return (taken, lists) };
-        let before: Result<Vec<List>, Vec<Diagnostic>> =
-            old.sources.values().map(|text| config.read_list(inventory, &text.source, text.format)).collect();
-        match before {
+        Read { inventory: inventory.clone(), old: old.cloned(), taken, lists }
+    }
+
+    /// Leaves the lists that were taken last in force, if there are any.
+    fn keep_old(&mut self, config: &Config, read: &mut Read, pending: Option<Pending>) {
+        let Some(old) = &read.old else { return };
+        let texts = old.sources.values().map(|text| config.read_list(&read.inventory, &text.source, text.format));
+        match texts.collect() {
             Ok(lists) => {
-                let Taken { sources, nodes, .. } = old.clone();
-                (Taken { sources, nodes, errors: taken.errors, pending: Some(pending) }, lists)
+                let errors = std::mem::take(&mut read.taken.errors);
+                read.taken = Taken { errors, pending, ..old.clone() };
+                read.lists = lists;
             }
             Err(diagnostics) => {
                 debug_assert!(has_errors(&diagnostics));
-                self.diagnostics.extend(diagnostics);
+                self.diagnostics.extend::<Vec<_>>(diagnostics);
                 self.is_blocked = true;
-                (taken, lists)
             }
         }
+    }
+}
+
+impl Taken {
+    /// Whether these are the same lists, whenever they were read.
+    fn has_texts_of(&self, other: &Self) -> bool {
+        let texts = |(name, text): (&String, &Text)| (name.clone(), Arc::clone(&text.source.text));
+        self.sources.iter().map(texts).eq(other.sources.iter().map(texts))
     }
 }
 

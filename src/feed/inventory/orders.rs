@@ -28,9 +28,8 @@ impl Lists {
     pub(in crate::feed) fn waits(&self, inventory: &str) -> Option<String> {
         let pending = self.pending(inventory)??;
         Some(format!(
-            "the list of `{inventory}` is shorter still, with {} nodes, and waits: look at it with `thalweg inventory`, and \
-             confirm again",
-            pending.nodes.len()
+            "a list of `{inventory}` waits still ({}): look at it with `thalweg inventory`, and confirm again",
+            pending.because
         ))
     }
 }
@@ -42,7 +41,7 @@ impl Feed {
         let refused = match self.lists.pending(&inventory) {
             Some(Some(pending)) => {
                 tracing::warn!(inventory, nodes = pending.nodes.len(), "an operator confirms the list that waits");
-                self.news.confirmed.insert(inventory.clone(), pending.nodes.clone());
+                self.news.confirmed.insert(inventory.clone(), pending.effect.clone());
                 return self.begin_reload(reload, Scope::Lists, Some(Waiter { answer, confirms: Some(inventory) }));
             }
             Some(None) => format!("no list of `{inventory}` waits to be confirmed"),
@@ -77,10 +76,9 @@ impl Feed {
             match &taken.pending {
                 Some(pending) => {
                     let told = format!(
-                        "the list of {name} shrank from {} to {} nodes, and is not taken: the old one goes on until `thalweg \
-                         inventory confirm {name}`, or until the list has grown again",
-                        taken.nodes.len(),
-                        pending.nodes.len()
+                        "the list of {name} is not taken: {}; the old one goes on until `thalweg inventory confirm {name}`, or \
+                         until the list is whole again",
+                        pending.because
                     );
                     if self.board.raise(SHRUNK, name, &told) {
                         tracing::error!(alarm = SHRUNK, inventory = name, "{told}");
