@@ -162,6 +162,19 @@ pub struct Loaded {
     pub(super) files: Files,
 }
 
+impl Loaded {
+    /// What is wrong with all but lists of nodes.
+    pub(super) fn faults(&self) -> &[Diagnostic] {
+        &self.diagnostics[..self.diagnostics.len() - self.of_lists]
+    }
+
+    /// Whether something is wrong for which nothing stands in: of a list that cannot be had an older one may count.
+    pub(super) fn lacks_something(&self) -> bool {
+        let is_bridged = |each: &Diagnostic| self.lists.as_ref().is_some_and(|lists| lists.bridge(each));
+        self.inputs.is_none() || self.diagnostics.iter().any(|each| each.is_error() && !is_bridged(each))
+    }
+}
+
 /// Reads everything that the configuration file names, and the file itself.
 ///
 /// Nodes and regions keep their numbers over `previous`, and a zone that is broken now keeps its old form.

@@ -76,8 +76,13 @@ impl Feed {
                 self.news.confirmed.remove(&inventory);
                 self.lists.waits(&inventory)
             });
+            let told = match (&outcome, still) {
+                (Err(because), Some(still)) => Err(format!("{still}\n{because}")),
+                (Ok(_), Some(still)) => Err(still),
+                (outcome, None) => outcome.clone(),
+            };
             // Who asked may have gone away meanwhile.
-            let _gone = answer.send(still.map_or_else(|| outcome.clone(), Err));
+            let _gone = answer.send(told);
         }
         later.map(|(scope, waiting)| self.start_reload(scope, waiting))
     }
@@ -89,9 +94,6 @@ impl Feed {
             return Err("reading the inputs ended in a panic; nothing has changed".to_owned());
         };
         self.listed = listed;
-        if let Some(lists) = lists {
-            self.take_lists(lists);
-        }
         // What was wrong with the rest is so still.
         let diagnostics = if is_lists_only {
             [self.faults.clone(), diagnostics].concat()
@@ -101,10 +103,16 @@ impl Feed {
             diagnostics
         };
         let said = self.tell(&diagnostics, scope);
-        let has_errors = has_errors(&diagnostics);
-        let had_errors = std::mem::replace(&mut self.status.has_errors, has_errors);
+        let is_broken = has_errors(&diagnostics);
+        let had_errors = std::mem::replace(&mut self.status.has_errors, is_broken);
+        // What was kept is served no more, whatever is wrong with lists.
+        self.status.is_kept &= inputs.is_none() || is_lists_only || has_errors(&self.faults);
         self.tell_inputs(&diagnostics);
         let Some(inputs) = inputs else {
+            // Lists that are not served must not be what others are compared with, nor what the next start begins with.
+            if let Some(lists) = lists {
+                self.take_findings(&lists);
+            }
             self.status.failures += 1;
             if said {
                 self.board.note("reload", Grade::Warning, "refused: the inputs have errors; all goes on as before");
@@ -113,7 +121,10 @@ impl Feed {
             return Err(refusal(&diagnostics));
         };
         if inputs.fingerprint == self.inputs.fingerprint {
-            if has_errors {
+            if let Some(lists) = lists {
+                self.take_lists(lists);
+            }
+            if is_broken {
                 return Err(format!(
                     "generation {}: nothing has changed; but {}",
                     self.generation,
@@ -132,19 +143,29 @@ impl Feed {
         }
         let old = self.generation;
         self.status.reloads += 1;
-        if let Err(because) = self.take_inputs(self.ordered(inputs)) {
+        // They are published with their nodes, and told of once these are served.
+        let before = Arc::clone(&self.lists);
+        if let Some(lists) = &lists {
+            self.lists = Arc::new(lists.clone());
+        }
+        let taken = self.take_inputs(self.ordered(inputs));
+        self.lists = before;
+        if let Err(because) = taken {
             self.status.reloads -= 1;
             self.status.failures += 1;
             tracing::error!(generation = old, "{because}");
             self.board.note("reload", Grade::Warning, &format!("refused: {because}"));
             return Err(because);
         }
+        if let Some(lists) = lists {
+            self.take_lists(lists);
+        }
         self.orders.report_idle(&self.inputs);
         let outcome = format!("generation {old} → {}: {changes}", self.generation);
-        self.keep_inputs(files, has_errors);
-        let grade = if has_errors { Grade::Warning } else { Grade::Note };
+        self.keep_inputs(files);
+        let grade = if is_broken { Grade::Warning } else { Grade::Note };
         self.board.note("reload", grade, &outcome);
-        if has_errors {
+        if is_broken {
             self.status.failures += 1;
             tracing::error!("{outcome}; what is broken is left out, or is as it was");
             return Err(format!("{outcome}; but {}", refusal(&diagnostics)));
@@ -169,9 +190,11 @@ impl Feed {
         !news.is_empty()
     }
 
-    /// Keeps inputs that have no errors for a start at which those on disk are broken.
-    pub(super) fn keep_inputs(&self, files: Files, has_errors: bool) {
-        if let Some(keeper) = self.keeper.as_ref().filter(|_| !has_errors && !files.read.is_empty()) {
+    /// Keeps inputs for a start at which those on disk are broken, if they are served and have no errors. Lists are kept by
+    /// themselves: of one that cannot be had the last goes on.
+    pub(super) fn keep_inputs(&self, files: Files) {
+        let is_sound = !self.status.is_kept && !has_errors(&self.faults);
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| is_sound && !files.read.is_empty()) {
             keeper.keep_inputs(files);
         }
     }

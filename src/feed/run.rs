@@ -226,8 +226,9 @@ impl Feed {
                     reload = self.end_reload(loaded, ended);
                     if scope == Scope::All {
                         watch.set_inputs(self.watched.clone());
+                        let wanted = inventory::fetches(&self.inputs.config, &self.inputs.keyring);
+                        self.forget_urls(&wanted);
                         fetches.send_if_modified(|known| {
-                            let wanted = inventory::fetches(&self.inputs.config, &self.inputs.keyring);
                             let is_new = *known != wanted;
                             *known = wanted;
                             is_new

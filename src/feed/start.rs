@@ -44,10 +44,15 @@ impl Feed {
         if let Some(directory) = state_directory(&options, None).filter(|_| is_file) {
             keeper = open(&directory, options.is_strict, &board)?;
         }
-        let lists = keeper.as_ref().map(|keeper| Lists::restored(keeper.store()));
-        let (loaded, news) = load(&options, lists.as_ref());
-        if options.is_strict && has_errors(&loaded.diagnostics) {
-            return Err(StartError { diagnostics: loaded.diagnostics });
+        let mut lists = keeper.as_ref().map(|keeper| Lists::restored(keeper.store()));
+        let (mut loaded, news) = load(&options, lists.as_ref());
+        if options.is_strict && loaded.lacks_something() {
+            if let Some(kept) = lists.take() {
+                loaded = or_without_lists(loaded, &options, &kept, &news);
+            }
+            if loaded.lacks_something() {
+                return Err(StartError { diagnostics: loaded.diagnostics });
+            }
         }
         if let Some(directory) = state_directory(&options, loaded.inputs.as_ref()).filter(|_| !is_file) {
             keeper = open(&directory, options.is_strict, &board)?;
@@ -63,12 +68,17 @@ impl Feed {
         (kept, news): (Lists, News),
     ) -> Result<Self, StartError> {
         let store = keeper.as_ref().map(Keeper::store);
-        let (loaded, is_kept) = match store.filter(|_| has_errors(&loaded.diagnostics)) {
+        let is_broken = loaded.inputs.is_none() || has_errors(loaded.faults());
+        let (loaded, is_kept) = match store.filter(|_| is_broken) {
             Some(store) => or_kept(loaded, &options, store, (&kept, &news)),
             None => (loaded, false),
         };
+        let (loaded, kept) = match &loaded.inputs {
+            Some(_) => (loaded, kept),
+            None => (or_without_lists(loaded, &options, &kept, &news), Lists::default()),
+        };
+        let is_refused = options.is_strict && loaded.lacks_something();
         let Loaded { inputs, diagnostics, of_lists, is_lists_only: _, watched, listed, lists, files } = loaded;
-        let is_refused = options.is_strict && has_errors(&diagnostics);
         let Some(inputs) = inputs.filter(|_| !is_refused) else { return Err(StartError { diagnostics }) };
         log(&diagnostics);
         let mut controller = Controller::default();
@@ -140,7 +150,7 @@ impl Feed {
             fault: false,
         };
         feed.orders.report_idle(&feed.inputs);
-        feed.keep_inputs(files, has_errors(&diagnostics));
+        feed.keep_inputs(files);
         if let Some(lists) = lists {
             feed.take_lists(lists);
         }
@@ -161,17 +171,36 @@ fn cluster_of(options: &Options, inputs: &Inputs) -> Result<Option<Cluster>, Sta
 fn or_kept(loaded: Loaded, options: &Options, store: &Store, (lists, news): (&Lists, &News)) -> (Loaded, bool) {
     let Some(found) = state::find(store) else { return (loaded, false) };
     let kept = inputs::load_kept(&found, lists);
-    let Some(kept) = kept.inputs.filter(|_| !has_errors(&kept.diagnostics)) else {
+    let is_sound = !has_errors(kept.faults());
+    let Loaded { inputs, lists: kept_lists, .. } = kept;
+    let Some(inputs) = inputs.filter(|_| is_sound) else {
         tracing::error!("the inputs that were kept in {} cannot be served either", store.directory().display());
         return (loaded, false);
     };
     // As if they had been served until now: a broken zone stays as it was, and anything else that is broken stops it all.
-    let again = inputs::load_all(&options.file, &options.environment, Some(&kept), Some(lists), news);
-    if !has_errors(&again.diagnostics) {
+    let again = inputs::load_all(&options.file, &options.environment, Some(&inputs), Some(lists), news);
+    if again.inputs.is_some() && !has_errors(again.faults()) {
         return (again, false);
     }
     tracing::error!("the inputs have errors; what was sound last is served, from {}", store.directory().display());
-    (Loaded { inputs: again.inputs.or(Some(kept)), ..again }, true)
+    match again.inputs {
+        Some(_) => (again, true),
+        None => (Loaded { inputs: Some(inputs), lists: kept_lists, ..again }, true),
+    }
+}
+
+/// The same inputs without the lists that were kept, if it is these that they cannot be served with: what was kept must not
+/// keep the server from starting.
+fn or_without_lists(loaded: Loaded, options: &Options, kept: &Lists, news: &News) -> Loaded {
+    if kept.is_empty() || has_errors(loaded.faults()) {
+        return loaded;
+    }
+    let bare = inputs::load_all(&options.file, &options.environment, None, None, news);
+    if bare.inputs.is_none() {
+        return loaded;
+    }
+    tracing::error!("the inputs cannot be served with the lists that were kept: these are left out");
+    bare
 }
 
 /// Reads all inputs, with lists of nodes as URLs have them now. Of a configuration that comes through a pipe nobody knows

@@ -189,17 +189,93 @@ fn a_url_is_asked_and_its_last_list_goes_on_while_it_gives_none() {
         status(&served)["errors"][0].as_str().filter(|error| error.contains("status 500")).map(drop)
     });
     assert_eq!(addresses(&client, NAME), names(1..=3));
-    *answer.lock().unwrap() = Some(list(3..=5));
-    wait_for_nodes(&client, &names(3..=5));
+    *answer.lock().unwrap() = Some(list(2..=4));
+    wait_for_nodes(&client, &names(2..=4));
     wait_for("no error", || status(&served)["errors"].as_array().unwrap().is_empty().then_some(()));
     // A server that starts while nobody answers begins with what was taken last.
     drop(served);
     *answer.lock().unwrap() = None;
     let options = Options { file: installation.config(), environment: Vec::new(), is_watching: true, is_strict: false };
     let daemon = Daemon::start(options).unwrap_or_else(|error| panic!("{:?}", error.diagnostics));
-    assert_eq!(addresses(&Client::new(daemon.listening.dns[0]), NAME), names(3..=5));
+    assert_eq!(addresses(&Client::new(daemon.listening.dns[0]), NAME), names(2..=4));
     // And what is much shorter than that waits, as it would have done without the restart.
     *answer.lock().unwrap() = Some(list([]));
     let pending = || daemon.published().snapshot().inventories[0].pending.clone();
-    assert_eq!(wait_for("a list that waits", pending).gone, ["n3", "n4", "n5"]);
+    assert_eq!(wait_for("a list that waits", pending).gone, ["n2", "n3", "n4"]);
+}
+
+/// More nodes than a server may have, `n1` to `n4` among them.
+fn endless() -> String {
+    let group = |node: usize| {
+        let (third, last) = (node / 250, 1 + node % 250);
+        format!("{{\"targets\": [\"10.0.{third}.{last}:9100\"], \"labels\": {{\"addr\": \"203.0.{third}.{last}\"}}}}")
+    };
+    let groups: String = (0..4_996).map(|node| format!(", {}", group(node))).collect();
+    format!("{}{groups}]", list(1..=4).trim_end_matches(']'))
+}
+
+fn started(installation: &Installation, is_strict: bool) -> Daemon {
+    let options = Options { file: installation.config(), environment: Vec::new(), is_watching: true, is_strict };
+    Daemon::start(options).unwrap_or_else(|error| panic!("{:?}", error.diagnostics))
+}
+
+#[test]
+fn a_list_that_is_too_long_is_an_error_of_its_inventory_and_blocks_nothing_else() {
+    let answer = Arc::new(Mutex::new(Some(list(1..=3))));
+    let config = config_of_url(&serve(&answer));
+    let installation = Installation::new([("thalweg.toml", config.as_str()), (ZONE, zone(1).as_str())]);
+    let served = Served::start(&installation);
+    let client = Client::new(served.dns());
+    *answer.lock().unwrap() = Some(endless());
+    wait_for("an error", || {
+        status(&served)["errors"][0].as_str().filter(|error| error.contains("there would be 5000 nodes")).map(drop)
+    });
+    assert_eq!(addresses(&client, NAME), names(1..=3));
+    // Everything else may change meanwhile.
+    installation.replace("thalweg.toml", &config.replace("answers = 64", "answers = 1"));
+    wait_for("another configuration", || (addresses(&client, NAME).len() == 1).then_some(()));
+    *answer.lock().unwrap() = Some(list(1..=4));
+    wait_for("the new list", || (status(&served)["nodes"] == 4).then_some(()));
+    // A start goes on with what was served; and it comes about whatever was kept.
+    drop(served);
+    *answer.lock().unwrap() = Some(endless());
+    installation.replace("thalweg.toml", &config);
+    let daemon = started(&installation, false);
+    assert_eq!(addresses(&Client::new(daemon.listening.dns[0]), NAME), names(1..=4));
+    drop(daemon);
+    let state = installation.path("state");
+    for file in std::fs::read_dir(&state).unwrap().flatten().filter(|file| file.file_name() != "lock") {
+        std::fs::remove_file(file.path()).unwrap();
+    }
+    let url = config.split('"').find(|word| word.starts_with("http://")).unwrap();
+    let kept = serde_json::json!({"fleet": {"nodes": [], "sources": {url: {"at": 1, "text": endless()}}}});
+    thalweg::feed::Store::open(&state).unwrap().save("inventories", kept.to_string().as_bytes()).unwrap();
+    *answer.lock().unwrap() = Some(list(1..=4));
+    for is_strict in [false, true] {
+        let daemon = started(&installation, is_strict);
+        assert_eq!(addresses(&Client::new(daemon.listening.dns[0]), NAME), names(1..=4));
+    }
+}
+
+#[test]
+fn a_url_that_is_down_at_a_start_is_no_fault_of_the_configuration() {
+    let answer = Arc::new(Mutex::new(Some(list(1..=3))));
+    let config = config_of_url(&serve(&answer));
+    let installation = Installation::new([("thalweg.toml", config.as_str()), (ZONE, zone(1).as_str())]);
+    drop(Served::start(&installation));
+    *answer.lock().unwrap() = None;
+    for is_strict in [false, true] {
+        // What is on disk is served, and kept for a start at which that is broken.
+        std::fs::remove_file(installation.path("state/inputs")).unwrap();
+        let daemon = started(&installation, is_strict);
+        assert_eq!(addresses(&Client::new(daemon.listening.dns[0]), NAME), names(1..=3));
+        let metrics = get(daemon.listening.admin, "/metrics");
+        assert!(!metrics.contains("kept_inputs") && metrics.contains("broken_inputs"), "{metrics}");
+        drop(daemon);
+        assert!(installation.path("state/inputs").exists());
+    }
+    // Without an earlier list of it, there is a reason not to start.
+    std::fs::remove_dir_all(installation.path("state")).unwrap();
+    let options = Options { file: installation.config(), environment: Vec::new(), is_watching: true, is_strict: true };
+    assert!(Daemon::start(options).is_err());
 }

@@ -195,18 +195,20 @@ mod tests {
 
     /// The lists after a look at the URL, at which it had this; by a configuration with this in the inventory.
     fn look(lists: &Lists, list: &str, confirmed: Option<&Effect>, mapping: &str) -> Lists {
-        let text = format!("{CONFIG}http_sd = \"{URL}\"\n{mapping}");
-        let (config, diagnostics) = config::read(&Source::new("thalweg.toml", text), &[]);
-        let mut config = config.unwrap_or_else(|| panic!("{diagnostics:?}"));
-        let outcome = Outcome { at: 1, result: Ok(Source::new(URL, list)) };
         let confirmed = confirmed.map(|confirmed| ("fleet".to_owned(), confirmed.clone()));
-        let news = News {
-            fetched: [(URL.to_owned(), outcome)].into(),
-            confirmed: confirmed.into_iter().collect(),
-            only_taken: false,
-        };
+        let news = News { confirmed: confirmed.into_iter().collect(), ..news(Ok(Source::new(URL, list))) };
+        read(lists, &news, &format!("http_sd = \"{URL}\"\n{mapping}"))
+    }
+
+    fn news(result: Result<Source, String>) -> News {
+        News { fetched: [(URL.to_owned(), Outcome { at: 1, result })].into(), ..News::default() }
+    }
+
+    fn read(lists: &Lists, news: &News, inventory: &str) -> Lists {
+        let (config, diagnostics) = config::read(&Source::new("thalweg.toml", format!("{CONFIG}{inventory}")), &[]);
+        let mut config = config.unwrap_or_else(|| panic!("{diagnostics:?}"));
         let mut files = Files { directory: Path::new(""), watched: &mut Stamps::default() };
-        let reading = Lists::read(&mut config, lists, &news, &mut files);
+        let reading = Lists::read(&mut config, lists, news, &mut files);
         assert!(!reading.is_blocked);
         reading.lists
     }
@@ -337,5 +339,31 @@ mod tests {
         assert!(lists.by_name["fleet"].nodes.contains("10.0.0.0"));
         let lists = look(&lists, &list(0..11, by_host), None, "key = \"label:name\"");
         assert_eq!((pending(&lists), lists.by_name["fleet"].nodes.len()), (None, 11));
+    }
+
+    #[test]
+    fn what_waits_waits_on_while_the_url_gives_nothing() {
+        let url = format!("http_sd = \"{URL}\"\n");
+        let waiting = look(&first(&list(0..10, whole)), &list(0..4, whole), None, "");
+        let down = read(&waiting, &news(Err("status 500".to_owned())), &url);
+        assert_eq!(pending(&down), pending(&waiting));
+        assert_eq!(down.by_name["fleet"].errors.len(), 1);
+        assert_eq!(pending(&look(&down, &list(0..10, whole), None, "")), None);
+    }
+
+    #[test]
+    fn a_new_url_has_the_list_of_the_one_before_it_until_it_gives_one() {
+        const NEW: &str = "http_sd = \"http://new.example/nodes\"\n";
+        let old = first(&list(0..1, whole));
+        let (down, up) = (Err("status 500".to_owned()), Ok(Source::new("http://new.example/nodes", list(5..6, whole))));
+        let of_new = |result| News {
+            fetched: [("http://new.example/nodes".to_owned(), Outcome { at: 1, result })].into(),
+            ..News::default()
+        };
+        for (news, node) in [(News::default(), "n0000"), (of_new(down), "n0000"), (of_new(up), "n0005")] {
+            let lists = read(&old, &news, NEW);
+            let nodes = &lists.by_name["fleet"].nodes;
+            assert_eq!((pending(&lists), nodes.iter().map(String::as_str).collect::<Vec<_>>()), (None, vec![node]));
+        }
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, Effect, Format, Inventory, List, Written};
 use crate::diagnostic::{Diagnostic, Source, has_errors};
+use crate::pool::{MAX_NODES, Node};
 use crate::snapshot::{InventoryStatus, PendingStatus};
 
 pub(super) use fetch::{Fetch, Fetched, fetch_all, run};
@@ -52,10 +53,18 @@ struct Taken {
     sources: BTreeMap<String, Text>,
     nodes: BTreeSet<String>,
     /// What is wrong with a source now, so that an older list of it may count.
-    errors: Vec<String>,
+    errors: Vec<Trouble>,
     /// Lists of the last hour that did more.
     peak: Option<Peak>,
     pending: Option<Pending>,
+}
+
+/// Something that is wrong with a source.
+#[derive(Debug, Clone)]
+struct Trouble {
+    told: String,
+    /// An older list of it counts.
+    is_bridged: bool,
 }
 
 /// A list that can be read.
@@ -122,14 +131,35 @@ impl Lists {
             }
         }
         if !reads.is_empty() {
-            let all = reads.iter().flat_map(|read| read.lists.iter().map(|list| (&read.inventory, list)));
-            let (nodes, diagnostics) = config.merge(&all.collect::<Vec<_>>());
+            let (nodes, diagnostics) = reading.merge(config, &mut reads);
             reading.diagnostics.extend(diagnostics);
-            reading.is_blocked |= nodes.len() > crate::pool::MAX_NODES;
             config.nodes = nodes;
         }
         reading.lists.by_name = reads.into_iter().map(|read| (read.inventory.name, read.taken)).collect();
         reading
+    }
+
+    /// Whether nothing was ever taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// Whether this tells of a source that cannot be had, and of which an older list counts.
+    pub(super) fn bridge(&self, diagnostic: &Diagnostic) -> bool {
+        let mut bridged = self.by_name.values().flat_map(|taken| &taken.errors).filter(|trouble| trouble.is_bridged);
+        bridged.any(|trouble| trouble.told == diagnostic.to_string())
+    }
+
+    /// These with what is wrong now, and what waits, of others that were read and not taken.
+    pub(super) fn with_findings_of(&self, refused: &Self) -> Self {
+        let mut lists = self.clone();
+        for (name, taken) in &mut lists.by_name {
+            let Some(found) = refused.by_name.get(name) else { continue };
+            taken.errors.clone_from(&found.errors);
+            // What waited does so still, for nothing was taken.
+            taken.pending = found.pending.clone().or(taken.pending.take());
+        }
+        lists
     }
 
     /// Whether one of them has something of a node.
@@ -160,7 +190,7 @@ impl Lists {
             nodes: taken.nodes.len(),
             sources: taken.sources.keys().cloned().collect(),
             read: taken.sources.values().map(|text| text.at).max(),
-            errors: taken.errors.clone(),
+            errors: taken.errors.iter().map(|trouble| trouble.told.clone()).collect(),
             pending: taken.pending.as_ref().map(pending),
         };
         self.by_name.iter().map(status).collect()
@@ -207,13 +237,14 @@ impl Reading {
             let read = match read {
                 Ok(read) => Some(read),
                 Err(diagnostics) => {
-                    taken.errors.extend(diagnostics.iter().filter(|each| each.is_error()).map(ToString::to_string));
-                    self.diagnostics.extend(diagnostics);
-                    let last = old.and_then(|old| old.sources.get(&name)).cloned();
+                    let last = old.and_then(|old| old.last(&name)).cloned();
                     let again = last.clone().and_then(|text| {
                         let list = config.read_list(inventory, &text.source, text.format).ok()?;
                         Some((text, list))
                     });
+                    let errors = diagnostics.iter().filter(|each| each.is_error()).map(ToString::to_string);
+                    taken.errors.extend(errors.map(|told| Trouble { told, is_bridged: again.is_some() }));
+                    self.diagnostics.extend(diagnostics);
                     // Then it is the configuration that has changed.
                     self.is_blocked |= last.is_some() && again.is_none();
                     again
@@ -228,14 +259,45 @@ impl Reading {
         Read { inventory: inventory.clone(), old: old.cloned(), taken, lists }
     }
 
-    /// Leaves the lists that were taken last in force, if there are any.
+    /// The nodes of all lists, and what contradicts what. If they are too many, whoever brought the most of them has its old
+    /// lists: one that is too long must not keep everything else from being taken.
+    fn merge(&mut self, config: &Config, reads: &mut [Read]) -> (Vec<Written<Node>>, Vec<Diagnostic>) {
+        loop {
+            let all = reads.iter().flat_map(|read| read.lists.iter().map(|list| (&read.inventory, list)));
+            let (nodes, diagnostics) = config.merge(&all.collect::<Vec<_>>());
+            if nodes.len() <= MAX_NODES {
+                return (nodes, diagnostics);
+            }
+            let new = config.inventories.iter().zip(reads.iter_mut()).filter(|(_, read)| read.is_new());
+            let Some((written, read)) = new.max_by_key(|(_, read)| read.grown()) else {
+                self.is_blocked = true;
+                return (nodes, diagnostics);
+            };
+            let message = format!(
+                "with what `{}` lists now there would be {} nodes, at most {MAX_NODES} are allowed",
+                read.inventory.name,
+                nodes.len()
+            );
+            let kept = if read.old.is_some() { "what it listed before goes on" } else { "nothing of it is taken" };
+            let error = written.error(message).help(format!("list fewer; until then {kept}"));
+            read.taken.errors.push(Trouble { told: error.to_string(), is_bridged: read.old.is_some() });
+            self.diagnostics.push(error);
+            let pending = read.old.as_ref().and_then(|old| old.pending.clone());
+            self.keep_old(config, read, pending);
+            if self.is_blocked {
+                return (nodes, diagnostics);
+            }
+        }
+    }
+
+    /// Leaves the lists that were taken last in force, or nothing.
     fn keep_old(&mut self, config: &Config, read: &mut Read, pending: Option<Pending>) {
-        let Some(old) = &read.old else { return };
+        let old = read.old.clone().unwrap_or_default();
         let texts = old.sources.values().map(|text| config.read_list(&read.inventory, &text.source, text.format));
         match texts.collect() {
             Ok(lists) => {
                 let errors = std::mem::take(&mut read.taken.errors);
-                read.taken = Taken { errors, pending, ..old.clone() };
+                read.taken = Taken { errors, pending, ..old };
                 read.lists = lists;
             }
             Err(diagnostics) => {
@@ -247,7 +309,32 @@ impl Reading {
     }
 }
 
+impl Read {
+    /// Whether it has anything that was not taken before.
+    fn is_new(&self) -> bool {
+        match &self.old {
+            Some(old) => !self.taken.has_texts_of(old),
+            None => !self.taken.sources.is_empty(),
+        }
+    }
+
+    /// Nodes that it has more than before.
+    fn grown(&self) -> usize {
+        let before = self.old.as_ref().map_or(0, |old| old.nodes.len());
+        self.taken.nodes.len().saturating_sub(before)
+    }
+}
+
 impl Taken {
+    /// What was last taken of a source. Of a URL that nobody has read yet it is what the URL before it had: else all nodes would
+    /// be gone until the new one is asked.
+    fn last(&self, source: &str) -> Option<&Text> {
+        let is_url = |name: &str| name.contains("://");
+        let of_other_url =
+            || self.sources.iter().find(|(name, _)| is_url(source) && is_url(name)).map(|(_, text)| text);
+        self.sources.get(source).or_else(of_other_url)
+    }
+
     /// Whether these are the same lists, whenever they were read.
     fn has_texts_of(&self, other: &Self) -> bool {
         let texts = |(name, text): (&String, &Text)| (name.clone(), Arc::clone(&text.source.text));
@@ -258,7 +345,7 @@ impl Taken {
 /// What a URL has, if it was asked or ever had anything.
 fn fetched(url: &Written<String>, old: Option<&Taken>, news: &News) -> Option<Found> {
     let name = url.value.clone();
-    let last = old.and_then(|old| old.sources.get(&name)).cloned();
+    let last = old.and_then(|old| old.last(&name)).cloned();
     let result = match news.fetched.get(&name) {
         Some(Outcome { at, result: Ok(source) }) => Ok(Text { source: source.clone(), format: Format::Json, at: *at }),
         Some(Outcome { result: Err(because), .. }) => {

@@ -69,7 +69,17 @@ impl Feed {
         }
     }
 
-    /// Takes lists as they were read, whatever becomes of the inputs that they are part of.
+    /// Takes what is said of lists that were read with inputs that were not taken.
+    pub(in crate::feed) fn take_findings(&mut self, refused: &Lists) {
+        self.take_lists(self.lists.with_findings_of(refused));
+    }
+
+    /// Forgets what URLs gave that are asked no more.
+    pub(in crate::feed) fn forget_urls(&mut self, asked: &[Fetch]) {
+        self.news.fetched.retain(|url, _| asked.iter().any(|fetch| fetch.url == *url));
+    }
+
+    /// Takes lists whose nodes are served.
     pub(in crate::feed) fn take_lists(&mut self, lists: Lists) {
         for (name, taken) in &lists.by_name {
             let before = self.lists.by_name.get(name).and_then(|before| before.pending.as_ref());
