@@ -223,8 +223,7 @@ impl Feed {
         self.generation += 1;
         // Else a node that comes back, and was down when it left, would be named until the next tick.
         self.healths.count(&self.inputs.fleet);
-        // The second time with a controller that has learned nothing.
-        let Some(tables) = self.tables().or_else(|| self.tables()) else {
+        let Some(tables) = self.tables() else {
             self.inputs = before;
             self.healths.count(&self.inputs.fleet);
             self.generation -= 1;

@@ -27,7 +27,7 @@ use crate::diagnostic::Diagnostic;
 use crate::intake::{self, Board, Counts, Event, Pulse, Shelf};
 use crate::load::history::History;
 use crate::snapshot::{InputStatus, Published};
-use crate::steer::Controller;
+use crate::steer::{Controller, Learned};
 
 /// Time between ticks of the steering.
 const TICK: Duration = Duration::from_secs(1);
@@ -83,6 +83,10 @@ pub struct Feed {
     pub(super) kept_lists: u64,
     pub(super) published: Arc<Published>,
     pub(super) controller: Controller,
+    /// It has made no tables yet.
+    pub(super) is_anew: bool,
+    /// What it had learned when that was looked at last: it begins with this again after a panic.
+    pub(super) learned: Learned,
     pub(super) histories: HashMap<Source, History>,
     /// What probes found.
     pub(super) healths: Healths,

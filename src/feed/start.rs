@@ -116,7 +116,6 @@ impl Feed {
         let first = Snapshot { inventories: lists.as_ref().unwrap_or(&kept).status(), ..first };
         let mut feed = Self {
             options,
-            inputs: Arc::new(inputs),
             watched,
             listed,
             lists: Arc::new(kept),
@@ -125,7 +124,10 @@ impl Feed {
             told: diagnostics.iter().map(ToString::to_string).collect(),
             kept_lists: 0,
             published: Arc::new(Published::new(first)),
+            learned: controller.learned(&inputs.fleet, inputs.geo.regions()),
             controller,
+            is_anew: false,
+            inputs: Arc::new(inputs),
             histories: HashMap::new(),
             healths: Healths::default(),
             readiness: Readiness::new(),

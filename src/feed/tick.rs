@@ -16,7 +16,14 @@ use crate::load::history::Reading;
 use crate::load::merge;
 use crate::pool::NodeId;
 use crate::snapshot::Snapshot;
-use crate::steer::{self, Controller, Names, NodeInput, Standing, Tables};
+use crate::steer::{self, Controller, Learned, Names, NodeInput, Standing, Tables};
+
+/// A controller that knows what another one had learned.
+fn anew(learned: &Learned) -> Controller {
+    let mut controller = Controller::default();
+    controller.inherit(learned.clone(), 1.0);
+    controller
+}
 
 impl Feed {
     /// Makes new tables of what is known now, and publishes them; if that panics, what was published goes on.
@@ -27,8 +34,9 @@ impl Feed {
         }
     }
 
-    /// New tables; none if making them panics. Then the controller begins anew: what it holds may be halfway between two
-    /// moments.
+    /// New tables; none if making them panics. A controller that panicked begins anew, for what it holds may be halfway
+    /// between two moments: with what was learned when that was looked at last, or if it is this that makes it panic, with
+    /// nothing.
     pub(super) fn tables(&mut self) -> Option<Tables> {
         for shelf in &self.shelves {
             shelf.take(|ledger| {
@@ -62,13 +70,26 @@ impl Feed {
         };
         #[cfg(test)]
         let fault = self.fault;
-        let controller = &mut self.controller;
-        let made = catch_unwind(AssertUnwindSafe(|| {
-            #[cfg(test)]
-            assert!(!fault, "a fault of a test");
-            controller.tick(&inputs)
-        }));
-        made.inspect_err(|_| self.controller = Controller::default()).ok()
+        let make = |controller: &mut Controller| {
+            catch_unwind(AssertUnwindSafe(|| {
+                #[cfg(test)]
+                assert!(!fault, "a fault of a test");
+                controller.tick(&inputs)
+            }))
+            .ok()
+        };
+        let made = make(&mut self.controller).or_else(|| {
+            self.controller = anew(&self.learned);
+            make(&mut self.controller).or_else(|| {
+                self.controller = Controller::default();
+                make(&mut self.controller)
+            })
+        });
+        self.is_anew = made.is_none();
+        if self.is_anew {
+            self.controller = anew(&self.learned);
+        }
+        made
     }
 
     /// Publishes tables that were made for the inputs as they are now.
@@ -233,6 +254,7 @@ mod tests {
     use super::*;
     use crate::feed::Options;
     use crate::feed::probe::{Fault, Goal, Probe};
+    use crate::feed::state::{self, Keeper, Store};
     use crate::intake::{Lift, Wish};
     use crate::load::health::State;
     use crate::pool::{Bitrate, Check, Family, Policy};
@@ -343,6 +365,39 @@ mod tests {
         let again = feed.published.snapshot();
         assert!(again.tables.at > before.tables.at && dead(&again, Family::V4).is_empty());
         assert_eq!(again.tables.nodes[0].standing, Standing::Down);
+    }
+
+    #[test]
+    fn what_was_learned_survives_ticks_that_panic() {
+        let mut feed = feed();
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("state")).unwrap();
+        feed.keeper = Some(Keeper::start(store, feed.board()).unwrap());
+        let name = feed.inputs.fleet.node(NODE).node.name.clone();
+        let node = serde_json::json!({"node": name, "capacity": 0.5, "rate": null});
+        feed.controller = anew(&serde_json::from_value(serde_json::json!({"nodes": [node], "viewers": []})).unwrap());
+        let capacity = |learned: &Learned| learned.nodes.iter().find(|each| each.node == name).unwrap().capacity;
+        feed.tick();
+        feed.save_learned();
+        let before = capacity(&feed.learned);
+        assert!((0.45..0.55).contains(&before), "{before}");
+        feed.fault = true;
+        feed.tick();
+        // The server may be stopped now, or inputs be refused first.
+        feed.save_learned();
+        assert_eq!(capacity(&feed.learned), before);
+        drop(feed.keeper.take());
+        let kept = Store::open(&directory.path().join("state")).unwrap();
+        let mut heir = Controller::default();
+        state::inherit(&mut heir, &kept, unix_seconds());
+        feed.fault = false;
+        for controller in [None, Some(heir)] {
+            feed.controller = controller.unwrap_or_else(|| std::mem::take(&mut feed.controller));
+            feed.tick();
+            feed.save_learned();
+            let after = capacity(&feed.learned);
+            assert!((0.45..0.55).contains(&after), "{after}");
+        }
     }
 
     #[test]

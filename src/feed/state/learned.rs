@@ -50,11 +50,15 @@ fn trust(age: u64) -> f64 {
 }
 
 impl Feed {
-    /// Writes what is learned by now.
-    pub(in crate::feed) fn save_learned(&self) {
-        let Some(keeper) = &self.keeper else { return };
-        let learned = self.controller.learned(&self.inputs.fleet, self.inputs.geo.regions());
-        save(keeper, &Dated { at: unix_seconds(), learned });
+    /// Remembers what is learned by now, and writes it. After a panic that is nothing, and what was learned before is better.
+    pub(in crate::feed) fn save_learned(&mut self) {
+        if self.is_anew {
+            return;
+        }
+        self.learned = self.controller.learned(&self.inputs.fleet, self.inputs.geo.regions());
+        if let Some(keeper) = &self.keeper {
+            save(keeper, &Dated { at: unix_seconds(), learned: self.learned.clone() });
+        }
     }
 }
 
