@@ -27,6 +27,9 @@ use crate::steer::{self, Controller, NodeInput};
 /// The words of the alarms of inputs.
 pub(super) const BROKEN_INPUTS: &str = "broken_inputs";
 pub(super) const KEPT_INPUTS: &str = "kept_inputs";
+/// The word of the alarm of orders that were kept and cannot be read, and their file.
+const ORDERS_LOST: &str = "orders_lost";
+const ORDERS: &str = "orders";
 
 impl Feed {
     /// Reads all inputs and publishes a first snapshot, in which no load is known yet. Nothing is kept, and nothing that was.
@@ -86,6 +89,16 @@ impl Feed {
         if let Some(store) = store {
             state::inherit(&mut controller, store, unix_seconds());
             orders = Orders::restored(store);
+            if let Some(because) = store.loss(ORDERS) {
+                let file = store.directory().join(ORDERS);
+                let told = format!(
+                    "the drains and overrides that stood before the start are lost, all or in part: {}: {because}; look at \
+                     `thalweg overrides`, and give again what should hold; this stands until the next start",
+                    file.display()
+                );
+                tracing::error!(alarm = ORDERS_LOST, "{told}");
+                board.raise(ORDERS_LOST, "", &told);
+            }
         }
         let cluster = cluster_of(&options, &inputs)?;
         if let Some(cluster) = &cluster {

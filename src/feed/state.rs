@@ -1,17 +1,20 @@
 //! The state directory: what survives a restart, file by file, each written whole or not at all.
 //!
-//! A file that cannot be read as it was written is set aside and made anew: state never keeps the server from starting.
+//! A file that is not as it was written is set aside and made anew, and one that cannot be read at all stays until then: state
+//! never keeps the server from starting.
 
 mod keeper;
 mod kept;
 mod learned;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::hash::Hasher;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
@@ -34,8 +37,18 @@ const BROKEN: &str = "broken";
 #[derive(Debug)]
 pub struct Store {
     directory: PathBuf,
+    /// What could not be read, by the name of the file.
+    lost: Mutex<BTreeMap<String, Lost>>,
     /// Locked until it is closed, also by the end of the process.
     _lock: File,
+}
+
+/// Why nothing was made of a file.
+#[derive(Debug)]
+struct Lost {
+    because: String,
+    /// It is where it was: it may be whole, and somebody may let us read it.
+    is_in_place: bool,
 }
 
 /// Why there is no state.
@@ -66,7 +79,7 @@ impl Store {
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(directory.join(LOCK));
         let lock = lock.map_err(NoStore::Unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { directory: directory.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { directory: directory.to_owned(), lost: Mutex::default(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(NoStore::Taken),
             Err(TryLockError::Error(error)) => Err(NoStore::Unusable(error)),
         }
@@ -81,6 +94,10 @@ impl Store {
     ///
     /// `name` is a plain file name of ours. Blocks until the disk has it.
     pub fn save(&self, name: &str, octets: &[u8]) -> io::Result<()> {
+        let unread = self.lost().get(name).filter(|lost| lost.is_in_place).map(|lost| lost.because.clone());
+        if let Some(because) = unread {
+            self.set_aside(name, &because);
+        }
         let beside = self.directory.join(format!(".{name}.new"));
         let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
         file.write_all(head(octets).as_bytes())?;
@@ -91,13 +108,14 @@ impl Store {
         File::open(&self.directory)?.sync_all()
     }
 
-    /// What was saved last; none if nothing was, or if it is not what was written: then it is set aside.
+    /// What was saved last; none if nothing was, if it cannot be read, or if it is not what was written: then it is set aside.
     pub fn load(&self, name: &str) -> Option<Vec<u8>> {
         let octets = match fs::read(self.path(name)) {
             Ok(octets) => octets,
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => {
-                self.set_aside(name, &error);
+                tracing::error!("{}: {error}; it stays there until it is begun anew", self.path(name).display());
+                self.lost().insert(name.to_owned(), Lost { because: error.to_string(), is_in_place: true });
                 return None;
             }
         };
@@ -114,10 +132,16 @@ impl Store {
     pub fn set_aside(&self, name: &str, because: &dyn fmt::Display) {
         let (path, aside) = (self.path(name), self.path(&format!("{name}.{BROKEN}")));
         let (file, directory) = (path.display(), self.directory.display());
+        self.lost().insert(name.to_owned(), Lost { because: because.to_string(), is_in_place: false });
         match fs::rename(&path, &aside) {
             Ok(()) => tracing::error!("{file}: {because}; it is {name}.{BROKEN} now, and begun anew in {directory}"),
             Err(error) => tracing::error!("{file}: {because}; it is begun anew, and cannot be set aside: {error}"),
         }
+    }
+
+    /// Why nothing was made of a file that is there, or was.
+    pub(super) fn loss(&self, name: &str) -> Option<String> {
+        self.lost().get(name).map(|lost| lost.because.clone())
     }
 
     /// Removes a file that is of no use any more.
@@ -135,6 +159,11 @@ impl Store {
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+
+    fn lost(&self) -> MutexGuard<'_, BTreeMap<String, Lost>> {
+        // Nothing that holds it can panic halfway.
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -248,11 +277,21 @@ mod tests {
         }
         sound();
         assert_eq!(store.load("orders").as_deref(), Some(&b"0123456789"[..]));
-        // What cannot even be read: a directory of the same name.
-        fs::remove_file(&path).unwrap();
-        fs::create_dir(&path).unwrap();
+        assert_eq!(store.loss("learned"), None);
+    }
+
+    #[test]
+    fn what_cannot_even_be_read_stays_until_something_else_is_written() {
+        let (_directory, store) = store();
+        // A directory of the same name: other users' files can be read by who runs tests as root.
+        fs::create_dir(store.path("orders")).unwrap();
         assert_eq!(store.load("orders"), None);
-        assert!(store.save("orders", b"x").is_err() || store.load("orders").is_some());
+        assert!(store.loss("orders").is_some() && store.path("orders").is_dir());
+        for octets in [b"x", b"y"] {
+            store.save("orders", octets).unwrap();
+            assert_eq!(store.load("orders").as_deref(), Some(&octets[..]));
+            assert!(store.path("orders.broken").is_dir());
+        }
     }
 
     #[test]

@@ -82,6 +82,8 @@ impl Grade {
         match word {
             // Answers no longer follow the load, or only by guesses.
             "stuck" | "mostly_blind" | "held" | "kept_inputs" => Self::Critical,
+            // Nodes that were drained get viewers.
+            "orders_lost" => Self::Critical,
             _ => Self::Warning,
         }
     }

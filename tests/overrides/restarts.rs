@@ -67,6 +67,8 @@ fn broken_state_is_set_aside_and_the_server_starts() {
     assert_eq!(answer_of(served.dns(), "84.128.0.0/24"), "198.51.100.1");
     let aside = state(&installation).join("orders.broken");
     assert_eq!(fs::read_to_string(aside).unwrap(), "rubbish");
+    let (status, text) = thalweg(&installation, served.admin(), &["status"]);
+    assert!(status == Some(2) && text.contains("orders_lost") && text.contains("state/orders"), "{text}");
     let (status, text) = thalweg(&installation, served.admin(), &["drain", "fra1", "--reason", "x"]);
     assert!(status == Some(0) && text.contains("it survives"), "{text}");
 }
