@@ -1,8 +1,10 @@
 //! Maintenance: what was written of it, checked and as it is run.
 #![deny(clippy::disallowed_methods)]
 
-use crate::diagnostic::Diagnostic;
-use crate::pool::{Maintenance, Selection, When};
+use std::collections::BTreeSet;
+
+use crate::diagnostic::{Diagnostic, nearest};
+use crate::pool::{Maintenance, Node, Selection, When};
 
 use super::file::{ConfigFile, MaintenanceTable};
 use super::resolve::labels;
@@ -20,7 +22,9 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
             let help = "write either `nodes = [\"fra1\"]`, `place = \"fra\"` or `labels = { role = \"edge\" }`";
             problems.add_to(name, Diagnostic::error(message).help(help));
         }
-        for node in named.iter().flat_map(|named| &named.value) {
+        // Lists may have any others, and are read later: see `warn_of_nobody`.
+        let has_all_nodes = file.inventories.is_empty();
+        for node in named.iter().flat_map(|named| &named.value).filter(|_| has_all_nodes) {
             check_known("node", node, &nodes, problems);
         }
         if let Some(place) = place {
@@ -31,7 +35,11 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
             own.zip(wanted.as_ref())
                 .is_none_or(|(own, wanted)| wanted.iter().all(|(key, value)| own.get(key) == Some(value)))
         };
-        if selections.contains(&"labels") && !file.nodes.is_empty() && !file.nodes.iter().any(has_labels) {
+        if selections.contains(&"labels")
+            && has_all_nodes
+            && !file.nodes.is_empty()
+            && !file.nodes.iter().any(has_labels)
+        {
             let message = format!("no node has the labels of the maintenance `{}`", name.value);
             problems.add_to(name, Diagnostic::warning(message));
         }
@@ -49,6 +57,32 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
             problems.add_to(until, Diagnostic::error("it ends before it begins").help("`until` is later than `from`"));
         }
     }
+}
+
+/// Warns of maintenance that means a node which is neither in the configuration nor in any list; it may come yet.
+pub(super) fn warn_of_nobody(all: &[Written<Maintenance>], nodes: &[Written<Node>]) -> Vec<Diagnostic> {
+    let names = || nodes.iter().map(|node| node.value.name.as_str());
+    let known: BTreeSet<&str> = names().collect();
+    let mut warnings = Vec::new();
+    for written in all {
+        let name = &written.value.name;
+        match &written.value.which {
+            Selection::Nodes(named) => {
+                for node in named.iter().filter(|node| !known.contains(node.as_str())) {
+                    let message = format!("the maintenance `{name}` means the node `{node}`, which nobody lists now");
+                    let help = nearest(node, names()).map(|meant| format!("did you mean `{meant}`?"));
+                    let help = help.unwrap_or_else(|| "it counts when a list has the node".to_owned());
+                    warnings.push(written.warning(message).help(help));
+                }
+            }
+            which @ Selection::Labels(_) if !nodes.iter().any(|node| which.selects(&node.value, "")) => {
+                let message = format!("no node has the labels of the maintenance `{name}` now");
+                warnings.push(written.warning(message).help("it counts when a list has such nodes"));
+            }
+            Selection::Labels(_) | Selection::Place(_) => {}
+        }
+    }
+    warnings
 }
 
 /// As it is run; none if something is missing, which has been reported.

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::target::Target;
 use super::{Inventory, List, OwnNodes};
-use crate::config::Config;
 use crate::config::access::Accesses;
 use crate::config::file::{
     AccessTable, CapacityTable, ExporterTable, ExportersTable, LimitsTable, NodeSettings, NodeTable,
 };
 use crate::config::resolve::{Common, resolve_node};
 use crate::config::written::Written;
+use crate::config::{Config, maintenance};
 use crate::diagnostic::Diagnostic;
 use crate::pool::{Family, MAX_NODES, Node};
 
@@ -64,6 +64,7 @@ pub(super) fn merge(config: &Config, lists: &[(&Inventory, &List)]) -> (Vec<Writ
     merger.check_addresses(&mut nodes, own_count);
     merger.check_count(&nodes);
     merger.check_pools(&nodes);
+    merger.diagnostics.extend(maintenance::warn_of_nobody(&config.maintenance, &nodes));
     (nodes, merger.diagnostics)
 }
 
