@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::inputs::Inputs;
 use crate::config::{MutualTls, Secure, Written};
+use crate::intake::Part;
 
 /// Says what differs: `+1 node, ~2 zones`; words for that if nothing does.
 pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
@@ -36,13 +37,26 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
         inputs.config.places.iter().map(|place| (place.value.name.clone(), format!("{:?}", place.value))).collect()
     };
     compare(&mut parts, "place", &places(old), &places(new));
+    let inventories = |inputs: &Inputs| -> Vec<(String, String)> {
+        inputs.config.inventories.iter().map(|each| (each.value.name.clone(), each.value.said())).collect()
+    };
+    compare(&mut parts, "inventory", &inventories(old), &inventories(new));
+    let windows = |inputs: &Inputs| -> Vec<(String, String)> {
+        let windows = inputs.config.maintenance.iter().map(|window| &window.value);
+        windows.map(|window| (window.name.clone(), format!("{window:?}"))).collect()
+    };
+    compare(&mut parts, "maintenance", &windows(old), &windows(new));
     let peers = |inputs: &Inputs| -> Vec<_> {
         inputs.config.cluster.iter().flat_map(|cluster| &cluster.peers).map(|peer| peer.value).collect()
     };
     let (before, after) = (&old.config.server, &new.config.server);
     let text = |written: &Option<Written<String>>| written.as_ref().map(|written| written.value.clone());
     let whoami = |inputs: &Inputs| inputs.config.server.whoami.as_ref().map(|written| written.value.clone());
+    let load = |inputs: &Inputs| inputs.config.load.as_ref().map(|load| format!("{load:?}"));
+    let geography = |inputs: &Inputs| inputs.parts.of(Part::Geography);
     for (key, is_same) in [
+        ("geography", geography(old) == geography(new)),
+        ("load", load(old) == load(new)),
         ("rate_limit", before.rate_limit == after.rate_limit),
         ("identity", text(&before.identity) == text(&after.identity)),
         ("version", text(&before.version) == text(&after.version)),
@@ -59,7 +73,7 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
     if parts.is_empty() { "nothing that is served has changed".to_owned() } else { parts.join(", ") }
 }
 
-/// Keys of listeners or of TCP that differ: they are read at the start only.
+/// Keys of listeners, of TCP or of the state directory that differ: they are read at the start only.
 pub(super) fn needs_restart(old: &Inputs, new: &Inputs) -> bool {
     let listeners = |inputs: &Inputs| {
         let server = &inputs.config.server;
@@ -74,7 +88,9 @@ pub(super) fn needs_restart(old: &Inputs, new: &Inputs) -> bool {
             let paths = |tls: &MutualTls| [&tls.certificate, &tls.key, &tls.authority].map(|path| path.value.clone());
             (cluster.listen.value, cluster.tls.as_ref().map(paths))
         });
-        (dns, server.admin.value, server.workers, server.tcp, secure(&server.tls), secure(&server.quic), cluster)
+        let state = server.state.as_ref().map(|state| state.value.clone());
+        let secured = (secure(&server.tls), secure(&server.quic));
+        (dns, server.admin.value, server.workers, server.tcp, secured, cluster, state)
     };
     listeners(old) != listeners(new)
 }
@@ -88,8 +104,13 @@ fn compare(parts: &mut Vec<String>, noun: &str, old: &[(String, String)], new: &
     let changed = before.iter().filter(|(name, thing)| after.get(*name).is_some_and(|other| other != *thing)).count();
     let counts = [('+', added), ('-', removed), ('~', changed)];
     for (sign, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-        let plural = if count == 1 { "" } else { "s" };
-        parts.push(format!("{sign}{count} {noun}{plural}"));
+        let many = match noun {
+            "inventory" => "inventories".to_owned(),
+            "maintenance" => noun.to_owned(),
+            _ => format!("{noun}s"),
+        };
+        let noun = if count == 1 { noun } else { &many };
+        parts.push(format!("{sign}{count} {noun}"));
     }
 }
 
@@ -106,6 +127,7 @@ mod tests {
         write("zones/live.example.zone", "@ 60 SOA ns1 host 1 2h 15m 2w 60\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n");
         // A small database is compiled sooner than the embedded one.
         let database = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/geoip/flat.mmdb");
+        write("rtt.csv", "region,place,ms\n");
         write("thalweg.toml", &format!("[geoip]\ndatabases = [{database:?}]\n{config}"));
         load(&directory.path().join("thalweg.toml"), &[], None).inputs.unwrap()
     }
@@ -113,10 +135,11 @@ mod tests {
     #[test]
     fn every_part_of_what_is_steered_is_told_when_it_changes() {
         const OLD: &str = concat!(
-            "[server]\nnsid = \"a\"\n[place.fra]\nat = [50, 8]\n[region.dach]\ncountries = [\"DE\"]\nnear = [\"fra\"]\n",
+            "# of the geography\n[server]\nnsid = \"a\"\n[place.fra]\nat = [50, 8]\n[region.dach]\ncountries = [\"DE\"]\nnear = [\"fra\"]\n",
             "[node.a]\nplace = \"fra\"\naddresses = [\"192.0.2.1\"]\ncost = 1\n[pool.edge]\ncurrency = \"egress\"\n",
             "[service.\"play.live.example\"]\npolicy = \"nearest\"\n",
         );
+        let window = "[maintenance.disks]\nnodes = [\"a\"]\nevery = \"Sun 03:00-05:00\"\nreason = \"disks\"";
         let old = inputs(OLD);
         for (before, after, told) in [
             ("cost = 1", "cost = 2", "~1 node"),
@@ -136,10 +159,38 @@ mod tests {
                 "cost = 1\nexporters.node.url = \"http://x/\"\nexporters.node.headers.key = \"1\"",
                 "~1 node, ~access of exporters",
             ),
+            ("cost = 1", &format!("cost = 1\n{window}"), "+1 maintenance"),
+            ("cost = 1", "cost = 1\n[load]\nprometheus = [\"http://127.0.0.1:9090\"]", "~load, ~access of exporters"),
+            ("cost = 1", "cost = 1\n[inventory.fleet]\nfile_sd = \"none.json\"", "+1 inventory"),
+            ("# ", "rtt = \"rtt.csv\"\n# ", "~geography"),
             ("cost = 1", "cost = 1", "nothing that is served has changed"),
         ] {
             assert_eq!(describe(&old, &inputs(&OLD.replace(before, after))), told, "{after}");
         }
+    }
+
+    #[test]
+    fn every_key_of_an_inventory_counts_and_where_it_stands_does_not() {
+        let old = "[inventory.fleet]\nhttp_sd = \"http://127.0.0.1:1/\"\nrefresh = \"1h\"\n";
+        let before = inputs(old);
+        for (from, to, told) in [
+            ("refresh = \"1h\"", "refresh = \"2h\"", "~1 inventory"),
+            ("http_sd = \"http://127.0.0.1:1/\"", "http_sd = \"http://127.0.0.1:2/\"", "~1 inventory"),
+            ("refresh", "place = \"label:site\"\nrefresh", "~1 inventory"),
+            ("refresh", "file_sd = \"*.json\"\nrefresh", "~1 inventory"),
+            ("[inventory.fleet]", "[inventory.edge]\nfile_sd = \"*.json\"\n[inventory.fleet]", "+1 inventory"),
+            ("[inventory.fleet]", "# moved\n[inventory.fleet]", "nothing that is served has changed"),
+        ] {
+            assert_eq!(describe(&before, &inputs(&old.replace(from, to))), told, "{to}");
+        }
+    }
+
+    #[test]
+    fn another_state_directory_takes_a_restart() {
+        let state = |state: &str| inputs(&format!("[server]\nadmin = \"127.0.0.1:0\"\n{state}"));
+        let old = state("state = \"a\"");
+        assert!(needs_restart(&old, &state("state = \"b\"")) && needs_restart(&old, &state("")));
+        assert!(!needs_restart(&old, &state("state = \"a\"\nnsid = \"x\"")));
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Parts {
         }
     }
 
+    /// The sum of what belongs to a part; 0 if nothing does.
+    pub(super) fn of(&self, part: Part) -> u64 {
+        self.sums.get(&part).copied().unwrap_or_default()
+    }
+
     /// As others are told, with the nodes of this fleet.
     pub(super) fn told(&self, fleet: &Fleet) -> BTreeMap<Part, String> {
         let mut all = self.clone();

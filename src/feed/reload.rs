@@ -138,8 +138,12 @@ impl Feed {
         }
         let mut changes = describe(&self.inputs, &inputs);
         if needs_restart(&self.inputs, &inputs) {
-            tracing::warn!("listeners, certificates, workers or limits of TCP have changed: that takes a restart");
-            changes.push_str("; listeners, certificates, workers and limits of TCP change at a restart");
+            tracing::warn!(
+                "listeners, certificates, workers, limits of TCP or the state directory have changed: that takes a restart"
+            );
+            changes.push_str(
+                "; listeners, certificates, workers, limits of TCP and the state directory change at a restart",
+            );
         }
         let old = self.generation;
         self.status.reloads += 1;

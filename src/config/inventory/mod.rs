@@ -69,6 +69,16 @@ pub(super) struct OwnNodes {
     pub(super) atlas: Atlas,
 }
 
+impl Inventory {
+    /// All that is said of it, wherever it stands: two that say the same are equal.
+    pub fn said(&self) -> String {
+        let Self { name, files, url, access, refresh, mapping } = self;
+        let files: Vec<&str> = files.iter().map(|file| file.value.as_str()).collect();
+        let url = url.as_ref().map(|url| url.value.as_str());
+        format!("{:?}", (name, files, url, access, refresh, mapping.said()))
+    }
+}
+
 impl Format {
     /// By the end of a file's name.
     pub fn of(path: &Path) -> Option<Self> {

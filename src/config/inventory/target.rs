@@ -88,6 +88,15 @@ impl Mapping {
         }
     }
 
+    /// All that is said, wherever it stands.
+    pub(super) fn said(&self) -> String {
+        let mut plain = self.clone();
+        if let Origin::Fixed(place) = &mut plain.place {
+            place.place = None;
+        }
+        format!("{plain:?}")
+    }
+
     /// Whether a label is read for our own data, so that pools do not select by it.
     fn takes(&self, name: &str) -> bool {
         fn is<T>(origin: &Origin<T>, name: &str) -> bool {
