@@ -2,6 +2,7 @@
 #![deny(clippy::disallowed_methods)]
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -37,7 +38,12 @@ fn item(source: &Source, raw: &RawValue, depth: usize) -> Result<Item, Box<Diagn
         Some(b'{') if depth < MAX_DEPTH => {
             let Members(members) = serde_json::from_str(text).map_err(wrong)?;
             let mut entries: Vec<Entry> = Vec::with_capacity(members.len());
-            for (Key(key), raw) in members {
+            let mut names: HashSet<String> = HashSet::with_capacity(members.len());
+            // Of two members of one name the last counts, as for Prometheus.
+            for (Key(key), raw) in members.into_iter().rev() {
+                if !names.insert(key.to_string()) {
+                    continue;
+                }
                 let item = item(source, raw, depth + 1)?;
                 // A key with escapes was copied: then its value says where it is.
                 let place = |key| span_of_key(source, key).map(|span| Place::in_file(source, span));
@@ -45,10 +51,9 @@ fn item(source: &Source, raw: &RawValue, depth: usize) -> Result<Item, Box<Diagn
                     Cow::Borrowed(key) => place(key).unwrap_or_else(|| item.place.clone()),
                     Cow::Owned(_) => item.place.clone(),
                 };
-                // Of two members of one name the last counts, as for Prometheus.
-                entries.retain(|entry| entry.key != key);
                 entries.push(Entry { key: key.into_owned(), key_place, item });
             }
+            entries.reverse();
             Value::Table(entries)
         }
         Some(b'[') => Value::Array(Vec::new()),
@@ -148,6 +153,16 @@ mod tests {
         let Value::Table(labels) = &group[1].item.value else { panic!("{tree:?}") };
         assert_eq!((labels[0].key.as_str(), labels[0].item.place.text()), ("ä", "\"x\\ny\""));
         assert!(matches!(&labels[0].item.value, Value::Variable(text) if text == "x\ny"));
+    }
+
+    #[test]
+    fn a_table_of_many_labels_is_read_at_once_and_the_last_of_a_name_counts() {
+        let labels: String = (0..200_000).map(|label| format!("\"l{label}\": 1, ")).collect();
+        let text = format!("{{\"l7\": 0, {labels}\"l9\": \"last\"}}");
+        let Value::Table(entries) = parse(&Source::new("wide.json", text)).unwrap().value else { panic!("no table") };
+        assert_eq!((entries.len(), entries[0].key.as_str()), (200_000, "l0"));
+        let last = entries.last().unwrap();
+        assert!(last.key == "l9" && matches!(&last.item.value, Value::Variable(text) if text == "last"));
     }
 
     #[test]

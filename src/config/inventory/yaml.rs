@@ -1,7 +1,7 @@
 //! Lists in YAML as a tree in which every key and value knows its place.
 #![deny(clippy::disallowed_methods)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
@@ -14,6 +14,8 @@ use crate::diagnostic::{Diagnostic, Source};
 const MAX_DEPTH: usize = 32;
 /// Values of a tree, those that aliases repeat counted each time: a list of 4,096 nodes with 50 labels each has fewer.
 const MAX_ITEMS: usize = 1_000_000;
+/// Octets of a text that count as a value more: aliases repeat long texts too.
+const LONG: usize = 64;
 
 /// Reads the first document; nothing if its syntax is wrong anywhere.
 pub(super) fn parse(source: &Source) -> Result<Item, Box<Diagnostic>> {
@@ -61,6 +63,8 @@ enum Content {
 #[derive(Default)]
 struct OpenTable {
     entries: Vec<Entry>,
+    /// Their keys, for there may be a million.
+    names: HashSet<String>,
     /// What `<<` brings, and what is written wins over.
     merged: Vec<Entry>,
     /// The key that waits for its value.
@@ -76,7 +80,9 @@ impl Composer<'_> {
             Event::Scalar(text, style, anchor, _) => {
                 let is_null = style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
                 let text = if is_null { String::new() } else { text.into_owned() };
-                self.close(Item { value: Value::Variable(text), place }, anchor, 1)
+                let more = text.len() / LONG;
+                self.count += more;
+                self.close(Item { value: Value::Variable(text), place }, anchor, 1 + more)
             }
             Event::SequenceStart(anchor, _) => self.begin(anchor, octets.start, Content::List(Vec::new())),
             Event::MappingStart(anchor, _) => self.begin(anchor, octets.start, Content::Table(OpenTable::default())),
@@ -84,12 +90,8 @@ impl Composer<'_> {
                 let Some(Open { anchor, start, before, content }) = self.open.pop() else { return Ok(None) };
                 let value = match content {
                     Content::List(items) => Value::Array(items),
-                    Content::Table(OpenTable { mut entries, merged, key: _ }) => {
-                        for entry in merged {
-                            if entries.iter().all(|known| known.key != entry.key) {
-                                entries.push(entry);
-                            }
-                        }
+                    Content::Table(OpenTable { mut entries, mut names, merged, key: _ }) => {
+                        entries.extend(merged.into_iter().filter(|entry| names.insert(entry.key.clone())));
                         Value::Table(entries)
                     }
                 };
@@ -178,7 +180,7 @@ impl OpenTable {
             }
             (Some((key, key_place)), value) => self.entries.push(Entry { key, key_place, item: Item { value, place } }),
             (None, Value::Variable(name)) => {
-                if self.entries.iter().any(|entry| entry.key == name) {
+                if name != MERGE && !self.names.insert(name.clone()) {
                     let error = Diagnostic::error(format!("`{name}` is set a second time"));
                     return Err(Box::new(place.pin(error.help("keep one of the two"))));
                 }
@@ -217,6 +219,17 @@ mod tests {
     }
 
     #[test]
+    fn a_table_of_many_labels_is_read_at_once() {
+        let labels: String = (0..200_000).map(|label| format!("l{label}: x\n")).collect();
+        let Value::Table(entries) = parse(&Source::new("wide.yml", labels)).unwrap().value else { panic!("no table") };
+        assert_eq!(entries.len(), 200_000);
+        let twice = parse(&Source::new("twice.yml", "base: &b {x: 1, y: 2}\nown: {<<: *b, y: 3}\n")).unwrap();
+        let Value::Table(entries) = &twice.value else { panic!("{twice:?}") };
+        let Value::Table(own) = &entries[1].item.value else { panic!("{twice:?}") };
+        assert_eq!(own.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), ["y", "x"]);
+    }
+
+    #[test]
     fn aliases_and_depth_have_bounds() {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..9 {
@@ -224,6 +237,10 @@ mod tests {
             bomb.push_str(&format!("a{level}: &a{level} [{}]\n", alias.repeat(10)));
         }
         let error = parse(&Source::new("bomb.yml", bomb)).unwrap_err();
+        assert!(error.message.contains("aliases"), "{error}");
+        // A long text is much too, however few values repeat it.
+        let long = format!("- &a {}\n{}", "x".repeat(1 << 20), "- *a\n".repeat(1_000));
+        let error = parse(&Source::new("long.yml", long)).unwrap_err();
         assert!(error.message.contains("aliases"), "{error}");
         let deep = parse(&Source::new("deep.yml", "- ".repeat(100_000))).unwrap_err();
         assert!(deep.message.contains("deeper"), "{deep}");

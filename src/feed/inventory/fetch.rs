@@ -27,7 +27,7 @@ const LIMIT_AT_START: Duration = Duration::from_secs(4);
 /// Time from a failure to the next look, if the usual one is not shorter.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Octets of the longest list: 4,096 nodes with four kilobytes each.
-const MAX_BODY: usize = 16 << 20;
+pub(super) const MAX_BODY: usize = 16 << 20;
 
 /// A URL to ask.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::fetch::MAX_BODY;
 use super::{Found, Taken, Text};
 use crate::config::{Format, Inventory, Written, is_pattern};
 use crate::diagnostic::{Diagnostic, Source};
@@ -85,6 +86,10 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn read(path: &Path) -> Result<Text, String> {
     let format = Format::of(path).ok_or("it ends with neither `.json`, `.yml` nor `.yaml`")?;
+    let length = fs::metadata(path).map_or(0, |file| file.len());
+    if length > MAX_BODY as u64 {
+        return Err(format!("it has {length} octets, which is longer than any list: at most {MAX_BODY} are read"));
+    }
     let octets = read_file(path).map_err(|error| format!("cannot be read: {error}"))?;
     let written = fs::metadata(path).and_then(|file| file.modified()).ok();
     let text = String::from_utf8(octets)
@@ -125,6 +130,16 @@ fn matches(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_longer_than_any_list_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("nodes.json");
+        fs::File::create(&path).unwrap().set_len(MAX_BODY as u64 + 1).unwrap();
+        assert!(read(&path).is_err_and(|error| error.contains("longer than any list")));
+        fs::write(&path, "[]").unwrap();
+        assert!(read(&path).is_ok());
+    }
 
     #[test]
     fn patterns_match_as_in_a_shell() {
