@@ -12,7 +12,7 @@ use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::hash::Hasher;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -30,6 +30,8 @@ const VERSION: u32 = 1;
 const MAX_HEAD: usize = 128;
 /// What locks the directory.
 const LOCK: &str = "lock";
+/// The end of the name of a file that is being written; it begins with a dot.
+const NEW: &str = ".new";
 /// The end of the name of a file that could not be read.
 const BROKEN: &str = "broken";
 
@@ -79,10 +81,37 @@ impl Store {
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(directory.join(LOCK));
         let lock = lock.map_err(NoStore::Unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { directory: directory.to_owned(), lost: Mutex::default(), _lock: lock }),
+            Ok(()) => {
+                let store = Self { directory: directory.to_owned(), lost: Mutex::default(), _lock: lock };
+                store.warn_of_readers();
+                store.remove_leftovers();
+                Ok(store)
+            }
             Err(TryLockError::WouldBlock) => Err(NoStore::Taken),
             Err(TryLockError::Error(error)) => Err(NoStore::Unusable(error)),
         }
+    }
+
+    fn warn_of_readers(&self) {
+        let mode = fs::metadata(&self.directory).map_or(0, |directory| directory.permissions().mode());
+        if mode & 0o077 != 0 {
+            let directory = self.directory.display();
+            tracing::warn!("{directory} is open to other users (mode {:03o}): `chmod 700 {directory}`", mode & 0o777);
+        }
+    }
+
+    /// Removes what a server that was killed had not finished, and inputs of which nothing can be made.
+    fn remove_leftovers(&self) {
+        let is_left = |name: &str| {
+            let is_unfinished = name.starts_with('.') && name.ends_with(NEW);
+            is_unfinished || name.starts_with(kept::INPUT) && name.ends_with(BROKEN)
+        };
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(is_left)) {
+            // What stays is read by nobody, here as below.
+            let _stays = fs::remove_file(entry.path());
+        }
+        let _stays = fs::remove_dir_all(self.path(kept::LAID_OUT));
     }
 
     /// Where it is.
@@ -98,7 +127,7 @@ impl Store {
         if let Some(because) = unread {
             self.set_aside(name, &because);
         }
-        let beside = self.directory.join(format!(".{name}.new"));
+        let beside = self.directory.join(format!(".{name}{NEW}"));
         let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
         file.write_all(head(octets).as_bytes())?;
         file.write_all(octets)?;
@@ -222,8 +251,6 @@ fn checksum(octets: &[u8]) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn store() -> (tempfile::TempDir, Store) {
@@ -278,6 +305,22 @@ mod tests {
         sound();
         assert_eq!(store.load("orders").as_deref(), Some(&b"0123456789"[..]));
         assert_eq!(store.loss("learned"), None);
+    }
+
+    #[test]
+    fn what_a_killed_server_left_behind_is_removed() {
+        let (_directory, store) = store();
+        store.save("orders", b"x").unwrap();
+        for name in [".orders.new", ".input-00.new", "input-00.broken", "orders.broken", "input-00"] {
+            fs::write(store.path(name), "x").unwrap();
+        }
+        fs::create_dir_all(store.path("unpacked/etc")).unwrap();
+        let path = store.directory().to_owned();
+        drop(store);
+        drop(Store::open(&path).unwrap());
+        let mut names: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["input-00", "lock", "orders", "orders.broken"]);
     }
 
     #[test]

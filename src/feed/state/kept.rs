@@ -1,8 +1,9 @@
 //! The last good inputs: every file as it was read, so that a start with broken ones can be made with these.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,9 @@ use super::{Store, checksum};
 /// The file that says which octets stood where.
 const LIST: &str = "inputs";
 /// How the names of files with octets of an input begin.
-const INPUT: &str = "input-";
+pub(super) const INPUT: &str = "input-";
 /// Where kept inputs are laid out to be read.
-const LAID_OUT: &str = "unpacked";
+pub(super) const LAID_OUT: &str = "unpacked";
 /// Variables of the environment that are inputs.
 const VARIABLES: &str = "THALWEG_";
 
@@ -82,6 +83,11 @@ pub(in crate::feed) fn find(store: &Store) -> Option<Found> {
     let root = store.directory().join(LAID_OUT);
     // Of a server that was killed meanwhile.
     let _not_there = fs::remove_dir_all(&root);
+    // Tokens are among them.
+    if let Err(error) = DirBuilder::new().mode(0o700).create(&root) {
+        tracing::error!("the kept inputs cannot be laid out in {}: {error}", root.display());
+        return None;
+    }
     let inside = |path: &str| root.join(Path::new(path).strip_prefix("/").unwrap_or(Path::new(path)));
     let found = Found { file: inside(&list.file), environment: list.environment, root: root.clone() };
     for (path, name) in &list.read {
@@ -114,6 +120,8 @@ fn real(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -136,6 +144,7 @@ mod tests {
         assert_eq!(fs::read(&found.file).unwrap(), b"new");
         assert_eq!(fs::read(found.root.join("etc/t/x")).unwrap(), b"zone");
         assert_eq!(found.environment.len(), 1);
+        assert_eq!(fs::metadata(&found.root).unwrap().permissions().mode() & 0o777, 0o700);
         let root = found.root.clone();
         drop(found);
         assert!(!root.exists());
