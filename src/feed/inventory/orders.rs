@@ -129,9 +129,10 @@ mod tests {
     use crate::feed::probe::{Fault, Goal, Probe, Probed};
     use crate::feed::{Feed, Options};
     use crate::geo::RegionId;
+    use crate::intake::{Lift, Wish};
     use crate::load::health::NodeHealth;
     use crate::pool::{Check, Family, NodeId, PoolId};
-    use crate::steer::{Estimate, Ledger, Observation};
+    use crate::steer::{Estimate, Ledger, Observation, Override};
 
     const CONFIG: &str = "[service.\"play.live.example\"]\n[place.fra]\nat = [50, 8]\n[defaults.node]\nplace = \"fra\"\n\
                           check = \"tcp:9\"\n[inventory.fleet]\nfile_sd = \"list.json\"\n";
@@ -205,6 +206,23 @@ mod tests {
         assert_eq!(feed.inputs.fleet.find_node("b"), Some(b));
         assert_eq!((feed.health(b), feed.histories.len(), feed.answers.answers_of(b)), (down, histories, 1.0));
         assert!(!feed.published.snapshot().tables.nodes[usize::from(b.0)].health.is_up());
+    }
+
+    #[test]
+    fn the_drain_of_a_node_that_left_its_list_can_be_ended_by_its_name() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut feed = feed(directory.path(), &["a", "b", "c", "d"]);
+        let drain = Wish {
+            what: Override::Drain { node: "b".to_owned() },
+            who: "karl".to_owned(),
+            reason: "a test".to_owned(),
+            seconds: None,
+        };
+        feed.order(&drain).expect("it is there");
+        relist(&mut feed, directory.path(), &["a", "c", "d"]);
+        assert!(feed.lift(&Lift::Drain("x".to_owned())).is_err_and(|error| error.contains("no node is called `x`")));
+        let lifted = feed.lift(&Lift::Drain("b".to_owned())).expect("it is drained");
+        assert_eq!((lifted.len(), feed.published.snapshot().tables.orders.len()), (1, 0));
     }
 
     #[test]

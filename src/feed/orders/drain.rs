@@ -35,7 +35,18 @@ impl Feed {
 
     /// Ends the drains of these nodes, of which one at least must be drained.
     pub(super) fn undrain(&mut self, which: &Selection) -> Result<Vec<Order>, String> {
-        let nodes = check::nodes_of(which, &self.inputs)?;
+        let nodes = match which {
+            // The drain of a node that left its list stands, and waits for it to come back.
+            Selection::Nodes(names) if names.iter().any(|name| self.is_ordered_to_drain(name)) => {
+                let (mut drained, others): (Vec<_>, Vec<_>) =
+                    names.iter().cloned().partition(|name| self.is_ordered_to_drain(name));
+                if !others.is_empty() {
+                    drained.extend(check::nodes_of(&Selection::Nodes(others), &self.inputs)?);
+                }
+                drained
+            }
+            _ => check::nodes_of(which, &self.inputs)?,
+        };
         let is_meant = |order: &Order| matches!(&order.what, Override::Drain { node } if nodes.contains(node));
         let lifted = self.lift_all(is_meant)?;
         if lifted.is_empty() {
@@ -47,6 +58,11 @@ impl Feed {
             return Err(nodes.iter().map(told).collect::<Vec<_>>().join("\n"));
         }
         Ok(lifted)
+    }
+
+    fn is_ordered_to_drain(&self, name: &str) -> bool {
+        let mut orders = self.orders.standing.iter().map(|standing| &standing.order.what);
+        orders.any(|what| matches!(what, Override::Drain { node } if node == name))
     }
 }
 
