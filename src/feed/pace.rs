@@ -12,13 +12,23 @@ use tokio::time::Instant;
 /// The first questions after a start are spread over this time.
 pub(super) const FIRST_WITHIN: Duration = Duration::from_secs(1);
 
-/// Runs `task` for each target until the sender of targets is gone; targets that stay as they are keep their task.
+/// Time from a panic of a task to the next attempt.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Runs `task` for each target until the sender of targets is gone; targets that stay as they are keep their task. One that
+/// panics is begun anew: else a node would stay up or down as it was then.
 pub(super) async fn keep<T, K, F>(mut targets: watch::Receiver<Vec<T>>, key: impl Fn(&T) -> K, task: impl Fn(T) -> F)
 where
     T: Clone + PartialEq,
     K: Eq + Hash,
     F: Future<Output = ()> + Send + 'static,
 {
+    let delayed = |pause: Option<Duration>, task: F| async move {
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
+        task.await;
+    };
     let mut tasks = JoinSet::new();
     let mut running: HashMap<K, (T, AbortHandle)> = HashMap::new();
     loop {
@@ -38,14 +48,18 @@ where
                 });
                 for (key, target) in wanted {
                     running.entry(key).or_insert_with(|| {
-                        let handle = tasks.spawn(task(target.clone()));
+                        let handle = tasks.spawn(delayed(None, task(target.clone())));
                         (target, handle)
                     });
                 }
             }
             Some(ended) = tasks.join_next() => {
-                if let Err(error) = ended && error.is_panic() {
-                    tracing::error!(%error, "a scrape or probe panicked, its target is not asked again before a reload");
+                let Err(error) = ended else { continue };
+                let mut all = running.values_mut();
+                let Some((target, handle)) = all.find(|(_, handle)| handle.id() == error.id()) else { continue };
+                if error.is_panic() {
+                    tracing::error!(%error, "a scrape, a probe or a look at a list panicked; it is begun anew in {AGAIN:?}");
+                    *handle = tasks.spawn(delayed(Some(AGAIN), task(target.clone())));
                 }
             }
         }
@@ -69,6 +83,39 @@ pub(super) fn next_tick(phase: Instant, interval: Duration, earliest: Instant) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_begun_anew_and_others_go_on() {
+        let (targets, wanted) = watch::channel(vec![1, 2]);
+        let (sender, mut told) = tokio::sync::mpsc::channel(16);
+        let mut begun = HashMap::<u32, u32>::new();
+        let (counter, mut counts) = tokio::sync::mpsc::unbounded_channel();
+        let task = move |target: u32| {
+            let (sender, counter) = (sender.clone(), counter.clone());
+            async move {
+                counter.send(target).unwrap();
+                assert!(target != 1, "a fault of a test");
+                sender.send(target).await.unwrap();
+                std::future::pending::<()>().await;
+            }
+        };
+        let kept = tokio::spawn(async move {
+            let mut wanted = wanted;
+            wanted.mark_changed();
+            keep(wanted, |target| *target, task).await;
+        });
+        let start = Instant::now();
+        while begun.get(&1) != Some(&3) {
+            *begun.entry(counts.recv().await.unwrap()).or_default() += 1;
+        }
+        assert_eq!((start.elapsed().as_secs(), begun.get(&2), told.recv().await), (10, Some(&1), Some(2)));
+        // One that is wanted no more is not begun anew.
+        targets.send(vec![2]).unwrap();
+        tokio::time::sleep(4 * AGAIN).await;
+        assert!(counts.try_recv().is_err());
+        drop(targets);
+        kept.await.unwrap();
+    }
 
     #[test]
     fn ticks_stand_at_their_phase() {
