@@ -1,4 +1,5 @@
-//! Readiness: each first probe and scrape has been tried, or has had its time. Until then DNS answers by what is known.
+//! Readiness: each list of nodes has been had, and each first probe and scrape tried, or they have had their time. Until then
+//! DNS answers by what is known.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -12,12 +13,18 @@ use super::scrape::Source;
 /// The longest time for the first round: nodes that hang need two seconds, scrapes four, and many take turns.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The longest time for lists of which none was ever had: they are asked again every ten seconds, and without them there may be
+/// no node at all.
+const PATIENCE_WITH_LISTS: Duration = Duration::from_secs(30);
+
 /// Waits for the first round.
 #[derive(Debug)]
 pub(super) struct Readiness {
     sender: watch::Sender<bool>,
     probes: HashSet<Probe>,
     scrapes: HashSet<Source>,
+    /// URLs of lists that nobody has.
+    lists: HashSet<String>,
     /// None before the round begins.
     begun: Option<Instant>,
 }
@@ -25,7 +32,13 @@ pub(super) struct Readiness {
 impl Readiness {
     /// Not ready.
     pub(super) fn new() -> Self {
-        Self { sender: watch::Sender::new(false), probes: HashSet::new(), scrapes: HashSet::new(), begun: None }
+        Self {
+            sender: watch::Sender::new(false),
+            probes: HashSet::new(),
+            scrapes: HashSet::new(),
+            lists: HashSet::new(),
+            begun: None,
+        }
     }
 
     /// Whoever waits for it.
@@ -45,6 +58,27 @@ impl Readiness {
         self.scrapes.extend(scrapes);
     }
 
+    /// There is no list of these URLs yet.
+    pub(super) fn lack(&mut self, urls: impl IntoIterator<Item = String>) {
+        self.lists.extend(urls);
+    }
+
+    /// A list that was waited for has brought nodes, with these; its round begins.
+    pub(super) fn listed(
+        &mut self,
+        now: Instant,
+        urls: impl Iterator<Item = impl AsRef<str>>,
+        (probes, scrapes): (Vec<Probe>, Vec<Source>),
+    ) {
+        let before = self.lists.len();
+        for url in urls {
+            self.lists.remove(url.as_ref());
+        }
+        if self.lists.len() < before {
+            self.begin(now, probes, scrapes);
+        }
+    }
+
     /// A probe has been tried.
     pub(super) fn probed(&mut self, probe: &Probe) {
         remove(&mut self.probes, probe);
@@ -59,16 +93,21 @@ impl Readiness {
     pub(super) fn judge(&mut self, now: Instant) {
         let Some(begun) = self.begun.filter(|_| !*self.sender.borrow()) else { return };
         let untried = self.probes.len() + self.scrapes.len();
-        if untried > 0 && now.saturating_duration_since(begun) < PATIENCE {
+        let missing = self.lists.len();
+        let patience = if missing > 0 { PATIENCE_WITH_LISTS } else { PATIENCE };
+        if untried + missing > 0 && now.saturating_duration_since(begun) < patience {
             return;
         }
-        if untried > 0 {
+        if missing > 0 {
+            tracing::warn!(missing, "ready, though URLs have given no list of nodes yet: {patience:?} are over");
+        } else if untried > 0 {
             tracing::warn!(untried, "ready, though not all nodes have been probed and scraped: {PATIENCE:?} are over");
         } else {
             tracing::info!("ready: each node has been probed and scraped once");
         }
         self.probes = HashSet::new();
         self.scrapes = HashSet::new();
+        self.lists = HashSet::new();
         self.sender.send_replace(true);
     }
 }
@@ -116,6 +155,32 @@ mod tests {
         readiness.judge(start + PATIENCE - Duration::from_millis(1));
         assert!(!*readiness.receiver().borrow());
         readiness.judge(start + PATIENCE);
+        assert!(*readiness.receiver().borrow());
+    }
+
+    #[test]
+    fn it_waits_for_lists_that_nobody_has_and_for_their_nodes_but_not_for_ever() {
+        let start = Instant::now();
+        let lacking = || {
+            let mut readiness = Readiness::new();
+            readiness.lack(["http://a/".to_owned()]);
+            readiness.begin(start, [], []);
+            readiness.judge(start + PATIENCE);
+            assert!(!*readiness.receiver().borrow());
+            readiness
+        };
+        let mut readiness = lacking();
+        readiness.judge(start + PATIENCE_WITH_LISTS);
+        assert!(*readiness.receiver().borrow());
+
+        let mut readiness = lacking();
+        let later = start + PATIENCE;
+        readiness.listed(later, ["http://b/"].iter(), (vec![probe(9)], Vec::new()));
+        readiness.listed(later, ["http://a/"].iter(), (vec![probe(1)], Vec::new()));
+        readiness.judge(later);
+        assert!(!*readiness.receiver().borrow(), "its node has not been probed");
+        readiness.probed(&probe(1));
+        readiness.judge(later);
         assert!(*readiness.receiver().borrow());
     }
 

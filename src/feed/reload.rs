@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
@@ -234,7 +235,8 @@ impl Feed {
             return Err("steering by the new inputs ends in a panic; all goes on as before".to_owned());
         };
         self.publish(tables);
-        self.set_targets();
+        let asked = self.set_targets();
+        self.readiness.listed(Instant::now(), self.lists.sources(), asked);
         Ok(())
     }
 

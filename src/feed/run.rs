@@ -174,8 +174,11 @@ impl Feed {
             })
             .ok();
         let (probes, scrapes) = self.set_targets();
+        let fetches = inventory::fetches(&self.inputs.config, &self.inputs.keyring);
+        let is_missing = |url: &String| self.lists.sources().all(|source| source != url.as_str());
+        self.readiness.lack(fetches.iter().map(|fetch| fetch.url.clone()).filter(is_missing));
         self.readiness.begin(Instant::now(), probes, scrapes);
-        let (fetches, mut wanted) = watch::channel(inventory::fetches(&self.inputs.config, &self.inputs.keyring));
+        let (fetches, mut wanted) = watch::channel(fetches);
         // Else what it holds from the beginning would be no news.
         wanted.mark_changed();
         let (sender, mut fetched) = mpsc::channel(MAX_FETCHED);

@@ -144,6 +144,11 @@ impl Lists {
         self.by_name.is_empty()
     }
 
+    /// Paths and URLs of all that was taken.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &str> {
+        self.by_name.values().flat_map(|taken| taken.sources.keys()).map(String::as_str)
+    }
+
     /// Whether this tells of a source that cannot be had, and of which an older list counts.
     pub(super) fn bridge(&self, diagnostic: &Diagnostic) -> bool {
         let mut bridged = self.by_name.values().flat_map(|taken| &taken.errors).filter(|trouble| trouble.is_bridged);
