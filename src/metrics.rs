@@ -265,7 +265,8 @@ mod tests {
         let board = Arc::new(Board::new());
         board.raise("state", "", "the disk is full");
         board.raise("blind", "fra1", "told by the tables");
-        let text = Metrics::new(published, writers.to_vec(), Arc::default(), pulse, board, None).text().unwrap();
+        let text =
+            Metrics::new(published, writers.to_vec(), Arc::default(), pulse, board, None, Vec::new()).text().unwrap();
         for line in [
             "thalweg_messages_received_total 6",
             "thalweg_messages_dropped_total 2",

@@ -270,3 +270,95 @@ impl Feed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::feed::Options;
+    use crate::feed::inputs::load_lists;
+    use crate::load::history::Reading;
+    use crate::pool::NodeId;
+
+    const CONFIG: &str = "[service.\"play.live.example\"]\n[place.fra]\nat = [50, 8]\n[inventory.srs]\nplace = \"fra\"\n\
+                          capacity.egress = \"100Mbit/s\"\n[inventory.srs.heartbeat]\nlisten = \"127.0.0.1:0\"\n\
+                          token_file = \"token\"\nfrom = [\"192.0.2.0/24\"]\napprove = \"at_once\"\n";
+    const ZONE: &str = "@ 60 SOA ns1 host 1 2h 15m 2w 60\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n";
+    const BODY: &str = include_str!("../../tests/load/srs_heartbeat.json");
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn feed(directory: &Path, config: &str) -> Feed {
+        std::fs::create_dir_all(directory.join("zones")).expect("a directory");
+        std::fs::write(directory.join("zones/live.example.zone"), ZONE).expect("a file");
+        std::fs::write(directory.join("token"), "0123456789abcdef").expect("a file");
+        std::fs::write(directory.join("thalweg.toml"), config).expect("a file");
+        let file = directory.join("thalweg.toml");
+        let options = Options { file, environment: Vec::new(), is_watching: true, is_strict: true };
+        Feed::new(options).unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    /// A heartbeat at `at`, `after` seconds later by the server's own clock, of which it sent 10 Mbit/s.
+    fn beat(at: Instant, after: u64) -> Beat {
+        let body = BODY
+            .replace("1795371434280", &(1_795_371_434_280 + 1_000 * after).to_string())
+            .replace("1795371432563", &(1_795_371_432_563 + 1_000 * after).to_string())
+            .replace("252286018", &(252_286_018 + 1_250_000 * after).to_string());
+        let heartbeat = Heartbeat::read(body.as_bytes()).expect("a heartbeat");
+        let address = [192, 0, 2, 7].into();
+        Beat { inventory: "srs".to_owned(), node: "edge-0".to_owned(), address, source: address, heartbeat, at }
+    }
+
+    /// Enrols the node, and reads the list that comes of it.
+    fn enrolled(directory: &Path, config: &str) -> (Feed, NodeId) {
+        let mut feed = feed(directory, config);
+        let mut reload = None;
+        // Lists are read beside the task, which is not there in a test.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async { feed.take_beat(beat(Instant::now(), 0), &mut reload) });
+        assert!(reload.is_some(), "the list is read again");
+        let loaded = load_lists(&feed.options.file, &[], &feed.inputs, &feed.lists, &feed.news);
+        feed.finish_reload(Some(loaded), Scope::Lists).expect("a good list");
+        let node = feed.inputs.fleet.find_node("edge-0").expect("it is in");
+        (feed, node)
+    }
+
+    #[test]
+    fn a_node_that_falls_silent_is_stale_after_two_and_a_half_heartbeats() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (mut feed, node) = enrolled(directory.path(), CONFIG);
+        let now = Instant::now();
+        feed.epoch = now;
+        for after in [10, 19] {
+            feed.take_beat(beat(now + SECOND * after, u64::from(after)), &mut None);
+        }
+        let source = crate::feed::scrape::source(node, &feed.inputs.fleet.node(node).node.exporters[0]);
+        let history = &feed.histories[&source];
+        let Reading::Fresh(load) = history.load(19.0 + 26.9) else { panic!("{:?}", history.load(46.0)) };
+        assert!((load.egress.expect("octets").0 / 1e7 - 1.0).abs() < 1e-6, "{load:?}");
+        assert!(matches!(history.load(19.0 + 27.1), Reading::Stale { .. }));
+    }
+
+    #[test]
+    fn a_heartbeat_without_summaries_says_why_there_is_no_load() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (mut feed, _) = enrolled(directory.path(), CONFIG);
+        let mut without = beat(Instant::now(), 9);
+        without.heartbeat.metrics = None;
+        feed.take_beat(without, &mut None);
+        let sources = feed.sources();
+        let trouble = sources[0].trouble.as_deref().expect("a trouble");
+        assert!(trouble.contains("`summaries on;`"), "{trouble}");
+    }
+
+    #[test]
+    fn heartbeats_of_a_node_with_an_exporter_are_no_load() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let own = format!("{CONFIG}[node.edge-0]\nexporters.srs = \"http://{{address}}:9972/metrics\"\n");
+        let (feed, node) = enrolled(directory.path(), &own);
+        let exporters = &feed.inputs.fleet.node(node).node.exporters;
+        let urls: Vec<&str> = exporters.iter().map(|exporter| exporter.url.as_str()).collect();
+        assert_eq!(urls, ["http://192.0.2.7:9972/metrics"]);
+    }
+}
