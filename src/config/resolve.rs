@@ -75,7 +75,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         regions: regions.into_iter().map(resolve_region).collect(),
         nodes,
         load: load.map(|load| resolve_load(load, &accesses)),
-        inventories: inventories.into_iter().map(inventory::resolve).collect(),
+        inventories: inventories.into_iter().map(|table| inventory::resolve(table, &accesses)).collect(),
         accesses: accesses.into_list(),
         own_nodes: Arc::new(OwnNodes { defaults: node_defaults, nodes: own, scrape, presets, atlas }),
         pools,

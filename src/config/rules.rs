@@ -72,6 +72,9 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         let defaults = Some(&node_defaults.exporters).filter(|_| inventories.is_empty());
         access::check_exporters(&node.settings.exporters, defaults, problems);
     }
+    for inventory in inventories {
+        access::check(&inventory.access, inventory.url.as_ref(), problems);
+    }
     check_pools(file, problems);
     check_checks(file, problems);
     for pool in pools {

@@ -200,14 +200,34 @@ impl<'p> Table<'p> {
         read: impl Fn(&Item) -> Reading<T>,
     ) -> Vec<(Written<String>, ValueOrTable<'p, T>)> {
         let found = names.iter().filter_map(|name| {
-            let entry = self.take(name)?;
-            let name = Written::at(&entry.key_place, name.clone());
-            if let Value::Table(_) = entry.item.value {
-                return Some((name, ValueOrTable::Table(self.table_of(entry, kind)?)));
-            }
-            Some((name, ValueOrTable::Value(read_item(&entry.item, &read, self.problems)?)))
+            let (place, found) = self.take_either(name, kind, &read)?;
+            Some((Written::at(&place, name.clone()), found))
         });
         found.collect()
+    }
+
+    /// The value or the table of a key, whichever there is.
+    pub(super) fn value_or_table<T>(
+        &mut self,
+        key: &str,
+        kind: &'static str,
+        read: impl Fn(&Item) -> Reading<T>,
+    ) -> Option<ValueOrTable<'p, T>> {
+        self.take_either(key, kind, &read).map(|(_, found)| found)
+    }
+
+    fn take_either<T>(
+        &mut self,
+        key: &str,
+        kind: &'static str,
+        read: &impl Fn(&Item) -> Reading<T>,
+    ) -> Option<(Place, ValueOrTable<'p, T>)> {
+        let entry = self.take(key)?;
+        let place = entry.key_place.clone();
+        if let Value::Table(_) = entry.item.value {
+            return Some((place, ValueOrTable::Table(self.table_of(entry, kind)?)));
+        }
+        Some((place, ValueOrTable::Value(read_item(&entry.item, read, self.problems)?)))
     }
 
     /// Where what is wrong with it is told.

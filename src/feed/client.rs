@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::Full;
+use hyper::Uri;
 use hyper::body::Bytes;
 use hyper_rustls::{DefaultServerNameResolver, FixedServerNameResolver, HttpsConnector, ResolveServerName};
 use hyper_util::client::legacy::Client;
@@ -78,6 +79,34 @@ fn build(idle: usize, trust: &Trust, names: Names) -> HttpClient {
         .http1_max_headers(MAX_HEADERS)
         .http1_max_buf_size(READ_BUFFER)
         .build(connector)
+}
+
+/// The URL with more parameters behind its own.
+pub(super) fn with_params(url: &Uri, params: &[(&str, &str)]) -> Option<Uri> {
+    if params.is_empty() {
+        return Some(url.clone());
+    }
+    let mut text = url.to_string();
+    let mut mark = if url.query().is_some() { '&' } else { '?' };
+    for (name, value) in params {
+        text.push(mark);
+        encode(name, &mut text);
+        text.push('=');
+        encode(value, &mut text);
+        mark = '&';
+    }
+    text.parse().ok()
+}
+
+/// RFC 3986 §2.1: all but the unreserved characters as `%` and two digits.
+fn encode(text: &str, into: &mut String) {
+    for octet in text.bytes() {
+        if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
+            into.push(char::from(octet));
+        } else {
+            into.push_str(&format!("%{octet:02X}"));
+        }
+    }
 }
 
 /// An error with what caused it; what repeats its cause's words is left out.

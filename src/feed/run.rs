@@ -15,7 +15,7 @@ use super::cluster::{Cluster, cluster_turn};
 use super::enrolment::Enrolment;
 use super::health::Healths;
 use super::inputs::Inputs;
-use super::inventory::{self, Confirmation, Lists, News, fetches};
+use super::inventory::{self, Confirmation, Lists, News};
 use super::orders::Orders;
 use super::readiness::Readiness;
 use super::reload::{Reload, Scope, Waiter, finished};
@@ -179,7 +179,7 @@ impl Feed {
             .ok();
         let (probes, scrapes) = self.set_targets();
         self.readiness.begin(Instant::now(), probes, scrapes);
-        let (fetches, mut wanted) = watch::channel(fetches(&self.inputs.config));
+        let (fetches, mut wanted) = watch::channel(inventory::fetches(&self.inputs.config, &self.inputs.keyring));
         // Else what it holds from the beginning would be no news.
         wanted.mark_changed();
         let (sender, mut fetched) = mpsc::channel(MAX_FETCHED);
@@ -238,7 +238,7 @@ impl Feed {
                     if scope == Scope::All {
                         watch.set_inputs(self.watched.clone());
                         fetches.send_if_modified(|known| {
-                            let wanted = inventory::fetches(&self.inputs.config);
+                            let wanted = inventory::fetches(&self.inputs.config, &self.inputs.keyring);
                             let is_new = *known != wanted;
                             *known = wanted;
                             is_new

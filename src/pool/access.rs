@@ -57,6 +57,14 @@ pub struct ClientCertificate {
     pub key: PathBuf,
 }
 
+impl Access {
+    /// The parameters, each value with its name.
+    pub fn pairs(&self) -> Vec<(&str, &str)> {
+        let values = self.params.iter();
+        values.flat_map(|(name, values)| values.iter().map(move |value| (name.as_str(), value.as_str()))).collect()
+    }
+}
+
 /// Values of headers and parameters may be keys of an interface: only their names are shown.
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

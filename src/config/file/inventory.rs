@@ -8,13 +8,14 @@ use crate::config::address;
 use crate::config::heartbeat::{self, HeartbeatTable};
 use crate::config::inventory::{Format, is_pattern};
 use crate::config::preset::Presets;
-use crate::config::table::Table;
+use crate::config::table::{Table, ValueOrTable};
 use crate::config::tree::{Item, Value};
 use crate::config::value::{self, Reading, Wrong, shown, string, write, wrong};
 use crate::config::written::{Problems, Written};
 use crate::diagnostic::Diagnostic;
 use crate::pool::Bitrate;
 
+use super::access::{AccessTable, read_access};
 use super::{HOUR, values};
 
 /// `[inventory.NAME]`.
@@ -22,6 +23,8 @@ pub(in crate::config) struct InventoryTable {
     pub(in crate::config) name: Written<String>,
     pub(in crate::config) files: Vec<Written<String>>,
     pub(in crate::config) url: Option<Written<String>>,
+    /// How the URL is asked.
+    pub(in crate::config) access: AccessTable,
     pub(in crate::config) refresh: Option<Written<Duration>>,
     pub(in crate::config) heartbeat: Option<HeartbeatTable>,
     pub(in crate::config) mapping: MappingTable,
@@ -88,7 +91,7 @@ pub(super) fn read_inventory(
         problems.add_to(list, Diagnostic::error("`file_sd` is empty: it needs at least one value"));
     }
     let files = values(files);
-    let url = table.value("http_sd", address::list_url);
+    let (url, access) = read_url(&mut table);
     let refresh = table.value("refresh", |item| value::duration(item, &(Duration::from_secs(1)..=24 * HOUR)));
     if let (Some(refresh), None, false) = (&refresh, &url, files.is_empty()) {
         let message = "`refresh` says how often `http_sd` is asked; files are read when they change";
@@ -119,7 +122,22 @@ pub(super) fn read_inventory(
         problems.add(&heartbeat.place, Diagnostic::error(message).help(help));
     }
     table.finish();
-    InventoryTable { name, files, url, refresh, heartbeat, mapping }
+    InventoryTable { name, files, url, access, refresh, heartbeat, mapping }
+}
+
+/// `http_sd`: a URL alone, or in a table with how it is asked.
+fn read_url(table: &mut Table<'_>) -> (Option<Written<String>>, AccessTable) {
+    match table.value_or_table("http_sd", "inventory.http_sd", address::list_url) {
+        None => (None, AccessTable::default()),
+        Some(ValueOrTable::Value(url)) => (Some(url), AccessTable::default()),
+        Some(ValueOrTable::Table(mut table)) => {
+            table.require("url", "write `url = \"https://…\"`");
+            let url = table.value("url", address::list_url);
+            let access = read_access(&mut table);
+            table.finish();
+            (url, access)
+        }
+    }
 }
 
 /// Keys that say how a list is read, and nothing of heartbeats.

@@ -12,8 +12,10 @@ mod yaml;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::access::Accesses;
 use super::area::Atlas;
 use super::file::{AccessTable, InventoryTable, NodeSettings, NodeTable};
 use super::heartbeat::{self, Heartbeat};
@@ -21,7 +23,7 @@ use super::preset::Presets;
 use super::written::{Problems, Written};
 use super::{Config, defaults};
 use crate::diagnostic::{Diagnostic, Source, has_errors};
-use crate::pool::Node;
+use crate::pool::{Access, Node};
 use target::{Mapping, Target};
 
 /// Where others list nodes.
@@ -33,6 +35,8 @@ pub struct Inventory {
     pub files: Vec<Written<String>>,
     /// The URL of a list.
     pub url: Option<Written<String>>,
+    /// How the URL is asked.
+    pub access: Arc<Access>,
     /// Time from one look at the URL to the next.
     pub refresh: Duration,
     /// Where nodes tell by themselves that they are there; then there are neither files nor a URL.
@@ -127,13 +131,14 @@ pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?'])
 }
 
-pub(super) fn resolve(table: InventoryTable) -> Written<Inventory> {
-    let InventoryTable { name, files, url, refresh, heartbeat, mapping } = table;
+pub(super) fn resolve(table: InventoryTable, accesses: &Accesses) -> Written<Inventory> {
+    let InventoryTable { name, files, url, access, refresh, heartbeat, mapping } = table;
     let is_by_heartbeat = heartbeat.is_some();
     name.map(|name| Inventory {
         name,
         files,
         url,
+        access: accesses.resolve(&[&access]),
         refresh: refresh.map_or(defaults::REFRESH, |refresh| refresh.value),
         heartbeat: heartbeat.and_then(heartbeat::resolve),
         mapping: Mapping::of(mapping, is_by_heartbeat),

@@ -31,8 +31,8 @@ impl Loader {
         for written in &config.accesses {
             let before = previous.and_then(|keyring| keyring.of(&written.value));
             let what_now = match &before {
-                Some(_) => "until then exporters are asked with what was read before",
-                None => "until then exporters that need it are not asked",
+                Some(_) => "until then what was read before is used",
+                None => "until then nobody is asked who needs it",
             };
             let mut unreadable = Vec::new();
             let read = Credentials::read(&written.value, before.as_deref(), |path| {

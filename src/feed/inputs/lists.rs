@@ -39,7 +39,10 @@ pub(in crate::feed) fn load_lists(
 pub(in crate::feed) fn urls(file: &Path, environment: &[(String, String)]) -> Vec<Fetch> {
     let Ok(text) = std::fs::read_to_string(file) else { return Vec::new() };
     let (config, _) = config::read(&Source::new(shown(file), text), environment);
-    config.map_or_else(Vec::new, |config| fetches(&config))
+    let Some(config) = config else { return Vec::new() };
+    // What is wrong with what accesses name is told when all inputs are read.
+    let keyring = Loader::new(file, None).read_accesses(&config, None);
+    fetches(&config, &keyring)
 }
 
 /// What reading lists again came to.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -13,10 +14,11 @@ use tokio::sync::{mpsc, watch};
 use super::Outcome;
 use super::files::now;
 use crate::diagnostic::Source;
-use crate::feed::client::{AGENT, Clients, HttpClient, causes};
+use crate::feed::client::{AGENT, Clients, causes, with_params};
 use crate::feed::credentials::Credentials;
 use crate::feed::names::Names;
 use crate::feed::pace::keep;
+use crate::pool::Access;
 
 /// The longest time for a whole list.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -28,11 +30,14 @@ const AGAIN: Duration = Duration::from_secs(10);
 const MAX_BODY: usize = 16 << 20;
 
 /// A URL to ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(in crate::feed) struct Fetch {
     pub(in crate::feed) url: String,
+    pub(in crate::feed) access: Arc<Access>,
     /// Time from one look to the next.
     pub(in crate::feed) refresh: Duration,
+    /// What the access names; none if it could not be read.
+    pub(in crate::feed) credentials: Option<Arc<Credentials>>,
 }
 
 /// What came of a look.
@@ -44,8 +49,8 @@ pub(in crate::feed) struct Fetched {
 
 /// Asks these until the sender of them is gone.
 pub(in crate::feed) async fn run(fetches: watch::Receiver<Vec<Fetch>>, sender: mpsc::Sender<Fetched>) {
-    let client = client();
-    keep(fetches, |fetch| fetch.url.clone(), |fetch| fetch_at_intervals(client.clone(), fetch, sender.clone())).await;
+    let clients = clients();
+    keep(fetches, |fetch| fetch.url.clone(), |fetch| fetch_at_intervals(clients.clone(), fetch, sender.clone())).await;
 }
 
 /// Asks each once, all at the same time; it may be called from anywhere.
@@ -53,10 +58,10 @@ pub(in crate::feed) fn fetch_all(fetches: &[Fetch]) -> BTreeMap<String, Outcome>
     let all = || -> std::io::Result<BTreeMap<String, Outcome>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let fetched = runtime.block_on(async {
-            let client = client();
+            let clients = clients();
             let each = fetches
                 .iter()
-                .map(|fetch| async { (fetch.url.clone(), outcome(&client, fetch, LIMIT_AT_START).await) });
+                .map(|fetch| async { (fetch.url.clone(), outcome(&clients, fetch, LIMIT_AT_START).await) });
             futures_util::future::join_all(each).await
         });
         // The system's look-up of a name cannot be cancelled, and may hang for a minute: it is left behind.
@@ -82,13 +87,13 @@ pub(in crate::feed) fn fetch_all(fetches: &[Fetch]) -> BTreeMap<String, Outcome>
 }
 
 /// Each look makes a connection of its own: they are minutes apart.
-fn client() -> HttpClient {
-    Clients::new(0, Names::of_system()).of(&Credentials::default())
+fn clients() -> Clients {
+    Clients::new(0, Names::of_system())
 }
 
-async fn fetch_at_intervals(client: HttpClient, fetch: Fetch, sender: mpsc::Sender<Fetched>) {
+async fn fetch_at_intervals(clients: Clients, fetch: Fetch, sender: mpsc::Sender<Fetched>) {
     loop {
-        let outcome = outcome(&client, &fetch, LIMIT).await;
+        let outcome = outcome(&clients, &fetch, LIMIT).await;
         let pause = if outcome.result.is_ok() { fetch.refresh } else { fetch.refresh.min(AGAIN) };
         if sender.send(Fetched { url: fetch.url.clone(), outcome }).await.is_err() {
             return;
@@ -97,20 +102,24 @@ async fn fetch_at_intervals(client: HttpClient, fetch: Fetch, sender: mpsc::Send
     }
 }
 
-async fn outcome(client: &HttpClient, fetch: &Fetch, limit: Duration) -> Outcome {
-    let fetched = tokio::time::timeout(limit, get(client, fetch)).await;
+async fn outcome(clients: &Clients, fetch: &Fetch, limit: Duration) -> Outcome {
+    let fetched = tokio::time::timeout(limit, get(clients, fetch)).await;
     let result = fetched.unwrap_or_else(|_| Err(format!("nothing within {} s", limit.as_secs())));
     Outcome { at: now(), result: result.map(|text| Source::new(fetch.url.clone(), text)) }
 }
 
-async fn get(client: &HttpClient, fetch: &Fetch) -> Result<String, String> {
-    let request = Request::get(&fetch.url)
+async fn get(clients: &Clients, fetch: &Fetch) -> Result<String, String> {
+    let unread = "what the inventory names of a token, password or certificate cannot be read";
+    let credentials = fetch.credentials.as_ref().ok_or(unread)?;
+    let url = fetch.url.parse().ok().and_then(|url| with_params(&url, &fetch.access.pairs()));
+    let mut request = Request::get(url.ok_or("with its parameters the URL cannot be asked")?)
         .header(ACCEPT, "application/json")
         .header(USER_AGENT, AGENT)
         .header("x-prometheus-refresh-interval-seconds", fetch.refresh.as_secs_f64().to_string())
         .body(Full::default())
         .map_err(|error| format!("the URL cannot be asked: {error}"))?;
-    let response = client.request(request).await.map_err(|error| {
+    request.headers_mut().extend(credentials.headers().clone());
+    let response = clients.of(credentials).request(request).await.map_err(|error| {
         let why = causes(error.source().unwrap_or(&error));
         if error.is_connect() { format!("no connection: {why}") } else { format!("the exchange broke: {why}") }
     })?;
@@ -144,9 +153,22 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::pool::Authorization;
+
+    const TOKEN: &str = "a-token";
+
+    fn fetch(url: String, access: Access) -> Fetch {
+        let credentials = Credentials::read(&access, None, |_| Some(("token".to_owned(), TOKEN.into()))).ok();
+        Fetch {
+            url,
+            access: Arc::new(access),
+            refresh: Duration::from_secs(30),
+            credentials: credentials.map(Arc::new),
+        }
+    }
 
     /// Answers the first request with this, and returns what was asked.
-    async fn exchange(answer: String) -> (Result<String, String>, String) {
+    async fn exchange(access: Access, answer: String) -> (Result<String, String>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/nodes", listener.local_addr().expect("its address"));
         let server = async {
@@ -158,8 +180,8 @@ mod tests {
             stream.write_all(answer.as_bytes()).await.expect("room");
             String::from_utf8(request).expect("text").to_ascii_lowercase()
         };
-        let (client, fetch) = (client(), Fetch { url, refresh: Duration::from_secs(30) });
-        let (asked, outcome) = tokio::join!(server, outcome(&client, &fetch, LIMIT));
+        let (clients, fetch) = (clients(), fetch(url, access));
+        let (asked, outcome) = tokio::join!(server, outcome(&clients, &fetch, LIMIT));
         (outcome.result.map(|source| source.text.to_string()), asked)
     }
 
@@ -170,13 +192,33 @@ mod tests {
     #[tokio::test]
     async fn lists_are_asked_for_as_prometheus_asks() {
         for kind in ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf-8\""] {
-            let (result, asked) = exchange(answer("200 OK", kind, "[]")).await;
+            let (result, asked) = exchange(Access::default(), answer("200 OK", kind, "[]")).await;
             assert_eq!(result, Ok("[]".to_owned()), "{kind}");
             for line in ["get /nodes http/1.1", "accept: application/json", "x-prometheus-refresh-interval-seconds: 30"]
             {
                 assert!(asked.lines().any(|asked| asked == line), "{line} is missing in\n{asked}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn lists_are_asked_for_with_what_the_inventory_says_of_them() {
+        let access = Access {
+            authorization: Some(Authorization::Bearer { file: "token".into() }),
+            params: BTreeMap::from([("dc".to_owned(), vec!["fra 1".to_owned()])]),
+            headers: BTreeMap::from([("x-scope-orgid".to_owned(), "anna".to_owned())]),
+            ..Access::default()
+        };
+        let (result, asked) = exchange(access.clone(), answer("200 OK", "application/json", "[]")).await;
+        assert_eq!(result, Ok("[]".to_owned()));
+        for line in ["get /nodes?dc=fra%201 http/1.1", &format!("authorization: bearer {TOKEN}"), "x-scope-orgid: anna"]
+        {
+            assert!(asked.lines().any(|asked| asked == line), "{line} is missing in\n{asked}");
+        }
+        // Without its token nobody is asked.
+        let unread = Fetch { credentials: None, ..fetch("http://127.0.0.1:9/".to_owned(), access) };
+        let outcome = outcome(&clients(), &unread, LIMIT).await;
+        assert!(outcome.result.is_err_and(|error| error.contains("cannot be read")));
     }
 
     #[tokio::test]
@@ -193,7 +235,7 @@ mod tests {
                 "cannot be read",
             ),
         ] {
-            let (result, _) = exchange(answer).await;
+            let (result, _) = exchange(Access::default(), answer).await;
             assert!(result.as_ref().is_err_and(|error| error.contains(told)), "{told}: {result:?}");
         }
     }
@@ -203,7 +245,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}/", listener.local_addr().expect("its address"));
         drop(listener);
-        let outcomes = fetch_all(&[Fetch { url: url.clone(), refresh: Duration::from_secs(60) }]);
+        let outcomes = fetch_all(&[fetch(url.clone(), Access::default())]);
         assert!(outcomes[&url].result.as_ref().is_err_and(|error| error.starts_with("no connection: ")));
     }
 }

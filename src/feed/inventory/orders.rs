@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{Fetch, Fetched, Lists, Pending};
-use crate::config::{Config, Written};
+use crate::config::{Config, Inventory};
+use crate::feed::credentials::Keyring;
 use crate::feed::reload::{Reload, Scope, Waiter};
 use crate::feed::run::Feed;
 use crate::intake::Answer;
@@ -103,11 +104,14 @@ impl Feed {
     }
 }
 
-/// The URLs of a configuration.
-pub(in crate::feed) fn fetches(config: &Config) -> Vec<Fetch> {
-    let fetch = |url: &Written<String>, refresh| Fetch { url: url.value.clone(), refresh };
-    let inventories = config.inventories.iter().map(|written| &written.value);
-    inventories.filter_map(|inventory| Some(fetch(inventory.url.as_ref()?, inventory.refresh))).collect()
+/// The URLs of a configuration, and how each is asked.
+pub(in crate::feed) fn fetches(config: &Config, keyring: &Keyring) -> Vec<Fetch> {
+    let fetch = |inventory: &Inventory| {
+        let Inventory { url, access, refresh, .. } = inventory;
+        let url = url.as_ref()?.value.clone();
+        Some(Fetch { url, access: Arc::clone(access), refresh: *refresh, credentials: keyring.of(access) })
+    };
+    config.inventories.iter().filter_map(|written| fetch(&written.value)).collect()
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ use hyper::header::{
 use hyper::{Request, Response, StatusCode, Uri};
 
 use super::body::Body;
-use crate::feed::client::{AGENT, HttpClient, causes};
+use crate::feed::client::{AGENT, HttpClient, causes, with_params};
 use crate::feed::credentials::Credentials;
 use crate::load::error::ScrapeError;
 use crate::load::exposition::MAX_BODY;
-use crate::pool::{Access, Exporter};
+use crate::pool::Exporter;
 
 /// Octets that are set aside for a body at most before any came.
 const MAX_EXPECTED: usize = 256 << 10;
@@ -35,13 +35,10 @@ impl Exchange {
     /// Prepares the questions to an exporter, which knows by their headers that they are given up after `limit`, and
     /// whether its connection is kept.
     pub(super) fn new(exporter: &Exporter, credentials: &Credentials, limit: Duration, is_kept: bool) -> Self {
-        let Access { params, .. } = &*exporter.access;
         let written: Result<Uri, _> = exporter.url.parse();
         let has_collectors =
-            written.as_ref().is_ok_and(|url| url.query().is_some()) || params.contains_key("collect[]");
-        let own =
-            params.iter().flat_map(|(name, values)| values.iter().map(move |value| (name.as_str(), value.as_str())));
-        let own: Vec<_> = own.collect();
+            written.as_ref().is_ok_and(|url| url.query().is_some()) || exporter.access.params.contains_key("collect[]");
+        let own = exporter.access.pairs();
         let collectors = exporter.preset.collect.iter().map(|name| ("collect[]", name.as_str()));
         let narrowed = match exporter.preset.collect.as_slice() {
             [_, ..] if !has_collectors => Some(own.iter().copied().chain(collectors).collect::<Vec<_>>()),
@@ -118,34 +115,6 @@ fn is_remote(url: &Uri) -> bool {
     let is_here =
         bare.parse::<IpAddr>().map_or(bare.eq_ignore_ascii_case("localhost"), |address| address.is_loopback());
     !is_here
-}
-
-/// The URL with more parameters behind its own.
-fn with_params(url: &Uri, params: &[(&str, &str)]) -> Option<Uri> {
-    if params.is_empty() {
-        return Some(url.clone());
-    }
-    let mut text = url.to_string();
-    let mut mark = if url.query().is_some() { '&' } else { '?' };
-    for (name, value) in params {
-        text.push(mark);
-        encode(name, &mut text);
-        text.push('=');
-        encode(value, &mut text);
-        mark = '&';
-    }
-    text.parse().ok()
-}
-
-/// RFC 3986 §2.1: all but the unreserved characters as `%` and two digits.
-fn encode(text: &str, into: &mut String) {
-    for octet in text.bytes() {
-        if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
-            into.push(char::from(octet));
-        } else {
-            into.push_str(&format!("%{octet:02X}"));
-        }
-    }
 }
 
 /// Prometheus wants a valid type; some exporters send none, or any plain text. Pages and JSON are no metrics.
