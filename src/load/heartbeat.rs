@@ -1,7 +1,7 @@
 //! A heartbeat of SRS: who sends it, and its summaries as metrics that presets read.
 //!
 //! It is a JSON object with `device_id`, `ip`, `server`, `service`, `pid`, lists of ports by protocol, and `summaries`, which
-//! are those of `/api/v1/summaries`. The example in `trunk/conf/full.conf` of SRS and its HTTP API's documentation have them.
+//! are those of `/api/v1/summaries` (SRS 7, `srs_app_heartbeat.cpp`).
 #![deny(clippy::disallowed_methods)]
 
 use std::collections::BTreeMap;

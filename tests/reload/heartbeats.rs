@@ -11,7 +11,6 @@ use crate::support::client::{Client, get, post_json, wait_for};
 use crate::support::daemon::Served;
 use crate::support::installation::Installation;
 
-/// Two servers of one nameserver: a heartbeat as one of them sent it.
 const BODY: &str = include_str!("../load/srs_heartbeat.json");
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const NAME: &str = "play.live.example.";
