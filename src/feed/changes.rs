@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::inputs::Inputs;
-use crate::config::{MutualTls, Secure, Written};
+use crate::config::{Inventory, MutualTls, Secure, Written};
 use crate::intake::Part;
 
 /// Says what differs: `+1 node, ~2 zones`; words for that if nothing does.
@@ -88,9 +88,13 @@ pub(super) fn needs_restart(old: &Inputs, new: &Inputs) -> bool {
             let paths = |tls: &MutualTls| [&tls.certificate, &tls.key, &tls.authority].map(|path| path.value.clone());
             (cluster.listen.value, cluster.tls.as_ref().map(paths))
         });
+        let of_heartbeats = |inventory: &Written<Inventory>| {
+            Some((inventory.value.name.clone(), inventory.value.heartbeat.as_ref()?.listen.value))
+        };
+        let heartbeats: Vec<_> = inputs.config.inventories.iter().filter_map(of_heartbeats).collect();
         let state = server.state.as_ref().map(|state| state.value.clone());
         let secured = (secure(&server.tls), secure(&server.quic));
-        (dns, server.admin.value, server.workers, server.tcp, secured, cluster, state)
+        (dns, server.admin.value, server.workers, server.tcp, secured, cluster, heartbeats, state)
     };
     listeners(old) != listeners(new)
 }
@@ -161,7 +165,7 @@ mod tests {
             ),
             ("cost = 1", &format!("cost = 1\n{window}"), "+1 maintenance"),
             ("cost = 1", "cost = 1\n[load]\nprometheus = [\"http://127.0.0.1:9090\"]", "~load, ~access of exporters"),
-            ("cost = 1", "cost = 1\n[inventory.fleet]\nfile_sd = \"none.json\"", "+1 inventory"),
+            ("cost = 1", "cost = 1\n[inventory.fleet]\nfile_sd = \"none.json\"", "+1 inventory, ~access of exporters"),
             ("# ", "rtt = \"rtt.csv\"\n# ", "~geography"),
             ("cost = 1", "cost = 1", "nothing that is served has changed"),
         ] {

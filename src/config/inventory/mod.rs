@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::access::Accesses;
 use super::area::Atlas;
 use super::file::{AccessTable, InventoryTable, NodeSettings, NodeTable};
+use super::heartbeat::{self, Heartbeat};
 use super::preset::Presets;
 use super::written::{Problems, Written};
 use super::{Config, defaults};
@@ -41,6 +42,8 @@ pub struct Inventory {
     pub access: Arc<Access>,
     /// Time from one look at the URL to the next.
     pub refresh: Duration,
+    /// Where nodes tell by themselves that they are there; then there are neither files nor a URL.
+    pub heartbeat: Option<Heartbeat>,
     mapping: Mapping,
 }
 
@@ -72,10 +75,10 @@ pub(super) struct OwnNodes {
 impl Inventory {
     /// All that is said of it, wherever it stands: two that say the same are equal.
     pub fn said(&self) -> String {
-        let Self { name, files, url, access, refresh, mapping } = self;
+        let Self { name, files, url, access, refresh, heartbeat, mapping } = self;
         let files: Vec<&str> = files.iter().map(|file| file.value.as_str()).collect();
         let url = url.as_ref().map(|url| url.value.as_str());
-        format!("{:?}", (name, files, url, access, refresh, mapping.said()))
+        format!("{:?}", (name, files, url, access, refresh, heartbeat.as_ref().map(Heartbeat::said), mapping.said()))
     }
 }
 
@@ -118,6 +121,12 @@ impl Config {
         if has_errors(&diagnostics) { Err(diagnostics) } else { Ok(List { targets }) }
     }
 
+    /// Where the nodes of an inventory tell that they are there; none if it is one of lists.
+    pub fn heartbeat(&self, inventory: &str) -> Option<&Heartbeat> {
+        let found = self.inventories.iter().find(|known| known.value.name == inventory);
+        found.and_then(|found| found.value.heartbeat.as_ref())
+    }
+
     /// Whether the configuration itself has something of a node.
     pub fn is_own(&self, node: &str) -> bool {
         self.own_nodes.nodes.iter().any(|own| own.name.value == node)
@@ -141,13 +150,15 @@ pub fn is_pattern(text: &str) -> bool {
 }
 
 pub(super) fn resolve(table: InventoryTable, accesses: &Accesses) -> Written<Inventory> {
-    let InventoryTable { name, files, url, access, refresh, mapping } = table;
+    let InventoryTable { name, files, url, access, refresh, heartbeat, mapping } = table;
+    let is_by_heartbeat = heartbeat.is_some();
     name.map(|name| Inventory {
         name,
         files,
         url,
         access: accesses.resolve(&[&access]),
         refresh: refresh.map_or(defaults::REFRESH, |refresh| refresh.value),
-        mapping: Mapping::of(mapping),
+        heartbeat: heartbeat.and_then(heartbeat::resolve),
+        mapping: Mapping::of(mapping, is_by_heartbeat),
     })
 }

@@ -76,7 +76,7 @@ pub(super) fn judge(config: &Config, reads: &[Read], news: &News) -> Vec<Verdict
 }
 
 /// Whether so few of so many nodes are too few.
-pub(super) fn shrinks_suddenly(before: usize, after: usize) -> bool {
+pub(in crate::feed) fn shrinks_suddenly(before: usize, after: usize) -> bool {
     let lost = before.saturating_sub(after);
     lost > FEW && lost as f64 > MOST_GONE * before as f64
 }

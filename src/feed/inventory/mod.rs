@@ -12,11 +12,13 @@ use std::sync::Arc;
 
 use crate::config::{Config, Effect, Format, Inventory, List, Written};
 use crate::diagnostic::{Diagnostic, Source, has_errors};
+use crate::feed::enrolment::LIST;
 use crate::pool::{MAX_NODES, Node};
 use crate::snapshot::{InventoryStatus, PendingStatus};
 
 pub(super) use fetch::{Fetch, Fetched, fetch_all, run};
 pub(super) use files::Files;
+pub(super) use guard::shrinks_suddenly;
 pub(super) use orders::{Confirmation, fetches};
 
 use guard::{Peak, Verdict};
@@ -32,6 +34,8 @@ pub struct Lists {
 pub(super) struct News {
     /// What came of the last look at each URL.
     pub(super) fetched: BTreeMap<String, Outcome>,
+    /// The list of nodes that heartbeats have enrolled, by inventory.
+    pub(super) heartbeats: BTreeMap<String, Source>,
     /// What lists come to that may be taken although they do much less, by inventory.
     pub(super) confirmed: BTreeMap<String, Effect>,
     /// Nothing is read: what was taken counts.
@@ -183,7 +187,7 @@ impl Lists {
     }
 
     /// As operators see them.
-    pub(super) fn status(&self) -> Arc<[InventoryStatus]> {
+    pub(super) fn status(&self) -> Vec<InventoryStatus> {
         let pending = |pending: &Pending| PendingStatus {
             since: pending.since,
             nodes: pending.nodes.len(),
@@ -197,6 +201,7 @@ impl Lists {
             read: taken.sources.values().map(|text| text.at).max(),
             errors: taken.errors.iter().map(|trouble| trouble.told.clone()).collect(),
             pending: taken.pending.as_ref().map(pending),
+            heartbeats: None,
         };
         self.by_name.iter().map(status).collect()
     }
@@ -232,6 +237,9 @@ impl Reading {
         } else {
             let mut found = files.of(inventory, old);
             found.extend(inventory.url.as_ref().and_then(|url| fetched(url, old, news)));
+            if inventory.heartbeat.is_some() {
+                found.extend(enrolled(&inventory.name, old, news));
+            }
             found
         };
         for Found { name, result } in found {
@@ -345,6 +353,16 @@ impl Taken {
         let texts = |(name, text): (&String, &Text)| (name.clone(), Arc::clone(&text.source.text));
         self.sources.iter().map(texts).eq(other.sources.iter().map(texts))
     }
+}
+
+/// Who is enrolled by heartbeats; before the first look at them, who was.
+fn enrolled(inventory: &str, old: Option<&Taken>, news: &News) -> Option<Found> {
+    let last = old.and_then(|old| old.sources.get(LIST)).cloned();
+    let text = match news.heartbeats.get(inventory) {
+        Some(source) => Text { source: source.clone(), format: Format::Json, at: files::now() },
+        None => last?,
+    };
+    Some(Found { name: LIST.to_owned(), result: Ok(text) })
 }
 
 /// What a URL has, if it was asked or ever had anything.
