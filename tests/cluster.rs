@@ -184,6 +184,36 @@ fn a_nameserver_that_was_away_takes_over_what_was_ordered_and_lifted_meanwhile()
 }
 
 #[test]
+fn what_was_lifted_while_a_nameserver_was_away_stays_lifted_when_all_have_been_restarted() {
+    let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
+    for installation in &cluster.installations {
+        let config = std::fs::read_to_string(installation.config()).unwrap();
+        installation.write("thalweg.toml", &config.replacen("[server]\n", "[server]\nstate = \"state\"\n", 1));
+    }
+    let mut served = cluster.start_all();
+    let (status, text) = cluster.run(0, &served[0], &["drain", "fra1", "--reason", "kernel"]);
+    assert_eq!(status, Some(0), "{text}");
+    wait_for("the order on the other's disk", || {
+        std::fs::read_to_string(cluster.installations[1].path("state/orders"))
+            .ok()
+            .filter(|kept| kept.contains("kernel"))
+    });
+    drop(served.pop());
+    let (status, text) = cluster.run(0, &served[0], &["undrain", "fra1"]);
+    assert!(status == Some(1) && text.contains("lifted: drain fra1"), "{text}");
+    drop(served.pop());
+
+    let back = cluster.start(1);
+    assert_eq!(answer(&back), "198.51.100.2", "it has not heard of the end");
+    let served = [cluster.start(0), back];
+    wait_for("the end at the one that was away", || served[1].snapshot().tables.orders.is_empty().then_some(()));
+    let pending = || served.iter().map(|one| metric(one, "thalweg_peer_orders_pending")).sum::<f64>();
+    wait_for("nothing more to tell", || (cluster.all_up(&served) && pending() == 0.0).then_some(()));
+    assert!(served.iter().all(|one| one.snapshot().tables.orders.is_empty()));
+    assert_eq!(served.each_ref().map(answer), ["198.51.100.1"; 2]);
+}
+
+#[test]
 fn whoever_has_another_token_is_neither_heard_nor_told() {
     let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
     write_secret(&cluster.installations[1], "another-token-of-somebody");

@@ -22,7 +22,7 @@ use self::push::{Outgoing, Pushed, Pusher};
 use crate::config;
 use crate::diagnostic::Diagnostic;
 use crate::intake::{self, Applied, Message, Part};
-use crate::steer::Agreement;
+use crate::steer::{Agreement, Decree};
 
 /// Time between exchanges, if nothing happens.
 const EVERY: Duration = Duration::from_secs(5);
@@ -97,6 +97,16 @@ impl Cluster {
     /// What those share who serve.
     pub(super) fn shared(&self) -> Arc<intake::Cluster> {
         Arc::clone(&self.shared)
+    }
+
+    /// Knows again what was said of orders before a restart.
+    pub(super) fn recall(&mut self, decrees: Vec<Decree>) {
+        self.agreement = Agreement::restored(self.server, decrees);
+    }
+
+    /// What was said of orders, here and elsewhere.
+    pub(super) fn decrees(&self) -> impl Iterator<Item = &Decree> {
+        self.agreement.decrees()
     }
 
     /// By which the numbers of our orders end.

@@ -8,6 +8,8 @@ mod kept;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::cluster::CODES;
 use super::inputs::Inputs;
 use super::run::Feed;
@@ -16,7 +18,7 @@ use crate::config::policy_of_word;
 use crate::intake::{Grade, Lift, Wish};
 use crate::name::Name;
 use crate::pool::{Bitrate, Capacity, Node, Policy, Selection};
-use crate::steer::{Limited, Order, Override, Overrides, clock};
+use crate::steer::{Decree, Limited, Order, Override, Overrides, clock};
 
 /// The most orders at a time.
 const MAX_ORDERS: usize = 1_000;
@@ -29,6 +31,10 @@ pub(super) struct Orders {
     last: u64,
     /// What our numbers end with, if there are other nameservers.
     code: Option<u64>,
+    /// What was kept over a restart and cannot be read; another version may be able to.
+    unread: Vec<Value>,
+    /// What nameservers had said of orders before a restart.
+    recalled: Vec<Decree>,
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +59,11 @@ impl Orders {
     /// Ends the numbers of orders with this, so that nameservers that hear nothing of each other choose different ones.
     pub(super) fn set_code(&mut self, code: u64) {
         self.code = Some(code);
+    }
+
+    /// What nameservers had said of orders before a restart, given and lifted.
+    pub(super) fn recall(&mut self) -> Vec<Decree> {
+        std::mem::take(&mut self.recalled)
     }
 
     /// Takes an order that was given at another nameserver, in place of one about the same thing.
@@ -183,7 +194,10 @@ impl Feed {
         let lifted = match which {
             Lift::One(id) => self.lift_all(|order| order.id == *id)?,
             Lift::Drain(node) => return self.undrain(&Selection::Nodes(vec![node.clone()])),
-            Lift::All => self.lift_all(|_| true)?,
+            Lift::All => {
+                self.orders.forget_unread(&self.board);
+                self.lift_all(|_| true)?
+            }
         };
         match which {
             Lift::One(id) if lifted.is_empty() => {

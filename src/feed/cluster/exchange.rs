@@ -49,12 +49,19 @@ impl Feed {
         }
     }
 
-    /// Looks after the cluster: what was ordered since, who is silent, what the configuration says now.
-    pub(in crate::feed) fn watch_peers(&mut self) {
-        let Some(cluster) = &mut self.cluster else { return };
-        if cluster.agreement.observe(&self.orders.standing(), clock()) {
+    /// Notices what was ordered and lifted here since, so that the others hear of it.
+    pub(in crate::feed) fn observe_orders(&mut self) {
+        if let Some(cluster) = &mut self.cluster
+            && cluster.agreement.observe(&self.orders.standing(), clock())
+        {
             cluster.due = cluster.due.min(cluster.sent + AT_MOST);
         }
+    }
+
+    /// Looks after the cluster: what was ordered since, who is silent, what the configuration says now.
+    pub(in crate::feed) fn watch_peers(&mut self) {
+        self.observe_orders();
+        let Some(cluster) = &mut self.cluster else { return };
         if let Some(config) = &self.inputs.config.cluster {
             let addresses: Vec<_> = config.peers.iter().map(|peer| peer.value).collect();
             for gone in cluster.set_peers(&addresses) {
@@ -198,11 +205,17 @@ impl Feed {
         // What was ordered here meanwhile is said before what they say.
         cluster.agreement.observe(&self.orders.standing(), unix);
         let sound: Vec<Decree> = message.decrees.into_iter().filter(is_sound).collect();
+        let before = cluster.agreement.version();
         let changes = cluster.agreement.merge(&sound, unix);
+        // Also that something was lifted which never stood here: whoever comes back with it must not bring it back.
+        let is_new = cluster.agreement.version() != before;
         if let Some(report) = message.report {
             self.controller.take_report(&address.to_string(), report, self.epoch.elapsed().as_secs_f64());
         }
         self.take_changes(address, changes);
+        if is_new {
+            self.save_orders(None);
+        }
         true
     }
 
@@ -238,7 +251,6 @@ impl Feed {
         if let Err(because) = self.follow(&changed) {
             tracing::error!("{because}");
         }
-        self.save_orders(None);
     }
 }
 

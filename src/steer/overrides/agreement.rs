@@ -9,9 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Order, Override};
 
+const DAY: u64 = 24 * 3_600 * 1_000;
 /// Milliseconds for which it is kept that something was lifted, or is over: a nameserver that comes back after a longer
-/// time would bring its order back too.
-const REMEMBERED: u64 = 24 * 3_600 * 1_000;
+/// time would bring its order back too. Machines wait for spare parts, or for the end of a holiday, for less.
+const REMEMBERED: u64 = 30 * DAY;
+/// Milliseconds by which a stamp may be ahead of the clock: one that is further ahead would win for that long.
+const AHEAD: u64 = DAY;
 /// The most orders that are taken from others, and the most that were lifted and are remembered.
 const MAX_STANDING: usize = 1_000;
 const MAX_LIFTED: usize = 1_000;
@@ -67,6 +70,8 @@ pub struct Agreement {
     decrees: BTreeMap<(&'static str, String), Decree>,
     /// Orders were looked at: those before are from before a restart.
     has_observed: bool,
+    /// Counts what was taken up.
+    version: u64,
 }
 
 impl Decree {
@@ -93,7 +98,19 @@ impl Decree {
 impl Agreement {
     /// That of the nameserver of this number, which nobody else has.
     pub fn new(server: u64) -> Self {
-        Self { server, latest: 0, decrees: BTreeMap::new(), has_observed: false }
+        Self { server, latest: 0, decrees: BTreeMap::new(), has_observed: false, version: 0 }
+    }
+
+    /// That of the nameserver of this number, which knew this before a restart.
+    pub fn restored(server: u64, decrees: Vec<Decree>) -> Self {
+        let latest = decrees.iter().map(|decree| decree.stamp.time).max().unwrap_or_default();
+        let decrees = decrees.into_iter().map(|decree| (decree.key(), decree)).collect();
+        Self { latest, decrees, ..Self::new(server) }
+    }
+
+    /// Another number whenever there is something new to be kept over a restart.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// Looks at the orders that stand here, at `now` in milliseconds since 1970, and says whether anything is new: those
@@ -105,23 +122,29 @@ impl Agreement {
             if known == Some(&Said::Given(order.clone())) {
                 continue;
             }
-            // One that was kept over a restart may have been lifted elsewhere since, and says nothing new.
-            // Its number stands for who gave it: of two from the same second both sides must choose the same.
+            // One that was kept over a restart without its stamp may have been lifted elsewhere since, and says nothing
+            // new. Its number stands for who gave it: of two from the same second both sides must choose the same.
             let kept = Stamp { time: order.since.saturating_mul(1_000), server: order.id };
             let stamp = if self.has_observed { self.stamp(now) } else { kept };
             self.latest = self.latest.max(stamp.time);
             self.decrees.insert(key(&order.what), Decree { stamp, said: Said::Given(order.clone()) });
             is_new = true;
         }
-        self.has_observed = true;
         let is_gone = |what: &Override| orders.iter().all(|order| !order.what.replaces(what));
         let gone = self.decrees.values().filter_map(|decree| decree.standing(now)).map(|order| &order.what);
         let gone: Vec<Override> = gone.filter(|what| is_gone(what)).cloned().collect();
         for what in gone {
+            // What a restart has lost nobody lifted: others may know it.
+            if !self.has_observed {
+                self.decrees.remove(&key(&what));
+                continue;
+            }
             let stamp = self.stamp(now);
             self.decrees.insert(key(&what), Decree { stamp, said: Said::Lifted(what) });
             is_new = true;
         }
+        self.has_observed = true;
+        self.version += u64::from(is_new);
         self.forget(now);
         is_new
     }
@@ -134,7 +157,7 @@ impl Agreement {
             let key = decree.key();
             let known = self.decrees.get(&key);
             // A clock that is wrong by a day would win for a day.
-            if known.is_some_and(|known| known.stamp >= decree.stamp) || decree.stamp.time > now + REMEMBERED {
+            if known.is_some_and(|known| known.stamp >= decree.stamp) || decree.stamp.time > now + AHEAD {
                 continue;
             }
             let was = known.and_then(|known| known.standing(now)).is_some();
@@ -152,6 +175,7 @@ impl Agreement {
             }
             self.latest = self.latest.max(decree.stamp.time);
             self.decrees.insert(key, decree.clone());
+            self.version += 1;
         }
         self.forget(now);
         changes
@@ -182,7 +206,9 @@ impl Agreement {
     fn forget(&mut self, now: u64) {
         self.decrees.retain(|_, decree| {
             let ended = match &decree.said {
-                Said::Given(order) => order.until.filter(|_| is_over(order, now)).map(|until| until * 1_000),
+                Said::Given(order) => {
+                    order.until.filter(|_| is_over(order, now)).map(|until| until.saturating_mul(1_000))
+                }
                 Said::Lifted(_) => Some(decree.stamp.time),
             };
             ended.is_none_or(|ended| ended.saturating_add(REMEMBERED) > now)
