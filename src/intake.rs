@@ -15,7 +15,7 @@ pub use streams::{Limit, StreamCounts};
 pub use wish::{DrainWish, Drained, Lift, Ordered, SourceReport, Wish};
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
@@ -276,6 +276,8 @@ pub enum Event {
     Peer {
         /// The address that it came from.
         from: IpAddr,
+        /// The peers, as configured, for which its certificate stands; none = none was asked for.
+        vouched: Option<Vec<SocketAddr>>,
         /// What it tells.
         message: Box<Message>,
         /// Who hears of it.

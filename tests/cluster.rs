@@ -323,12 +323,14 @@ fn nameservers_with_certificates_of_one_authority_hear_each_other_and_nobody_els
         CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
     };
     let (ours, theirs) = (issuer(), issuer());
-    for (installation, address) in cluster.installations.iter().zip(&cluster.addresses) {
+    let certify = |installation: &Installation, issuer: &CertifiedIssuer<'_, KeyPair>, address: String| {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![address.ip().to_string()]).unwrap();
-        let certificate = params.signed_by(&key, &ours).unwrap();
-        installation.write("peer.pem", &certificate.pem());
+        let params = CertificateParams::new(vec![address]).unwrap();
+        installation.write("peer.pem", &params.signed_by(&key, issuer).unwrap().pem());
         installation.write("peer.key", &key.serialize_pem());
+    };
+    for (installation, address) in cluster.installations.iter().zip(&cluster.addresses) {
+        certify(installation, &ours, address.ip().to_string());
         installation.write("ca.pem", &ours.pem());
         let config = std::fs::read_to_string(installation.config()).unwrap();
         installation.write("thalweg.toml", &config.replace("identity", "cookie_secrets = \"secrets\"\nidentity"));
@@ -340,15 +342,17 @@ fn nameservers_with_certificates_of_one_authority_hear_each_other_and_nobody_els
     assert_eq!(answer(&served[1]), "198.51.100.2");
     let said = say(cluster.addresses[0], None, "{\"protocol\":1}");
     assert!(!said.starts_with("HTTP/1.1 200"), "{said}");
-
-    // One whose certificate comes from somebody else.
     drop(served.pop());
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![cluster.addresses[1].ip().to_string()]).unwrap();
-    cluster.installations[1].write("peer.pem", &params.signed_by(&key, &theirs).unwrap().pem());
-    cluster.installations[1].write("peer.key", &key.serialize_pem());
-    let stranger = cluster.start(1);
-    let (status, text) = cluster.run(1, &stranger, &["freeze", "--reason", "mischief"]);
-    assert!(status == Some(1) && text.contains("not at"), "{text}");
-    assert!(served[0].snapshot().tables.orders.iter().all(|order| order.reason != "mischief"));
+
+    for (issuer, address, because) in [
+        (&theirs, cluster.addresses[1].ip().to_string(), "not at"),
+        // The authority vouches for exporters, too; and for this one that it is the other one.
+        (&ours, "192.0.2.77".to_owned(), "the certificate has no address of the peers here"),
+    ] {
+        certify(&cluster.installations[1], issuer, address);
+        let stranger = cluster.start(1);
+        let (status, text) = cluster.run(1, &stranger, &["freeze", "--reason", "mischief"]);
+        assert!(status == Some(1) && text.contains(because), "{text}");
+        assert!(served[0].snapshot().tables.orders.iter().all(|order| order.reason != "mischief"));
+    }
 }

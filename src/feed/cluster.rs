@@ -74,8 +74,10 @@ impl Cluster {
         let server = u64::from_be_bytes(number);
         let (pushed, news) = mpsc::channel(MAX_PUSHED);
         let now = Instant::now();
+        let shared: Arc<intake::Cluster> = Arc::default();
+        shared.set_addresses(config.peers.iter().map(|peer| peer.value).collect());
         Ok(Self {
-            shared: Arc::default(),
+            shared,
             server,
             name: name.map_or_else(|| config.listen.value.to_string(), str::to_owned),
             listen: config.listen.value,
@@ -133,6 +135,7 @@ impl Cluster {
             let at = known.iter().position(|peer| peer.address == *address);
             self.peers.push(at.map_or_else(|| Peer::new(*address, now), |at| known.swap_remove(at)));
         }
+        self.shared.set_addresses(addresses.to_vec());
         self.tasks = JoinSet::new();
         self.start();
         self.due = now;
@@ -140,14 +143,19 @@ impl Cluster {
     }
 
     /// Whose word a message is, by the number it has, by where it listens, or by where it comes from if only one is there.
-    fn find(&self, from: IpAddr, message: &Message) -> Option<usize> {
+    /// With certificates it can only be one of those for which that of the sender stands, whatever it says of itself.
+    fn find(&self, from: IpAddr, vouched: Option<&[SocketAddr]>, message: &Message) -> Option<usize> {
         let from = from.to_canonical();
-        let by = |is: &dyn Fn(&Peer) -> bool| self.peers.iter().position(is);
-        let is_there = |peer: &&Peer| peer.address.ip().to_canonical() == from;
-        by(&|peer| peer.is_known_as(message)).or_else(|| by(&|peer| peer.is_at(from, message.listen))).or_else(|| {
-            let is_only = self.peers.iter().filter(is_there).count() == 1;
-            is_only.then(|| by(&|peer| is_there(&peer)))?
-        })
+        let may_be = |peer: &Peer| vouched.is_none_or(|vouched| vouched.contains(&peer.address));
+        let by = |is: &dyn Fn(&Peer) -> bool| self.peers.iter().position(|peer| may_be(peer) && is(peer));
+        let only = |is: &dyn Fn(&Peer) -> bool| {
+            let is_only = self.peers.iter().filter(|peer| may_be(peer) && is(peer)).count() == 1;
+            is_only.then(|| by(is))?
+        };
+        by(&|peer| peer.is_known_as(message))
+            .or_else(|| by(&|peer| peer.is_at(from, message.listen)))
+            .or_else(|| only(&|peer| peer.address.ip().to_canonical() == from))
+            .or_else(|| vouched.and_then(|_| only(&|_| true)))
     }
 
     /// Where this nameserver is: as the list of peers has it, if it is there.

@@ -213,7 +213,9 @@ impl Feed {
                     Event::Undrain { which, answer } => self.answer_undrain(&which, answer),
                     // Who asked may have gone away meanwhile.
                     Event::Sources(answer) => drop(answer.send(self.sources())),
-                    Event::Peer { from, message, answer } => drop(answer.send(self.hear_peer(from, *message))),
+                    Event::Peer { from, vouched, message, answer } => {
+                        drop(answer.send(self.hear_peer(from, vouched.as_deref(), *message)));
+                    }
                     Event::Spread(answer) => self.spread_orders(answer),
                 },
                 pushed = cluster_turn(&mut self.cluster) => self.take_turn(pushed),

@@ -85,12 +85,17 @@ impl Feed {
     }
 
     /// Takes what another nameserver tells, and says what we tell it.
-    pub(in crate::feed) fn hear_peer(&mut self, from: IpAddr, message: Message) -> Result<Message, String> {
+    pub(in crate::feed) fn hear_peer(
+        &mut self,
+        from: IpAddr,
+        vouched: Option<&[SocketAddr]>,
+        message: Message,
+    ) -> Result<Message, String> {
         let Some(cluster) = &self.cluster else { return Err("this nameserver has no cluster".to_owned()) };
         if message.server == cluster.server {
             return Ok(self.message(false));
         }
-        let Some(index) = cluster.find(from, &message) else {
+        let Some(index) = cluster.find(from, vouched, &message) else {
             return Err(format!("{from} is none of the peers of {}", cluster.name));
         };
         let is_reached = cluster.peers[index].is_reached(Instant::now());
