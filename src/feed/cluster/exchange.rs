@@ -13,13 +13,11 @@ use super::push::{Outgoing, Pushed};
 use super::{AT_MOST, EVERY, Waiting, clock};
 use crate::feed::orders::check;
 use crate::feed::run::Feed;
-use crate::intake::{Applied, Board, Grade, Message, PROTOCOL};
-use crate::steer::{Change, Decree, Report, Said};
+use crate::intake::{Applied, Board, Grade, MAX_MESSAGE, Message, PROTOCOL};
+use crate::steer::{Change, Decree, Said};
 
 /// How long an operator's command waits for the others: less than it waits for us.
 const PATIENCE: Duration = Duration::from_millis(4_200);
-/// The most flows that are told, the largest ones.
-const MAX_FLOWS: usize = 10_000;
 /// The largest number of an order that all readers of JSON bear, and the longest words of one.
 const MAX_ID: u64 = 1 << 53;
 const MAX_WORDS: usize = 1_000;
@@ -124,8 +122,8 @@ impl Feed {
         let message = self.message(true);
         let Some(cluster) = &mut self.cluster else { return };
         (cluster.sent, cluster.due) = (Instant::now(), Instant::now() + EVERY);
-        let body = match serde_json::to_vec(&message) {
-            Ok(body) => Bytes::from(body),
+        let body = match encode(message) {
+            Ok(body) => body,
             Err(error) => return tracing::error!(%error, "other nameservers are told nothing: it cannot be written"),
         };
         // Tokens are letters and digits, as was checked when they were read.
@@ -140,7 +138,7 @@ impl Feed {
 
     /// What there is to tell.
     fn message(&mut self, has_report: bool) -> Message {
-        let report = has_report.then(|| bounded(self.controller.report(&self.inputs.fleet, self.inputs.geo.regions())));
+        let report = has_report.then(|| self.controller.report(&self.inputs.fleet, self.inputs.geo.regions()));
         let Some(cluster) = &mut self.cluster else { return Message::default() };
         if cluster.inputs.0 != self.generation {
             cluster.inputs = (self.generation, self.inputs.parts.told(&self.inputs.fleet));
@@ -289,13 +287,34 @@ fn is_sound(decree: &Decree) -> bool {
     }
 }
 
-/// The largest flows, and none that JSON cannot hold.
-fn bounded(mut report: Report) -> Report {
-    report.flows.retain(|flow| [flow.moved, flow.rate, flow.committed].iter().all(|number| number.is_finite()));
-    report.arrivals.retain(|(_, _, viewers)| viewers.is_finite());
-    if report.flows.len() > MAX_FLOWS {
-        report.flows.sort_unstable_by(|a, b| b.moved.total_cmp(&a.moved));
-        report.flows.truncate(MAX_FLOWS);
+/// A message as it is sent. Reports are bounded so that it fits; if it does not all the same, orders matter more.
+fn encode(message: Message) -> serde_json::Result<Bytes> {
+    let body = serde_json::to_vec(&message)?;
+    if body.len() <= MAX_MESSAGE || message.report.is_none() {
+        return Ok(Bytes::from(body));
     }
-    report
+    let octets = body.len();
+    tracing::error!(
+        "other nameservers hear of orders alone: with flows the message has {octets} octets, {MAX_MESSAGE} fit"
+    );
+    serde_json::to_vec(&Message { report: None, ..message }).map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steer::{PeerFlow, Report};
+
+    #[test]
+    fn a_message_that_is_too_long_is_told_without_its_report() {
+        let of = |length: usize| {
+            let flow = PeerFlow { node: "x".repeat(length), ..PeerFlow::default() };
+            let report = Some(Report { flows: vec![flow], ..Report::default() });
+            let message = Message { protocol: PROTOCOL, server: 7, report, ..Message::default() };
+            Message::read(&encode(message).unwrap()).unwrap()
+        };
+        assert!(of(10).report.is_some());
+        let long = of(MAX_MESSAGE);
+        assert!(long.report.is_none() && long.server == 7);
+    }
 }

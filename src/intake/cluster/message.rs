@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::steer::{Decree, Report};
+use crate::steer::{Decree, Report, first};
 
 /// The protocol that is spoken here; whoever speaks another is not understood.
 pub const PROTOCOL: u32 = 1;
-/// Octets of the longest message that is read: 10,000 flows and 2,000 orders take half of it.
+/// Octets of the longest message that is read: whoever writes one bounds each of its lists so that it is shorter.
 pub const MAX_MESSAGE: usize = 4 << 20;
+/// The most decrees that are read: all that a nameserver keeps.
+const MAX_DECREES: usize = 2_000;
 /// Characters of a name or a version that are kept.
 const MAX_NAME: usize = 100;
 
@@ -103,7 +105,7 @@ fn line(text: &str) -> String {
 
 /// Those that can be read: a newer version may have kinds of orders that we do not.
 fn understood<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Decree>, D::Error> {
-    let values = Vec::<Value>::deserialize(deserializer)?;
+    let values = first::<_, Value, MAX_DECREES>(deserializer)?;
     Ok(values.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect())
 }
 
@@ -167,6 +169,13 @@ mod tests {
         assert_eq!((flow.moved, flow.committed, read.clock), (0.5, 0.0, 0));
         let least = Message::read(br#"{"protocol":1}"#).unwrap();
         assert_eq!(least, Message { protocol: 1, ..Message::default() });
+    }
+
+    #[test]
+    fn no_more_orders_are_read_than_anybody_keeps() {
+        let decree = serde_json::to_string(&message().decrees[0]).unwrap();
+        let long = format!("{{\"protocol\":1,\"decrees\":[{decree}{}]}}", format!(",{decree}").repeat(MAX_DECREES + 5));
+        assert_eq!(Message::read(long.as_bytes()).unwrap().decrees.len(), MAX_DECREES);
     }
 
     #[test]
