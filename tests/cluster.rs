@@ -1,11 +1,12 @@
 //! Several nameservers of one installation: what they tell each other, and what they agree on.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use socket2::{Domain, Socket, Type};
 use support::client::{Client, PATIENCE, wait_for};
 use support::daemon::Served;
 use support::installation::Installation;
@@ -259,6 +260,33 @@ fn the_listener_hears_only_nameservers_within_bounds() {
         assert!(metric(&served, &name) >= 1.0, "{because}: {}", served.metrics());
     }
     assert!(!served.metrics().contains(TOKEN));
+}
+
+#[test]
+fn whoever_shows_nothing_keeps_no_nameserver_out() {
+    let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
+    let _served = cluster.start(0);
+    let at = cluster.addresses[0];
+    let hoard = |from: [u8; 4]| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+        socket.connect(&at.into()).unwrap();
+        TcpStream::from(socket)
+    };
+    let hoarded: Vec<TcpStream> = (0..100).map(|_| hoard([127, 7, 7, 7])).collect();
+    let peer = format!("{{\"protocol\":1,\"server\":5,\"listen\":\"{}\"}}", cluster.addresses[1]);
+    let said = say(at, Some(TOKEN), &peer);
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    // Those that have a place lose it soon, too; the others had none.
+    for mut stream in hoarded {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let heard = stream.read(&mut [0; 1]);
+        let is_closed = match &heard {
+            Ok(octets) => *octets == 0,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        };
+        assert!(is_closed, "{heard:?}");
+    }
 }
 
 #[test]
