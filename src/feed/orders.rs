@@ -23,6 +23,10 @@ use crate::steer::{Decree, Limited, Order, Override, Overrides, clock};
 /// The most orders at a time.
 const MAX_ORDERS: usize = 1_000;
 
+/// The largest number that ours follow, half of what readers of JSON bear: a peer whose number is broken must not leave
+/// ours without room.
+const MAX_LAST: u64 = 1 << 52;
+
 /// What operators want for the time being, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
@@ -69,7 +73,7 @@ impl Orders {
     /// Takes an order that was given at another nameserver, in place of one about the same thing.
     pub(super) fn adopt(&mut self, order: Order) {
         self.standing.retain(|standing| !order.what.replaces(&standing.order.what));
-        self.last = self.last.max(order.id);
+        self.last = self.last.max(if order.id <= MAX_LAST { order.id } else { 0 });
         let left = order.until.map(|until| Duration::from_secs(until.saturating_sub(unix_seconds())));
         let expires = left.and_then(|left| Instant::now().checked_add(left));
         self.standing.push(Standing { order, expires });

@@ -14,12 +14,14 @@ use super::{AT_MOST, EVERY, Waiting, clock};
 use crate::feed::orders::check;
 use crate::feed::run::Feed;
 use crate::intake::{Applied, Board, Grade, MAX_MESSAGE, Message, PROTOCOL};
-use crate::steer::{Change, Decree, Said};
+use crate::steer::{Change, Decree, Override, Said};
 
 /// How long an operator's command waits for the others: less than it waits for us.
 const PATIENCE: Duration = Duration::from_millis(4_200);
 /// The largest number of an order that all readers of JSON bear, and the longest words of one.
 const MAX_ID: u64 = 1 << 53;
+/// Seconds since 1970 of the last moment that is believed of an order, in some 30,000 years: later ones only overflow.
+const MAX_SECONDS: u64 = 1 << 40;
 const MAX_WORDS: usize = 1_000;
 
 impl Feed {
@@ -280,10 +282,21 @@ fn is_sound(decree: &Decree) -> bool {
     match &decree.said {
         Said::Given(order) => {
             order.id <= MAX_ID
+                && order.since <= MAX_SECONDS
+                && is_sane(&order.what)
                 && order.what.to_string().len() <= MAX_WORDS
                 && check::told(&order.who, &order.reason).is_ok()
         }
         Said::Lifted(what) => what.to_string().len() <= MAX_WORDS,
+    }
+}
+
+/// Whether the numbers of an override make sense anywhere.
+fn is_sane(what: &Override) -> bool {
+    match what {
+        Override::Weight { weight, .. } => (0.0..=1.0).contains(weight),
+        Override::Limit { capacity, .. } => capacity.load() > 0.0,
+        Override::Freeze | Override::Pin { .. } | Override::Drain { .. } | Override::Policy { .. } => true,
     }
 }
 
@@ -303,7 +316,33 @@ fn encode(message: Message) -> serde_json::Result<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::steer::{PeerFlow, Report};
+    use crate::steer::{Limited, Order, PeerFlow, Report, Stamp};
+
+    #[test]
+    fn numbers_that_nobody_gives_are_not_taken() {
+        let sound = Order {
+            id: MAX_ID,
+            what: Override::Freeze,
+            who: "karl".to_owned(),
+            reason: "test".to_owned(),
+            since: 1_700_000_000,
+            until: Some(u64::MAX),
+        };
+        let name = || "fra1".to_owned();
+        let of = |what| Order { what, ..sound.clone() };
+        for (order, is_taken) in [
+            (sound.clone(), true),
+            (Order { id: MAX_ID + 1, ..sound.clone() }, false),
+            (Order { since: u64::MAX, ..sound.clone() }, false),
+            (of(Override::Weight { node: name(), weight: 0.5 }), true),
+            (of(Override::Weight { node: name(), weight: -0.5 }), false),
+            (of(Override::Limit { node: name(), capacity: Limited::Egress(2_000.0) }), true),
+            (of(Override::Limit { node: name(), capacity: Limited::Egress(-2_000.0) }), false),
+        ] {
+            let decree = Decree { stamp: Stamp::default(), said: Said::Given(order) };
+            assert_eq!(is_sound(&decree), is_taken, "{decree:?}");
+        }
+    }
 
     #[test]
     fn a_message_that_is_too_long_is_told_without_its_report() {

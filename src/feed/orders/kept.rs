@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::{Orders, Standing};
+use super::{MAX_LAST, Orders, Standing};
 use crate::feed::run::Feed;
 use crate::feed::state::{Done, Store};
 use crate::feed::unix_seconds;
@@ -73,7 +73,7 @@ impl Orders {
         }
         // What is said of an order that cannot be read is no use without it.
         let recalled = kept.decrees.iter().filter_map(|value| Decree::deserialize(value).ok()).collect();
-        Self { standing, last: kept.last, code: None, unread, recalled }
+        Self { standing, last: kept.last.min(MAX_LAST), code: None, unread, recalled }
     }
 
     fn kept<'d>(&self, decrees: impl Iterator<Item = &'d Decree>) -> Result<Kept, serde_json::Error> {
@@ -213,5 +213,19 @@ mod tests {
         assert!(again.orders.len() == 2 && again.orders[1]["node"] == "fra1", "{again:?}");
         orders.forget_unread(&board);
         assert!(board.alarms().is_empty() && orders.kept(std::iter::empty()).unwrap().orders.len() == 1);
+    }
+
+    #[test]
+    fn the_number_of_a_broken_peer_leaves_room_for_ours() {
+        let wish = Wish { what: Override::Freeze, who: "karl".to_owned(), reason: "a test".to_owned(), seconds: None };
+        let mut orders = Orders::default();
+        orders.set_code(7);
+        let now = Instant::now();
+        let given = orders.add(Override::Freeze, &wish, now, 1_000).unwrap();
+        orders.adopt(Order { id: 2 << 52, ..given.clone() });
+        let next = orders.add(Override::Freeze, &wish, now, 1_000).unwrap();
+        assert_eq!((given.id, next.id), (1_007, 2_007));
+        orders.adopt(Order { id: 5_003, ..given });
+        assert_eq!(orders.add(Override::Freeze, &wish, now, 1_000).unwrap().id, 6_007, "later than others' as ever");
     }
 }

@@ -198,7 +198,7 @@ impl Agreement {
     }
 
     fn stamp(&mut self, now: u64) -> Stamp {
-        self.latest = now.max(self.latest + 1);
+        self.latest = now.max(self.latest.saturating_add(1));
         Stamp { time: self.latest, server: self.server }
     }
 
