@@ -102,13 +102,13 @@ impl Cluster {
     }
 
     /// Knows again what was said of orders before a restart.
-    pub(super) fn recall(&mut self, decrees: Vec<Decree>) {
-        self.agreement = Agreement::restored(self.server, decrees);
+    pub(super) fn recall(&mut self, (former, decrees): (Vec<u64>, Vec<Decree>)) {
+        self.agreement = Agreement::restored(self.server, &former, decrees);
     }
 
     /// What was said of orders, here and elsewhere.
-    pub(super) fn decrees(&self) -> impl Iterator<Item = &Decree> {
-        self.agreement.decrees()
+    pub(super) fn agreement(&self) -> &Agreement {
+        &self.agreement
     }
 
     /// By which the numbers of our orders end.

@@ -37,8 +37,8 @@ pub(super) struct Orders {
     code: Option<u64>,
     /// What was kept over a restart and cannot be read; another version may be able to.
     unread: Vec<Value>,
-    /// What nameservers had said of orders before a restart.
-    recalled: Vec<Decree>,
+    /// What nameservers had said of orders before a restart, and the numbers that this one had.
+    recalled: (Vec<u64>, Vec<Decree>),
 }
 
 #[derive(Debug, Clone)]
@@ -65,8 +65,8 @@ impl Orders {
         self.code = Some(code);
     }
 
-    /// What nameservers had said of orders before a restart, given and lifted.
-    pub(super) fn recall(&mut self) -> Vec<Decree> {
+    /// What nameservers had said of orders before a restart, given and lifted; and the numbers that this one had.
+    pub(super) fn recall(&mut self) -> (Vec<u64>, Vec<Decree>) {
         std::mem::take(&mut self.recalled)
     }
 

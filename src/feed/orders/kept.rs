@@ -7,12 +7,13 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{MAX_LAST, Orders, Standing};
+use crate::feed::cluster::Cluster;
 use crate::feed::run::Feed;
 use crate::feed::state::{Done, Store};
 use crate::feed::unix_seconds;
 use crate::intake::{Board, DrainWish, Drained, Lift, Ordered, Wish};
 use crate::pool::Selection;
-use crate::steer::{Decree, Order};
+use crate::steer::{Agreement, Decree, Order};
 
 /// The file.
 const ORDERS: &str = "orders";
@@ -28,6 +29,8 @@ struct Kept {
     orders: Vec<Value>,
     /// What nameservers said of orders, and when: that something was lifted, above all.
     decrees: Vec<Value>,
+    /// The numbers of this nameserver.
+    servers: Vec<u64>,
 }
 
 impl Orders {
@@ -72,15 +75,19 @@ impl Orders {
             standing.push(Standing { order, expires });
         }
         // What is said of an order that cannot be read is no use without it.
-        let recalled = kept.decrees.iter().filter_map(|value| Decree::deserialize(value).ok()).collect();
+        let decrees = kept.decrees.iter().filter_map(|value| Decree::deserialize(value).ok()).collect();
+        let recalled = (kept.servers, decrees);
         Self { standing, last: kept.last.min(MAX_LAST), code: None, unread, recalled }
     }
 
-    fn kept<'d>(&self, decrees: impl Iterator<Item = &'d Decree>) -> Result<Kept, serde_json::Error> {
+    /// With what a cluster agrees on, if there is one.
+    fn kept(&self, agreement: Option<&Agreement>) -> Result<Kept, serde_json::Error> {
         let orders = self.standing.iter().map(|standing| serde_json::to_value(&standing.order));
         let orders = orders.chain(self.unread.iter().cloned().map(Ok)).collect::<Result<_, _>>()?;
+        let decrees = agreement.into_iter().flat_map(Agreement::decrees);
         let decrees = decrees.map(serde_json::to_value).collect::<Result<_, _>>()?;
-        Ok(Kept { last: self.last, orders, decrees })
+        let servers = agreement.map_or_else(Vec::new, |agreement| agreement.own().to_vec());
+        Ok(Kept { last: self.last, orders, decrees, servers })
     }
 
     /// Says which orders do nothing because this version cannot read them.
@@ -152,11 +159,8 @@ impl Feed {
     /// Writes the orders that stand, and what is known of those that do not; `done` hears whether the disk has them.
     pub(in crate::feed) fn save_orders(&mut self, done: Option<Done>) {
         self.observe_orders();
-        let octets = match &self.cluster {
-            Some(cluster) => self.orders.kept(cluster.decrees()),
-            None => self.orders.kept(std::iter::empty()),
-        };
-        let octets = octets
+        let kept = self.orders.kept(self.cluster.as_ref().map(Cluster::agreement));
+        let octets = kept
             .and_then(|kept| serde_json::to_vec(&kept))
             .inspect_err(|error| tracing::error!("the overrides cannot be written down: {error}"));
         match (&self.keeper, octets, done) {
@@ -186,7 +190,7 @@ mod tests {
         let now = Instant::now();
         let standing = [order(7, Some(1_000)), order(8, Some(1_060)), order(9, None)];
         let standing = standing.map(|order| Standing { order, expires: None }).to_vec();
-        let kept = Orders { standing, last: 9, ..Orders::default() }.kept(std::iter::empty()).unwrap();
+        let kept = Orders { standing, last: 9, ..Orders::default() }.kept(None).unwrap();
         let orders = Orders::of_kept(kept, now, 1_000);
         let expires: Vec<_> = orders.standing.iter().map(|each| (each.order.id, each.expires)).collect();
         assert_eq!(expires, [(8, Some(now + Duration::from_secs(60))), (9, None)]);
@@ -209,10 +213,10 @@ mod tests {
         assert!(
             alarms.len() == 1 && alarms[0].told.contains("1 of the overrides") && alarms[0].told.contains("teleport")
         );
-        let again = orders.kept(std::iter::empty()).unwrap();
+        let again = orders.kept(None).unwrap();
         assert!(again.orders.len() == 2 && again.orders[1]["node"] == "fra1", "{again:?}");
         orders.forget_unread(&board);
-        assert!(board.alarms().is_empty() && orders.kept(std::iter::empty()).unwrap().orders.len() == 1);
+        assert!(board.alarms().is_empty() && orders.kept(None).unwrap().orders.len() == 1);
     }
 
     #[test]

@@ -18,6 +18,8 @@ const AHEAD: u64 = DAY;
 /// The most orders that are taken from others, and the most that were lifted and are remembered.
 const MAX_STANDING: usize = 1_000;
 const MAX_LIFTED: usize = 1_000;
+/// Numbers from before restarts that are known.
+const MAX_FORMER: usize = 8;
 /// Seconds by which clocks may differ when an order ends on one nameserver and is gone on another.
 const TOLERANCE: u64 = 2;
 
@@ -63,7 +65,8 @@ pub enum Change {
 /// What is known of all orders; each nameserver has its own.
 #[derive(Debug)]
 pub struct Agreement {
-    server: u64,
+    /// The number of this nameserver, behind those that it had before restarts.
+    own: Vec<u64>,
     /// The latest time in all stamps.
     latest: u64,
     /// By kind and subject.
@@ -98,14 +101,21 @@ impl Decree {
 impl Agreement {
     /// That of the nameserver of this number, which nobody else has.
     pub fn new(server: u64) -> Self {
-        Self { server, latest: 0, decrees: BTreeMap::new(), has_observed: false, version: 0 }
+        Self { own: vec![server], latest: 0, decrees: BTreeMap::new(), has_observed: false, version: 0 }
     }
 
-    /// That of the nameserver of this number, which knew this before a restart.
-    pub fn restored(server: u64, decrees: Vec<Decree>) -> Self {
+    /// That of the nameserver of this number, which had these and knew this before a restart.
+    pub fn restored(server: u64, former: &[u64], decrees: Vec<Decree>) -> Self {
+        let former = &former[former.len().saturating_sub(MAX_FORMER)..];
+        let own = former.iter().copied().chain([server]).collect();
         let latest = decrees.iter().map(|decree| decree.stamp.time).max().unwrap_or_default();
         let decrees = decrees.into_iter().map(|decree| (decree.key(), decree)).collect();
-        Self { latest, decrees, ..Self::new(server) }
+        Self { own, latest, decrees, ..Self::new(server) }
+    }
+
+    /// The number of this nameserver, behind those that it had before restarts.
+    pub fn own(&self) -> &[u64] {
+        &self.own
     }
 
     /// Another number whenever there is something new to be kept over a restart.
@@ -116,7 +126,7 @@ impl Agreement {
     /// Looks at the orders that stand here, at `now` in milliseconds since 1970, and says whether anything is new: those
     /// that were not known were given here, those that are gone were lifted here, unless their time was over.
     pub fn observe(&mut self, orders: &[Order], now: u64) -> bool {
-        let mut is_new = false;
+        let mut is_new = self.heal(now);
         for order in orders {
             let known = self.decrees.get(&key(&order.what)).map(|decree| &decree.said);
             if known == Some(&Said::Given(order.clone())) {
@@ -157,11 +167,14 @@ impl Agreement {
             let key = decree.key();
             let known = self.decrees.get(&key);
             // A clock that is wrong by a day would win for a day.
-            if known.is_some_and(|known| known.stamp >= decree.stamp) || decree.stamp.time > now + AHEAD {
+            if known.is_some_and(|known| known.stamp >= decree.stamp) || decree.stamp.time > now.saturating_add(AHEAD) {
                 continue;
             }
-            let was = known.and_then(|known| known.standing(now)).is_some();
+            let known = known.and_then(|known| known.standing(now));
+            let was = known.is_some();
             match (decree.standing(now), was) {
+                // Nothing that anybody has to hear of: said anew, or kept here over a restart without its stamp.
+                (Some(order), true) if known == Some(order) => {}
                 (Some(_), false) if standing >= MAX_STANDING => continue,
                 (Some(order), _) => {
                     standing += usize::from(!was);
@@ -197,9 +210,34 @@ impl Agreement {
         self.decrees.values().filter(is_of_use).filter(unknown).count()
     }
 
+    /// Says anew what was said here while the clock was far ahead: nobody has taken it, nor would what is said after it.
+    fn heal(&mut self, now: u64) -> bool {
+        if self.latest <= now.saturating_add(AHEAD) {
+            return false;
+        }
+        let is_ahead = |decree: &Decree| decree.stamp.time > now.saturating_add(AHEAD);
+        let mut ahead: Vec<_> = self.decrees.iter().filter(|(_, decree)| is_ahead(decree)).collect();
+        // What others said is ahead, too: so it is this clock that is behind.
+        if ahead.iter().any(|(_, decree)| !self.own.contains(&decree.stamp.server)) {
+            return false;
+        }
+        let believed = self.decrees.values().filter(|decree| !is_ahead(decree)).map(|decree| decree.stamp.time);
+        self.latest = believed.max().unwrap_or_default();
+        ahead.sort_unstable_by_key(|(_, decree)| decree.stamp);
+        let ahead: Vec<_> = ahead.into_iter().map(|(key, _)| key.clone()).collect();
+        for key in &ahead {
+            let stamp = self.stamp(now);
+            if let Some(decree) = self.decrees.get_mut(key) {
+                decree.stamp = stamp;
+            }
+        }
+        !ahead.is_empty()
+    }
+
     fn stamp(&mut self, now: u64) -> Stamp {
         self.latest = now.max(self.latest.saturating_add(1));
-        Stamp { time: self.latest, server: self.server }
+        let server = self.own.last().copied().expect("its own number is there from the start");
+        Stamp { time: self.latest, server }
     }
 
     /// Forgets what has been lifted or over for long; beyond the bound, what was lifted longest ago.

@@ -58,7 +58,7 @@ impl Server {
 
     /// Ends, and comes back with what it had kept.
     fn restart(&mut self, number: u64, now: u64) {
-        self.agreement = Agreement::restored(number, self.decrees());
+        self.agreement = Agreement::restored(number, self.agreement.own(), self.decrees());
         assert!(!self.agreement.observe(&self.orders, now), "what was known is nothing new");
     }
 
@@ -229,6 +229,18 @@ fn an_order_kept_over_a_restart_yields_to_its_lifting() {
 }
 
 #[test]
+fn an_order_that_stands_is_no_news_whenever_it_was_said() {
+    let mut servers: Vec<Server> = (1..=2).map(Server::new).collect();
+    servers[0].give(order(1, drain("fra1")), NOW + 10);
+    exchange(&mut servers, 0, 1, NOW + 10);
+    let mut agreement = Agreement::new(3);
+    agreement.observe(&servers[1].orders, NOW + 60_000);
+    assert_eq!(agreement.merge(&servers[0].decrees(), NOW + 60_000), []);
+    assert_eq!(agreement.unknown_to(&servers[0].decrees(), NOW + 60_000), 0);
+    assert_eq!(servers[0].agreement.unknown_to(&agreement.decrees().cloned().collect::<Vec<_>>(), NOW + 60_000), 0);
+}
+
+#[test]
 fn an_answer_to_an_order_wins_although_its_clock_is_behind() {
     let mut servers: Vec<Server> = (1..=2).map(Server::new).collect();
     servers[0].give(order(1, drain("fra1")), NOW + 60_000);
@@ -236,6 +248,29 @@ fn an_answer_to_an_order_wins_although_its_clock_is_behind() {
     servers[1].lift(&drain("fra1"), NOW);
     exchange(&mut servers, 1, 0, NOW + 60_001);
     assert!(servers[0].standing().is_empty());
+}
+
+#[test]
+fn what_was_ordered_while_a_clock_was_a_week_ahead_is_taken_by_all_once_it_is_right() {
+    let mut servers: Vec<Server> = (1..=2).map(Server::new).collect();
+    let wrong = NOW + 7 * DAY;
+    servers[0].give(order(1, drain("fra1")), wrong);
+    servers[0].give(order(2, drain("fra2")), wrong + 1);
+    exchange(&mut servers, 0, 1, NOW);
+    assert!(servers[1].standing().is_empty(), "a stamp of next week would win for a week");
+    servers[0].restart(3, wrong + 2);
+    let orders = servers[0].orders.clone();
+    assert!(servers[0].agreement.observe(&orders, NOW + 1_000), "it is said anew");
+    exchange(&mut servers, 0, 1, NOW + 1_000);
+    assert_eq!(servers[1].standing(), ["1 drain fra1", "2 drain fra2"]);
+    servers[0].lift(&drain("fra1"), NOW + 2_000);
+    exchange(&mut servers, 0, 1, NOW + 2_000);
+    assert_eq!(servers[1].standing(), ["2 drain fra2"]);
+    // A clock that is behind makes nothing of what others said older.
+    let said = servers[1].decrees();
+    let orders = servers[1].orders.clone();
+    assert!(!servers[1].agreement.observe(&orders, NOW - 7 * DAY));
+    assert_eq!(servers[1].decrees(), said);
 }
 
 #[test]
