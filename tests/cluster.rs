@@ -315,6 +315,27 @@ fn a_newer_nameserver_is_understood_and_one_of_another_protocol_is_told_of() {
 }
 
 #[test]
+fn an_order_for_half_an_hour_holds_for_half_an_hour_where_the_clock_is_ahead_by_more() {
+    let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
+    let served = cluster.start(0);
+    let [at, peer] = cluster.addresses[..] else { panic!() };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    // Its clock is an hour behind.
+    let (clock, until) = (now - 3_600, now - 1_800);
+    let drain = format!(
+        "{{\"stamp\":{{\"time\":{clock}000,\"server\":5}},\"given\":{{\"id\":2005,\"what\":\"drain\",\"node\":\"fra1\",\
+         \"who\":\"anna\",\"reason\":\"disk\",\"since\":{clock},\"until\":{until}}}}}"
+    );
+    let said =
+        format!("{{\"protocol\":1,\"server\":5,\"listen\":\"{peer}\",\"clock\":{clock}000,\"decrees\":[{drain}]}}");
+    let said = say(at, Some(TOKEN), &said);
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    assert_eq!(answer(&served), "198.51.100.2");
+    let ends = served.snapshot().tables.orders[0].until.unwrap();
+    assert!((now + 1_790..now + 1_830).contains(&ends), "{ends}");
+}
+
+#[test]
 fn inputs_that_differ_are_told_by_part() {
     let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
     cluster.installations[1].write("zones/live.example.zone", &format!("{ZONE}www 60 A 192.0.2.80\n"));

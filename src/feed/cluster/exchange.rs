@@ -209,7 +209,9 @@ impl Feed {
         }
         // What was ordered here meanwhile is said before what they say.
         cluster.agreement.observe(&self.orders.standing(), unix);
-        let sound: Vec<Decree> = message.decrees.into_iter().filter(is_sound).collect();
+        let peer = &cluster.peers[index];
+        let sound = message.decrees.into_iter().filter(is_sound).map(|decree| peer.by_our_clock(decree));
+        let sound: Vec<Decree> = sound.collect();
         let before = cluster.agreement.version();
         let changes = cluster.agreement.merge(&sound, unix);
         // Also that something was lifted which never stood here: whoever comes back with it must not bring it back.

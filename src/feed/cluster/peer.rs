@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::intake::{Message, PROTOCOL, Part, PeerStatus};
-use crate::steer::Decree;
+use crate::steer::{Decree, Order, Said};
 
 /// Time without a word after which it is told: what it reported counts no more by then.
 const SILENT: Duration = Duration::from_secs(30);
@@ -13,6 +13,8 @@ const SILENT: Duration = Duration::from_secs(30);
 const DIFFERS: Duration = Duration::from_secs(5 * 60);
 /// Seconds that clocks may be apart: cookies bear 300 (RFC 9018 §4.3), operators' times less.
 const APART: f64 = 60.0;
+/// Seconds that clocks have to be apart before times of orders are converted: a message takes up to two.
+const NOTABLE: f64 = 5.0;
 /// A push that came through so lately that nothing needs to be repeated in a reply.
 const LATELY: Duration = Duration::from_secs(10);
 
@@ -123,6 +125,16 @@ impl Peer {
             }
         }
         true
+    }
+
+    /// What it says of an order with the end by our clock: half an hour is half an hour wherever it was ordered.
+    pub(super) fn by_our_clock(&self, mut decree: Decree) -> Decree {
+        if let Said::Given(Order { until: Some(until), .. }) = &mut decree.said
+            && self.ahead.abs() > NOTABLE
+        {
+            *until = until.saturating_add_signed(-self.ahead.round() as i64);
+        }
+        decree
     }
 
     /// It answered.
