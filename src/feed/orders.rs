@@ -99,6 +99,7 @@ impl Orders {
             Override::Limit { node: name, capacity } if *name == node.name => Some(*capacity),
             _ => None,
         });
+        let limit = limit.filter(|limit| limit.load() > 0.0);
         match limit {
             Some(Limited::Egress(megabits)) => Capacity { egress: Some(Bitrate(megabits * 1e6)), ..node.capacity },
             Some(Limited::Clients(clients)) => Capacity { clients: Some(clients), ..node.capacity },

@@ -227,7 +227,7 @@ impl Controller {
         let dismissed = self.forget_dismissed(fleet, first_seen);
         for (index, (model, node)) in self.nodes.iter_mut().zip(&fleet.nodes).enumerate() {
             let link = nodes.get(index).and_then(|node| node.reading.last()).and_then(|load| load.egress_capacity);
-            model.configure(node, link, overrides.limit(&node.node.name));
+            model.configure(node, link, overrides.limit(&node.node.name, node.currency));
             if index >= known || dismissed.get(index) == Some(&true) {
                 self.inherited.give_node(&node.node.name, model);
             }
