@@ -151,6 +151,11 @@ impl Controller {
         self.peers.take(peer, report, now);
     }
 
+    /// Another nameserver is no longer one: what it reported counts no more.
+    pub fn forget_peer(&mut self, peer: &str) {
+        self.peers.forget(peer);
+    }
+
     /// So many other nameservers belong to the installation, whether they report or not.
     pub fn expect_peers(&mut self, count: usize) {
         self.peers.expect(count);

@@ -66,6 +66,8 @@ impl Feed {
             let addresses: Vec<_> = config.peers.iter().map(|peer| peer.value).collect();
             for gone in cluster.set_peers(&addresses) {
                 tell(&self.board, &gone.to_string(), &[]);
+                // At another address from now on, perhaps: its viewers would count twice.
+                self.controller.forget_peer(&gone.to_string());
             }
         }
         if *cluster.shared.tokens() != self.inputs.tokens {

@@ -64,6 +64,11 @@ impl Peers {
         self.reports.insert(peer.to_owned(), Reported { report, at: now, numbers: None });
     }
 
+    /// Knows nothing more of one that is no longer a peer.
+    pub(super) fn forget(&mut self, peer: &str) {
+        self.reports.remove(peer);
+    }
+
     /// So many others there are, whether they report or not.
     pub(super) fn expect(&mut self, count: usize) {
         self.expected = count;
