@@ -28,6 +28,8 @@ use crate::steer::{Agreement, Decree};
 const EVERY: Duration = Duration::from_secs(5);
 /// The least time between them, whatever happens: nodes that flap must not fill networks.
 const AT_MOST: Duration = Duration::from_millis(250);
+/// Milliseconds for which somebody may wait to hear where his order applies.
+const LATELY: u64 = 60_000;
 /// Pushes that may wait for the feed.
 const MAX_PUSHED: usize = 64;
 /// Numbers of orders end with one that stands for the nameserver that gave them.
@@ -175,9 +177,10 @@ impl Cluster {
             (None, Some(peer)) if !peer.is_understood() => {
                 Some(format!("thalweg {} speaks another protocol", peer.version()))
             }
-            (None, Some(peer)) => match self.agreement.unknown_to(peer.knows(), clock()) {
-                0 => None,
-                _ => Some(format!("thalweg {} did not take it", peer.version())),
+            // An older order, of a kind that it does not know, is no fault of the one that somebody waits for.
+            (None, Some(peer)) => match self.agreement.is_news_unknown_to(peer.knows(), clock(), LATELY) {
+                true => Some(format!("thalweg {} did not take it", peer.version())),
+                false => None,
             },
             (None, None) => Some("it is no longer configured".to_owned()),
         };

@@ -201,13 +201,32 @@ impl Agreement {
 
     /// How many orders given or lifted whoever knows these has not heard of.
     pub fn unknown_to(&self, theirs: &[Decree], now: u64) -> usize {
+        self.all_unknown_to(theirs, now).count()
+    }
+
+    /// Whether one of these was said here in the last so many milliseconds.
+    pub fn is_news_unknown_to(&self, theirs: &[Decree], now: u64, lately: u64) -> bool {
+        self.all_unknown_to(theirs, now).any(|decree| self.is_news(decree, now, lately))
+    }
+
+    /// The orders that stand and were given here in the last so many milliseconds.
+    pub fn news(&self, now: u64, lately: u64) -> impl Iterator<Item = &Order> {
+        let news = self.decrees.values().filter(move |decree| self.is_news(decree, now, lately));
+        news.filter_map(move |decree| decree.standing(now))
+    }
+
+    fn is_news(&self, decree: &Decree, now: u64, lately: u64) -> bool {
+        Some(&decree.stamp.server) == self.own.last() && decree.stamp.time.saturating_add(lately) > now
+    }
+
+    fn all_unknown_to(&self, theirs: &[Decree], now: u64) -> impl Iterator<Item = &Decree> {
         let stamps: BTreeMap<_, _> = theirs.iter().map(|decree| (decree.key(), decree.stamp)).collect();
-        let is_of_use = |decree: &&Decree| match decree.said {
+        let is_of_use = move |decree: &&Decree| match decree.said {
             Said::Given(_) => decree.standing(now).is_some(),
             Said::Lifted(_) => true,
         };
-        let unknown = |decree: &&Decree| stamps.get(&decree.key()).is_none_or(|stamp| *stamp < decree.stamp);
-        self.decrees.values().filter(is_of_use).filter(unknown).count()
+        let unknown = move |decree: &&Decree| stamps.get(&decree.key()).is_none_or(|stamp| *stamp < decree.stamp);
+        self.decrees.values().filter(is_of_use).filter(unknown)
     }
 
     /// Says anew what was said here while the clock was far ahead: nobody has taken it, nor would what is said after it.

@@ -241,6 +241,17 @@ fn an_order_that_stands_is_no_news_whenever_it_was_said() {
 }
 
 #[test]
+fn what_somebody_waits_for_is_what_was_said_here_of_late() {
+    let mut servers: Vec<Server> = (1..=2).map(Server::new).collect();
+    servers[0].give(order(1, drain("fra1")), NOW);
+    let is_unknown = |server: &Server, now| server.agreement.is_news_unknown_to(&[], now, 60_000);
+    assert!(is_unknown(&servers[0], NOW + 59_999) && !is_unknown(&servers[0], NOW + 60_000));
+    exchange(&mut servers, 0, 1, NOW);
+    assert!(!is_unknown(&servers[1], NOW), "it was said elsewhere");
+    assert_eq!(servers[1].agreement.unknown_to(&[], NOW), 1);
+}
+
+#[test]
 fn an_answer_to_an_order_wins_although_its_clock_is_behind() {
     let mut servers: Vec<Server> = (1..=2).map(Server::new).collect();
     servers[0].give(order(1, drain("fra1")), NOW + 60_000);
