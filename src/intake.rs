@@ -9,7 +9,9 @@ mod wish;
 
 pub use board::{Board, Grade, Happening, Raised};
 pub use books::{Book, Shelf, book};
-pub use cluster::{Applied, Cluster, MAX_MESSAGE, Message, PROTOCOL, Part, PeerReport, PeerStatus, Refusal, Tokens};
+pub use cluster::{
+    Applied, Cluster, Idle, MAX_MESSAGE, Message, PROTOCOL, Part, PeerReport, PeerStatus, Refusal, Tokens,
+};
 pub use pulse::{Pulse, STUCK};
 pub use streams::{Limit, StreamCounts};
 pub use wish::{DrainWish, Drained, Lift, Ordered, SourceReport, Wish};
@@ -23,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
 use crate::pool::{MAX_NODES, NodeId, Selection};
-use crate::steer::{GAP_BOUNDS, GapHistogram, Ledger, Order};
+use crate::steer::{GAP_BOUNDS, GapHistogram, Ledger, Order, Override};
 use crate::wire::Rcode;
 
 /// The most events that may wait for the feed.
@@ -284,7 +286,12 @@ pub enum Event {
         answer: oneshot::Sender<Result<Message, String>>,
     },
     /// Tell all other nameservers what was ordered, and say who took it.
-    Spread(oneshot::Sender<Vec<Applied>>),
+    Spread {
+        /// What was ordered or lifted; none = all orders are meant.
+        about: Option<Vec<Override>>,
+        /// Who hears of it.
+        answer: oneshot::Sender<Vec<Applied>>,
+    },
     /// Send nobody new to some nodes, or say what would come of it.
     Drain {
         /// What is wanted.

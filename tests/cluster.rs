@@ -336,6 +336,23 @@ fn an_order_for_half_an_hour_holds_for_half_an_hour_where_the_clock_is_ahead_by_
 }
 
 #[test]
+fn an_order_that_a_nameserver_cannot_follow_is_not_said_to_apply_there() {
+    let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
+    let other = &cluster.installations[1];
+    let config = std::fs::read_to_string(other.config()).unwrap();
+    other.write("thalweg.toml", config.split("[node.nyc1]").next().unwrap());
+    let served = cluster.start_all();
+    let (status, text) = cluster.run(0, &served[0], &["drain", "nyc1", "--reason", "kernel"]);
+    let b = cluster.addresses[1];
+    let told = format!("not at {b}: `drain nyc1` does nothing there: no node is called `nyc1`");
+    assert!(status == Some(1) && text.contains(&told), "{status:?} {text}");
+    let (status, text) = cluster.run(0, &served[0], &["weight", "fra1", "0.5", "--reason", "a test"]);
+    assert_eq!(status, Some(0), "it is judged by itself: {text}");
+    // It has heard of them all the same.
+    assert_eq!(served[1].snapshot().tables.orders.len(), 2);
+}
+
+#[test]
 fn inputs_that_differ_are_told_by_part() {
     let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
     cluster.installations[1].write("zones/live.example.zone", &format!("{ZONE}www 60 A 192.0.2.80\n"));

@@ -21,15 +21,13 @@ use self::peer::Peer;
 use self::push::{Outgoing, Pushed, Pusher};
 use crate::config;
 use crate::diagnostic::Diagnostic;
-use crate::intake::{self, Applied, Message, Part};
-use crate::steer::{Agreement, Decree};
+use crate::intake::{self, Applied, Idle, Message, Part};
+use crate::steer::{Agreement, Decree, Override};
 
 /// Time between exchanges, if nothing happens.
 const EVERY: Duration = Duration::from_secs(5);
 /// The least time between them, whatever happens: nodes that flap must not fill networks.
 const AT_MOST: Duration = Duration::from_millis(250);
-/// Milliseconds for which somebody may wait to hear where his order applies.
-const LATELY: u64 = 60_000;
 /// Pushes that may wait for the feed.
 const MAX_PUSHED: usize = 64;
 /// Numbers of orders end with one that stands for the nameserver that gave them.
@@ -54,6 +52,8 @@ pub(super) struct Cluster {
     due: Instant,
     /// Hashes of the inputs of this generation.
     inputs: (u64, BTreeMap<Part, String>),
+    /// Orders that do nothing here, of this generation and version of the agreement.
+    idle: ((u64, u64), Vec<Idle>),
     waiting: Vec<Waiting>,
 }
 
@@ -62,6 +62,8 @@ struct Waiting {
     /// What told of them.
     sequence: u64,
     until: Instant,
+    /// What was ordered or lifted; none = all orders are meant.
+    about: Option<Vec<Override>>,
     left: Vec<SocketAddr>,
     applied: Vec<Applied>,
     answer: oneshot::Sender<Vec<Applied>>,
@@ -94,6 +96,7 @@ impl Cluster {
             sent: now,
             due: now,
             inputs: (0, BTreeMap::new()),
+            idle: ((0, 0), Vec::new()),
             waiting: Vec::new(),
         })
     }
@@ -170,18 +173,25 @@ impl Cluster {
         self.peers.iter().filter(|peer| !peer.is_self)
     }
 
-    /// What a peer made of what it was told, if it could be told.
-    fn judge(&self, peer: SocketAddr, not_told: Option<&String>) -> Applied {
+    /// What a peer made of what it was told, if it could be told: of orders about these things, or of all.
+    fn judge(&self, peer: SocketAddr, not_told: Option<&String>, about: Option<&[Override]>) -> Applied {
         let because = match (not_told, self.peers.iter().find(|each| each.address == peer)) {
             (Some(because), _) => Some(because.clone()),
             (None, Some(peer)) if !peer.is_understood() => {
                 Some(format!("thalweg {} speaks another protocol", peer.version()))
             }
-            // An older order, of a kind that it does not know, is no fault of the one that somebody waits for.
-            (None, Some(peer)) => match self.agreement.is_news_unknown_to(peer.knows(), clock(), LATELY) {
-                true => Some(format!("thalweg {} did not take it", peer.version())),
-                false => None,
-            },
+            (None, Some(peer)) => {
+                let is_unknown = match about {
+                    // An older order, of a kind that it does not know, is no fault of the one that somebody waits for.
+                    Some(about) => self.agreement.is_unknown_to(about, peer.knows(), clock()),
+                    None => self.agreement.unknown_to(peer.knows(), clock()) > 0,
+                };
+                let idle = |what: &Override| Some(format!("`{what}` does nothing there: {}", peer.idle(what)?));
+                match is_unknown {
+                    true => Some(format!("thalweg {} did not take it", peer.version())),
+                    false => about.unwrap_or_default().iter().find_map(idle),
+                }
+            }
             (None, None) => Some("it is no longer configured".to_owned()),
         };
         Applied { server: peer, because }

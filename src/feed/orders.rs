@@ -15,7 +15,7 @@ use super::inputs::Inputs;
 use super::run::Feed;
 use super::unix_seconds;
 use crate::config::policy_of_word;
-use crate::intake::{Grade, Lift, Wish};
+use crate::intake::{Grade, Idle, Lift, Wish};
 use crate::name::Name;
 use crate::pool::{Bitrate, Capacity, Node, Policy, Selection};
 use crate::steer::{Decree, Limited, Order, Override, Overrides, clock};
@@ -114,6 +114,15 @@ impl Orders {
                 tracing::warn!(override_id = order.id, "`{}` does nothing now: {because}", order.what);
             }
         }
+    }
+
+    /// The same for other nameservers.
+    pub(super) fn idle(&self, inputs: &Inputs) -> Vec<Idle> {
+        let idle = |Standing { order, .. }: &Standing| {
+            let because = check::check(order.what.clone(), inputs).err()?;
+            Some(Idle { what: order.what.word().to_owned(), subject: order.what.subject().to_owned(), because })
+        };
+        self.standing.iter().filter_map(idle).collect()
     }
 
     fn add(&mut self, what: Override, wish: &Wish, now: Instant, unix: u64) -> Result<Order, String> {

@@ -216,7 +216,7 @@ impl Feed {
                     Event::Peer { from, vouched, message, answer } => {
                         drop(answer.send(self.hear_peer(from, vouched.as_deref(), *message)));
                     }
-                    Event::Spread(answer) => self.spread_orders(answer),
+                    Event::Spread { about, answer } => self.spread_orders(about, answer),
                 },
                 pushed = cluster_turn(&mut self.cluster) => self.take_turn(pushed),
                 () = watch.edited(), if self.options.is_watching => self.begin_reload(&mut reload, Scope::All, None),

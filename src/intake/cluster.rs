@@ -3,7 +3,7 @@
 mod message;
 mod tokens;
 
-pub use message::{MAX_MESSAGE, Message, PROTOCOL, Part};
+pub use message::{Idle, MAX_MESSAGE, Message, PROTOCOL, Part};
 pub use tokens::Tokens;
 
 use std::net::SocketAddr;

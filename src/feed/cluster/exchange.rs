@@ -107,7 +107,11 @@ impl Feed {
     }
 
     /// Tells the others what was ordered, and says who took it once that is known.
-    pub(in crate::feed) fn spread_orders(&mut self, answer: oneshot::Sender<Vec<Applied>>) {
+    pub(in crate::feed) fn spread_orders(
+        &mut self,
+        about: Option<Vec<Override>>,
+        answer: oneshot::Sender<Vec<Applied>>,
+    ) {
         self.watch_peers();
         self.tell_peers();
         let Some(cluster) = &mut self.cluster else {
@@ -118,7 +122,7 @@ impl Feed {
         let left = cluster.others().map(|peer| peer.address).collect();
         let applied = vec![Applied { server: cluster.address(), because: None }];
         let until = Instant::now() + PATIENCE;
-        cluster.waiting.push(Waiting { sequence: cluster.sequence, until, left, applied, answer });
+        cluster.waiting.push(Waiting { sequence: cluster.sequence, until, about, left, applied, answer });
         cluster.answer_waiting(Instant::now());
     }
 
@@ -147,6 +151,10 @@ impl Feed {
         if cluster.inputs.0 != self.generation {
             cluster.inputs = (self.generation, self.inputs.parts.told(&self.inputs.fleet));
         }
+        let of = (self.generation, cluster.agreement.version());
+        if cluster.idle.0 != of {
+            cluster.idle = (of, self.orders.idle(&self.inputs));
+        }
         Message {
             protocol: PROTOCOL,
             server: cluster.server,
@@ -156,6 +164,7 @@ impl Feed {
             clock: clock(),
             inputs: cluster.inputs.1.clone(),
             decrees: cluster.agreement.decrees().cloned().collect(),
+            idle: cluster.idle.1.clone(),
             report,
         }
     }
@@ -172,6 +181,8 @@ impl Feed {
                 Ok(())
             }
             Ok(message) => {
+                // Somebody else may have the address by now.
+                cluster.peers[index].is_self = false;
                 cluster.peers[index].reached(Instant::now());
                 self.take_message(index, message);
                 Ok(())
@@ -185,16 +196,17 @@ impl Feed {
             }
         };
         let Some(cluster) = &mut self.cluster else { return };
-        let judged = cluster.judge(address, result.as_ref().err());
         let is_self = cluster.peers[index].is_self;
-        for waiting in &mut cluster.waiting {
+        let mut all = std::mem::take(&mut cluster.waiting);
+        for waiting in &mut all {
             if sequence >= waiting.sequence && waiting.left.contains(&address) {
                 waiting.left.retain(|left| *left != address);
                 if !is_self {
-                    waiting.applied.push(judged.clone());
+                    waiting.applied.push(cluster.judge(address, result.as_ref().err(), waiting.about.as_deref()));
                 }
             }
         }
+        cluster.waiting = all;
     }
 
     /// Takes a message of the peer at this place, and says whether it was understood.

@@ -39,8 +39,23 @@ pub struct Message {
     /// What was ordered and lifted; those of a kind that is not known are left out.
     #[serde(deserialize_with = "understood")]
     pub decrees: Vec<Decree>,
+    /// The orders that do nothing there.
+    #[serde(deserialize_with = "first::<_, _, MAX_DECREES>", skip_serializing_if = "Vec::is_empty")]
+    pub idle: Vec<Idle>,
     /// Whom its answers send where, and which nodes fail; none in a reply to one that was told it already.
     pub report: Option<Report>,
+}
+
+/// An order that a nameserver knows and cannot follow: its inputs have no such node, for instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Idle {
+    /// The word for the order's kind.
+    pub what: String,
+    /// What it is about.
+    pub subject: String,
+    /// Why it does nothing.
+    pub because: String,
 }
 
 /// A part of the inputs that should be the same on all nameservers.
@@ -94,7 +109,8 @@ impl Message {
             let Head { protocol, server, name, version, listen } = head;
             Self { protocol, server, name, version, listen, ..Self::default() }
         };
-        Ok(Self { name: line(&message.name), version: line(&message.version), ..message })
+        let idle = message.idle.into_iter().map(|idle| Idle { because: line(&idle.because), ..idle });
+        Ok(Self { name: line(&message.name), version: line(&message.version), idle: idle.collect(), ..message })
     }
 }
 
@@ -140,6 +156,7 @@ mod tests {
             clock: 1_700_000_000_123,
             inputs: [(Part::Zones, "00ff".to_owned())].into(),
             decrees: vec![Decree { stamp: Stamp { time: 7, server: 9 }, said: Said::Given(order) }],
+            idle: vec![Idle { what: "drain".to_owned(), subject: "fra1".to_owned(), because: "no node".to_owned() }],
             report: Some(Report { flows: vec![flow], down: vec!["fra2".to_owned()], ..Report::default() }),
         }
     }

@@ -204,19 +204,10 @@ impl Agreement {
         self.all_unknown_to(theirs, now).count()
     }
 
-    /// Whether one of these was said here in the last so many milliseconds.
-    pub fn is_news_unknown_to(&self, theirs: &[Decree], now: u64, lately: u64) -> bool {
-        self.all_unknown_to(theirs, now).any(|decree| self.is_news(decree, now, lately))
-    }
-
-    /// The orders that stand and were given here in the last so many milliseconds.
-    pub fn news(&self, now: u64, lately: u64) -> impl Iterator<Item = &Order> {
-        let news = self.decrees.values().filter(move |decree| self.is_news(decree, now, lately));
-        news.filter_map(move |decree| decree.standing(now))
-    }
-
-    fn is_news(&self, decree: &Decree, now: u64, lately: u64) -> bool {
-        Some(&decree.stamp.server) == self.own.last() && decree.stamp.time.saturating_add(lately) > now
+    /// Whether it has not heard of what was said last about one of these things.
+    pub fn is_unknown_to(&self, about: &[Override], theirs: &[Decree], now: u64) -> bool {
+        let is_meant = |decree: &Decree| about.iter().any(|what| what.replaces(decree.what()));
+        self.all_unknown_to(theirs, now).any(is_meant)
     }
 
     fn all_unknown_to(&self, theirs: &[Decree], now: u64) -> impl Iterator<Item = &Decree> {

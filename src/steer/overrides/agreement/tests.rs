@@ -241,14 +241,20 @@ fn an_order_that_stands_is_no_news_whenever_it_was_said() {
 }
 
 #[test]
-fn what_somebody_waits_for_is_what_was_said_here_of_late() {
+fn it_can_be_asked_who_has_heard_of_some_things() {
     let mut servers: Vec<Server> = (1..=2).map(Server::new).collect();
     servers[0].give(order(1, drain("fra1")), NOW);
-    let is_unknown = |server: &Server, now| server.agreement.is_news_unknown_to(&[], now, 60_000);
-    assert!(is_unknown(&servers[0], NOW + 59_999) && !is_unknown(&servers[0], NOW + 60_000));
     exchange(&mut servers, 0, 1, NOW);
-    assert!(!is_unknown(&servers[1], NOW), "it was said elsewhere");
-    assert_eq!(servers[1].agreement.unknown_to(&[], NOW), 1);
+    let knows = servers[1].decrees();
+    servers[0].give(order(2, drain("fra2")), NOW + 1);
+    let is_unknown = |server: &Server, about: &[&str]| {
+        let about: Vec<Override> = about.iter().map(|node| drain(node)).collect();
+        server.agreement.is_unknown_to(&about, &knows, NOW + 10)
+    };
+    assert!(is_unknown(&servers[0], &["fra1", "fra2"]) && !is_unknown(&servers[0], &["fra1"]));
+    assert!(!is_unknown(&servers[0], &[]));
+    servers[0].lift(&drain("fra1"), NOW + 2);
+    assert!(is_unknown(&servers[0], &["fra1"]));
 }
 
 #[test]
