@@ -40,6 +40,8 @@ pub enum ScrapeError {
     Duplicate(String),
     /// Prometheus has no target that is up and is the node's, by this label.
     NoTarget(String),
+    /// A heartbeat without what the server does.
+    NoSummaries,
     /// The exporter runs, its server does not; the series that says so.
     ServerDown(String),
 }
@@ -68,6 +70,9 @@ impl fmt::Display for ScrapeError {
             Self::NoTarget(label) => {
                 write!(f, "Prometheus has no target of the node that is up, by its label `{label}`")
             }
+            Self::NoSummaries => f.write_str(
+                "its heartbeats say nothing of its load: write `summaries on;` in `heartbeat` of its configuration",
+            ),
             Self::ServerDown(series) => write!(f, "the exporter does not reach its server: `{series}` is 0"),
         }
     }

@@ -74,6 +74,8 @@ pub struct Rule {
     pub falls: Falls,
     /// Seconds between updates, of a counter that its program brings up to date now and then only.
     pub step: Option<f64>,
+    /// The node's clock when the counter was brought up to date, in seconds: a rate is one over the time between two of these.
+    pub clock: Option<Selector>,
     /// Seconds over which a rate is taken; none = from scrape to scrape.
     pub window: Option<f64>,
     /// Of how many scrapes the largest value counts.
@@ -142,7 +144,9 @@ impl Preset {
     pub fn wanted(&self) -> impl Iterator<Item = (&str, bool)> {
         let counted = self.rules.iter().flat_map(|rule| rule.metric.iter().chain(&rule.of));
         let rules = self.rules.iter();
-        let beside = rules.flat_map(|rule| rule.unless.iter().chain(rule.capacity.iter().flat_map(Told::selectors)));
+        let beside = rules.flat_map(|rule| {
+            rule.unless.iter().chain(&rule.clock).chain(rule.capacity.iter().flat_map(Told::selectors))
+        });
         let own = self.restart.iter().map(|identity| &identity.selector);
         let own = own.chain(&self.clock).chain(&self.up).chain(&self.draining);
         let mut seen = BTreeSet::new();

@@ -137,7 +137,7 @@ pub async fn serve(listener: TcpListener, door: Door, stop: CancellationToken) {
 async fn unknown(place: &Place) {
     sleep(FIRST).await;
     if place.is_known() {
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
 

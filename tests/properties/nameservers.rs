@@ -149,8 +149,7 @@ fn reports_of_any_kind_make_no_answer_invalid() {
     let report = (proptest::collection::vec(flow, 0..6), proptest::collection::vec(number, 0..3)).prop_map(
         |(flows, viewers)| {
             let pool = "edge Planner Auto []".to_owned();
-            let arrivals =
-                viewers.iter().map(|viewers| *viewers).map(|viewers| (pool.clone(), "region0".to_owned(), viewers));
+            let arrivals = viewers.iter().copied().map(|viewers| (pool.clone(), "region0".to_owned(), viewers));
             let seen = |pool: Option<&str>| PeerFailure {
                 node: "node0".to_owned(),
                 family: "ipv9".to_owned(),
