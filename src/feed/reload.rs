@@ -256,14 +256,14 @@ impl Feed {
                 }
             }
         }
-        let queries = load.map(|load| prometheus::queries(load, &self.inputs.keyring, wanted)).unwrap_or_default();
+        let queries = load.map(|load| prometheus::queries(load, &self.inputs.keyring)).unwrap_or_default();
         let scrapes = histories.keys().cloned().collect();
         histories.extend(waiting);
         self.histories = histories;
         let probes = self.healths.count(&self.inputs.fleet);
         if let Some(scraper) = &self.scraper {
             scraper.set_targets(targets);
-            scraper.set_queries(queries);
+            scraper.set_queries(queries, wanted.into());
             scraper.set_probes(probes.clone());
         }
         (probes, scrapes)

@@ -40,6 +40,13 @@ pub enum ScrapeError {
     Duplicate(String),
     /// Prometheus has no target that is up and is the node's, by this label.
     NoTarget(String),
+    /// Prometheus has the node's target, and none of these metrics of it: the target's label, and the metrics.
+    NotOfTarget {
+        /// The target's label; of several the first.
+        target: String,
+        /// What was looked for.
+        metrics: String,
+    },
     /// The exporter runs, its server does not; the series that says so.
     ServerDown(String),
 }
@@ -68,6 +75,7 @@ impl fmt::Display for ScrapeError {
             Self::NoTarget(label) => {
                 write!(f, "Prometheus has no target of the node that is up, by its label `{label}`")
             }
+            Self::NotOfTarget { target, metrics } => write!(f, "the target `{target}` in Prometheus has no {metrics}"),
             Self::ServerDown(series) => write!(f, "the exporter does not reach its server: `{series}` is 0"),
         }
     }
