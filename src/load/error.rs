@@ -27,6 +27,8 @@ pub enum ScrapeError {
     TooLarge(usize),
     /// More wanted samples than this.
     TooManySamples(usize),
+    /// Wanted samples with more labels than this.
+    TooManyLabels(usize),
     /// Wanted samples of more octets than this.
     TooMuchWanted(usize),
     /// The body does not end with a line's end, so its last value may be cut.
@@ -65,6 +67,7 @@ impl fmt::Display for ScrapeError {
             Self::ContentType(found) => write!(f, "content type `{found}` is no metrics text"),
             Self::TooLarge(limit) => write!(f, "the answer is larger than {limit} octets"),
             Self::TooManySamples(limit) => write!(f, "more than {limit} wanted samples"),
+            Self::TooManyLabels(limit) => write!(f, "the wanted samples have more than {limit} labels"),
             Self::TooMuchWanted(limit) => write!(f, "the wanted samples are larger than {limit} octets"),
             Self::Truncated => f.write_str("the answer is cut: it does not end with a line's end"),
             Self::NothingWanted { refused: 0 } => f.write_str("the answer has no wanted metric"),
