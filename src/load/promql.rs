@@ -113,7 +113,7 @@ fn labels(preset: &Preset, metric: &str) -> Option<BTreeSet<String>> {
         kept.extend(selector.matchers.iter().map(|matcher| matcher.label.clone()));
     }
     for rule in &preset.rules {
-        let told = rule.capacity.iter().flat_map(Told::selectors).chain(&rule.unless);
+        let told = rule.capacity.iter().flat_map(Told::selectors).chain(&rule.unless).chain(&rule.idle);
         let selectors: Vec<_> =
             rule.metric.iter().chain(&rule.of).chain(told).filter(|selector| selector.metric == metric).collect();
         if selectors.is_empty() {
