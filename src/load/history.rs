@@ -132,6 +132,11 @@ impl History {
         }
     }
 
+    /// How many samples of the last scrape that counted were refused.
+    pub fn refused(&self) -> usize {
+        self.baseline.as_ref().map_or(0, |(_, counters)| counters.refused)
+    }
+
     fn take(&mut self, at: f64, counters: Counters) -> Result<(), Trouble> {
         let preset = Arc::clone(&self.preset);
         let Some((since, before)) = &self.baseline else {
@@ -283,6 +288,16 @@ mod tests {
             Reading::Fresh(load) => Some(load.pressure),
             Reading::Stale { .. } | Reading::Never { .. } => None,
         }
+    }
+
+    #[test]
+    fn samples_that_cannot_be_are_told_though_others_count() {
+        let mut history = history();
+        assert_eq!(history.refused(), 0);
+        let body =
+            "node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 1\nnode_cpu_seconds_total{cpu=\"1\",mode=\"idle\"} NaN\n";
+        let _first = history.observe(100.0, load::read(&preset("node"), body.as_bytes()).expect("counters"));
+        assert_eq!(history.refused(), 1);
     }
 
     #[test]

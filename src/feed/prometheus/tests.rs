@@ -102,15 +102,19 @@ fn wanted(preset: &str) -> Wanted {
     }
 }
 
-/// A round, of this server and within this time.
-async fn round(server: SocketAddr, nodes: &[Wanted], limit: Duration) -> (Query, Result<Round, ScrapeError>) {
-    let query = Query {
+fn asked(server: SocketAddr) -> Query {
+    Query {
         url: format!("http://{server}"),
         credentials: None,
         label: "instance".to_owned(),
         filter: String::new(),
         interval: Duration::from_secs(15),
-    };
+    }
+}
+
+/// A round, of this server and within this time.
+async fn round(server: SocketAddr, nodes: &[Wanted], limit: Duration) -> (Query, Result<Round, ScrapeError>) {
+    let query = asked(server);
     let credentials = Credentials::default();
     let client = Clients::new(AT_ONCE, Names::of_system()).of(&credentials);
     let server =
@@ -238,4 +242,35 @@ async fn a_target_without_the_metrics_is_another_trouble_than_none() {
     *stub.series.lock().expect("no panic") = vec![("up", "fra2:9100", "node", unix())];
     let none = only(tell(&mut Teller::default(), address, &nodes).await).expect_err("nothing").to_string();
     assert!(none.contains("no target"), "{none}");
+}
+
+#[test]
+fn each_of_two_thousand_nodes_is_told_its_own() {
+    const NODES: usize = 2_000;
+    let series = |node: usize, labels: &[(&str, &str)], value: f64| {
+        let own = [("instance", format!("node{node}:9100")), ("job", "node".to_owned())];
+        let labels = labels.iter().map(|(key, value)| (*key, (*value).to_owned()));
+        let metric = own.into_iter().chain(labels).map(|(key, value)| (key.to_owned(), value)).collect();
+        Series { metric, value: (1e9, value.to_string()) }
+    };
+    let times: Vec<Series> = (0..NODES).map(|node| series(node, &[], 1e9 - 5.0)).collect();
+    let mut replies = Replies::new("instance", &times);
+    let modes = ["idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user"];
+    let cpu = (0..NODES).flat_map(|node| modes.map(|mode| series(node, &[("mode", mode)], node as f64)));
+    replies.take("node_cpu_seconds_total", Ok(cpu.collect()));
+    let devices = ["eth0", "eth1", "bond0"];
+    let sent = (0..NODES).flat_map(|node| devices.map(|device| series(node, &[("device", device)], 1e6)));
+    replies.take("node_network_transmit_bytes_total", Ok(sent.collect()));
+    let now = Instant::now();
+    let outcome = Round { replies, evaluated: 1e9, sent: now, received: now, warnings: Vec::new() };
+    let nodes: Vec<Wanted> = (0..NODES)
+        .map(|node| Wanted { name: format!("node{node}"), node: NodeId(node as u16), ..wanted("node") })
+        .collect();
+    let news = Teller::default().tell(Ok(outcome), &asked("127.0.0.1:9".parse().expect("an address")), &nodes);
+    assert_eq!(news.len(), NODES);
+    for (node, scraped) in news.into_iter().enumerate() {
+        let counters = scraped.result.expect("counters");
+        let idle: f64 = counters.rules[0].values().map(|group| group.value).sum();
+        assert_eq!((scraped.node, idle), (NodeId(node as u16), 2.0 * node as f64));
+    }
 }
