@@ -56,7 +56,8 @@ enum Command {
     Operate(OperateCommand),
     #[command(flatten)]
     Override(OverrideCommand),
-    /// Show lists of nodes: how many each has, how old it is, what is wrong with it, and whether a shorter one waits.
+    /// Show lists of nodes: how many each has, how old it is, what is wrong with it, and what waits: a shorter list, or nodes
+    /// that tell by heartbeats that they are there.
     Inventory(InventoryArguments),
     /// List the presets by which exporters are read, or show the rules of one.
     Presets {
@@ -95,6 +96,45 @@ enum InventoryCommand {
         #[command(flatten)]
         config: ConfigArgument,
     },
+    /// Let a node in that tells by heartbeats that it is there.
+    Approve {
+        /// The inventory.
+        name: String,
+        /// The node, NODE@ADDRESS if several say to be it, or `all` that wait.
+        node: String,
+        /// Why; others will read it.
+        #[arg(long, default_value = "approved")]
+        reason: String,
+        #[command(flatten)]
+        config: ConfigArgument,
+    },
+    /// Send a node of heartbeats away, and forget that it was ever let in.
+    Forget {
+        /// The inventory.
+        name: String,
+        /// The node, or NODE@ADDRESS.
+        node: String,
+        /// Why; others will read it.
+        #[arg(long, default_value = "forgotten")]
+        reason: String,
+        #[command(flatten)]
+        config: ConfigArgument,
+    },
+}
+
+impl InventoryCommand {
+    fn execute(self) -> u8 {
+        match self {
+            Self::Confirm { name, config } => inventory::confirm(&config.file(), &name),
+            Self::Approve { name, node, reason, config } => {
+                let node = (node != "all").then_some(node);
+                inventory::enrol(&config.file(), name, node, true, reason)
+            }
+            Self::Forget { name, node, reason, config } => {
+                inventory::enrol(&config.file(), name, Some(node), false, reason)
+            }
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -211,10 +251,7 @@ impl Cli {
             Command::Inventory(InventoryArguments { command: None, json, config }) => {
                 inventory::list(&config.file(), json)
             }
-            Command::Inventory(InventoryArguments { command: Some(command), .. }) => {
-                let InventoryCommand::Confirm { name, config } = command;
-                inventory::confirm(&config.file(), &name)
-            }
+            Command::Inventory(InventoryArguments { command: Some(command), .. }) => command.execute(),
             Command::Presets { name } => presets::presets(name.as_deref()),
             Command::Simulate(arguments) => {
                 let SimulateArguments {

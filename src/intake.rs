@@ -3,6 +3,7 @@
 mod board;
 mod books;
 mod cluster;
+mod heartbeat;
 mod pulse;
 mod streams;
 mod wish;
@@ -10,9 +11,10 @@ mod wish;
 pub use board::{Board, Grade, Happening, Raised};
 pub use books::{Book, Shelf, book};
 pub use cluster::{Applied, Cluster, MAX_MESSAGE, Message, PROTOCOL, Part, PeerReport, PeerStatus, Refusal, Tokens};
+pub use heartbeat::{Beat, Heartbeats, Terms, Unwanted};
 pub use pulse::{Pulse, STUCK};
 pub use streams::{Limit, StreamCounts};
-pub use wish::{DrainWish, Drained, Lift, Ordered, SourceReport, Wish};
+pub use wish::{DrainWish, Drained, EnrolWish, Lift, Ordered, SourceReport, Wish};
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -296,6 +298,15 @@ pub enum Event {
         which: Selection,
         /// Who hears of it.
         answer: oneshot::Sender<Result<Vec<Order>, String>>,
+    },
+    /// Take a media server's heartbeat.
+    Beat(Box<Beat>),
+    /// Let nodes of heartbeats in, or send them away, and say what came of it, or why nothing did.
+    Enrol {
+        /// What is wanted.
+        wish: EnrolWish,
+        /// Who hears of it.
+        answer: Answer,
     },
     /// Say how the sources of load do.
     Sources(oneshot::Sender<Vec<SourceReport>>),

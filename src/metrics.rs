@@ -1,6 +1,7 @@
 //! Our own metrics, as Prometheus reads them.
 
 mod cluster;
+mod heartbeat;
 mod steering;
 mod streams;
 
@@ -15,12 +16,13 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use cluster::ClusterReadout;
+use heartbeat::HeartbeatReadout;
 use steering::SteeringReadout;
 use streams::StreamReadout;
 
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
-use crate::intake::{Beyond, Board, Cluster, Counts, Pulse, StreamCounts, Tally};
+use crate::intake::{Beyond, Board, Cluster, Counts, Heartbeats, Pulse, StreamCounts, Tally};
 use crate::load::history::Reading;
 use crate::pool::NodeId;
 use crate::snapshot::{Published, Snapshot};
@@ -41,6 +43,7 @@ impl Metrics {
         pulse: Arc<Pulse>,
         board: Arc<Board>,
         cluster: Option<Arc<Cluster>>,
+        heartbeats: Vec<Arc<Heartbeats>>,
     ) -> Self {
         let mut registry = Registry::with_prefix("thalweg");
         let steering = SteeringReadout { published: Arc::clone(&published), counts: counts.clone(), pulse, board };
@@ -49,6 +52,9 @@ impl Metrics {
         registry.register_collector(Box::new(StreamReadout(streams)));
         if let Some(cluster) = cluster {
             registry.register_collector(Box::new(ClusterReadout(cluster)));
+        }
+        if !heartbeats.is_empty() {
+            registry.register_collector(Box::new(HeartbeatReadout(heartbeats)));
         }
         Self { registry }
     }
@@ -259,7 +265,8 @@ mod tests {
         let board = Arc::new(Board::new());
         board.raise("state", "", "the disk is full");
         board.raise("blind", "fra1", "told by the tables");
-        let text = Metrics::new(published, writers.to_vec(), Arc::default(), pulse, board, None).text().unwrap();
+        let text =
+            Metrics::new(published, writers.to_vec(), Arc::default(), pulse, board, None, Vec::new()).text().unwrap();
         for line in [
             "thalweg_messages_received_total 6",
             "thalweg_messages_dropped_total 2",

@@ -267,6 +267,9 @@ pub struct Exporter {
     pub access: Arc<Access>,
 }
 
+/// Stands in place of an exporter's URL where the node brings its load by itself.
+pub const HEARTBEAT: &str = "heartbeat";
+
 /// Where the load of a source is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whence<'e> {
@@ -274,11 +277,16 @@ pub enum Whence<'e> {
     Url(&'e str),
     /// From Prometheus servers, as they know the exporter: by its label, or by the node's name or address.
     Prometheus(Option<&'e str>),
+    /// Nowhere: the node brings it by itself.
+    Heartbeat,
 }
 
 impl Exporter {
-    /// Where its load is read: its URL may be the word `prometheus`, alone or with a label behind a colon.
+    /// Where its load is read: its URL may be the word `heartbeat`, or `prometheus`, alone or with a label behind a colon.
     pub fn whence(&self) -> Whence<'_> {
+        if self.url == HEARTBEAT {
+            return Whence::Heartbeat;
+        }
         match self.url.strip_prefix("prometheus") {
             Some("") => Whence::Prometheus(None),
             Some(rest) if rest.starts_with(':') => Whence::Prometheus(Some(&rest[1..])),

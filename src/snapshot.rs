@@ -16,7 +16,7 @@ mod elsewhere;
 mod inventory;
 
 pub use elsewhere::Elsewhere;
-pub use inventory::{InventoryStatus, PendingStatus};
+pub use inventory::{HeartbeatStatus, InventoryStatus, PendingStatus, WaitingStatus};
 
 /// Everything an answer depends on.
 pub struct Snapshot {

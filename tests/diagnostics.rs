@@ -91,7 +91,15 @@ fn every_key_that_the_example_leaves_out_can_be_put_in() {
         // Keys of commented tables need these, and an overflow somebody who asks for it.
         text = text.replace("\n#[", "\n[").replace("\n#asns", "\nasns").replace("\n#file", "\nfile");
         text = text.replace("\n#http_sd = \"", "\nhttp_sd = \"");
-        for key in ["listen = ", "peers = ", "token_file = \"peer", "prometheus = "] {
+        for key in [
+            "listen = ",
+            "peers = ",
+            "token_file = \"peer",
+            "token_file = \"srs",
+            "prometheus = ",
+            "from = [",
+            "state = ",
+        ] {
             text = text.replace(&format!("\n#{key}"), &format!("\n{key}"));
         }
         if line.starts_with("#overflow") {

@@ -12,6 +12,8 @@ use support::installation::Installation;
 use support::query::Query;
 use thalweg::wire::RecordType;
 
+#[path = "reload/heartbeats.rs"]
+mod heartbeats;
 #[path = "reload/inventories.rs"]
 mod inventories;
 mod support;

@@ -69,14 +69,21 @@ fn manner(pool: &FleetPool) -> String {
 /// What inventories give: each list, and each node.
 fn listed_nodes(inputs: &Inputs) -> String {
     let mut text = String::new();
-    for inventory in inputs.inventories().iter() {
+    let of_lists = |known: &InventoryStatus| inputs.config.heartbeat(&known.name).is_none();
+    for inventory in inputs.inventories().into_iter().filter(of_lists) {
         let InventoryStatus { name, nodes, sources, .. } = inventory;
         let sources = if sources.is_empty() { "no list".to_owned() } else { sources.join(", ") };
-        text.push_str(&format!("list     {name} has {} from {sources}\n", plural(*nodes, "node")));
+        text.push_str(&format!("list     {name} has {} from {sources}\n", plural(nodes, "node")));
     }
     let urls = inputs.config.inventories.iter().filter_map(|inventory| inventory.value.url.as_ref());
     for url in urls {
         text.push_str(&format!("list     {} is asked when the server runs, not here\n", url.value));
+    }
+    for Written { value: inventory, .. } in &inputs.config.inventories {
+        if let Some(heartbeat) = &inventory.heartbeat {
+            let (name, listen) = (&inventory.name, heartbeat.listen.value);
+            text.push_str(&format!("list     {name} comes by heartbeats to {listen} when the server runs, not here\n"));
+        }
     }
     for Written { value: node, .. } in inputs.config.nodes.iter().filter(|node| inputs.is_listed(&node.value.name)) {
         let mut words: Vec<String> = [Family::V4, Family::V6]

@@ -13,13 +13,14 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Cluster, Secure, Server, Workers as Configured, Written};
+use crate::config::{Cluster, Config, Secure, Server, Workers as Configured, Written};
 use crate::diagnostic::Diagnostic;
 use crate::feed::{Feed, Options, StartError};
 use crate::intake::{Counts, Event, events};
 use crate::metrics::Metrics;
 use crate::serve::admin::{self, Admin};
 use crate::serve::cluster::{self, Door};
+use crate::serve::heartbeat::{self, Ear};
 use crate::serve::hickory::{Certificate, Encrypted};
 use crate::serve::ownership::keep_networks_together;
 use crate::serve::{Learner, Responder, rate_limit, stall, stream, udp};
@@ -57,6 +58,8 @@ pub struct Listening {
     pub admin: SocketAddr,
     /// The listener for other nameservers, if there are any.
     pub cluster: Option<SocketAddr>,
+    /// Where heartbeats of media servers are sent to, by inventory.
+    pub heartbeats: Vec<SocketAddr>,
 }
 
 /// Sockets that are bound, before anything answers on them.
@@ -69,6 +72,8 @@ struct Bound {
     quic: Vec<(UdpSocket, Certificate)>,
     admin: TcpListener,
     cluster: Option<(TcpListener, Option<Arc<ServerConfig>>)>,
+    /// By inventory.
+    heartbeats: Vec<(String, TcpListener)>,
     listening: Listening,
 }
 
@@ -78,7 +83,7 @@ impl Daemon {
         let directory = options.file.parent().unwrap_or(Path::new("")).to_owned();
         let feed = Feed::start(options)?;
         let server = feed.inputs().config.server.clone();
-        let bound = bind(&server, feed.inputs().config.cluster.as_ref(), &directory)?;
+        let bound = bind(&feed.inputs().config, &directory)?;
         Self::answer(feed, &server, bound)
             .map_err(|error| StartError::of(Diagnostic::error(format!("cannot start: {error}"))))
     }
@@ -137,6 +142,7 @@ impl Daemon {
             Arc::clone(&pulse),
             Arc::clone(&board),
             feed.cluster(),
+            feed.heartbeats(),
         );
         let readiness = feed.readiness();
         let admin = Admin {
@@ -170,6 +176,13 @@ impl Daemon {
             if let Some(((listener, tls), cluster)) = bound.cluster.zip(feed.cluster()) {
                 let door = Door { cluster, events: sender.clone(), tls };
                 streams.spawn(cluster::serve(asynchronous(listener)?, door, stop.clone()));
+            }
+            for (inventory, listener) in bound.heartbeats {
+                let shared = feed.heartbeats().into_iter().find(|shared| shared.inventory() == inventory);
+                if let Some(shared) = shared {
+                    let ear = Ear::new(shared, sender.clone());
+                    streams.spawn(heartbeat::serve(asynchronous(listener)?, ear, stop.clone()));
+                }
             }
         }
         let workers = udp::Workers::start(workers, bound.spread, &published)?;
@@ -206,10 +219,17 @@ impl Drop for Daemon {
 }
 
 /// Binds everything, or says all that cannot be bound.
-fn bind(server: &Server, cluster: Option<&Cluster>, directory: &Path) -> Result<Bound, StartError> {
+fn bind(config: &Config, directory: &Path) -> Result<Bound, StartError> {
+    let Config { server, cluster, inventories, .. } = config;
     let mut diagnostics = Vec::new();
-    let mut listening =
-        Listening { dns: Vec::new(), tls: Vec::new(), quic: Vec::new(), admin: server.admin.value, cluster: None };
+    let mut listening = Listening {
+        dns: Vec::new(),
+        tls: Vec::new(),
+        quic: Vec::new(),
+        admin: server.admin.value,
+        cluster: None,
+        heartbeats: Vec::new(),
+    };
     let workers = match server.workers {
         Configured::Auto => std::thread::available_parallelism().map_or(1, usize::from),
         Configured::Fixed(workers) => usize::from(workers),
@@ -261,11 +281,24 @@ fn bind(server: &Server, cluster: Option<&Cluster>, directory: &Path) -> Result<
             Err(error) => diagnostics.push(refused(listen, "other nameservers", &error)),
         }
     }
+    let mut heartbeats = Vec::new();
+    for (name, written) in inventories
+        .iter()
+        .filter_map(|inventory| Some((&inventory.value.name, &inventory.value.heartbeat.as_ref()?.listen)))
+    {
+        match TcpListener::bind(written.value).and_then(|listener| Ok((listener.local_addr()?, listener))) {
+            Ok((address, listener)) => {
+                listening.heartbeats.push(address);
+                heartbeats.push((name.clone(), listener));
+            }
+            Err(error) => diagnostics.push(refused(written, "heartbeats", &error)),
+        }
+    }
     let admin = TcpListener::bind(server.admin.value).and_then(|listener| Ok((listener.local_addr()?, listener)));
     match admin {
         Ok((address, admin)) if diagnostics.is_empty() => {
             listening.admin = address;
-            Ok(Bound { udp, spread, tcp, tls, quic, admin, cluster: of_cluster, listening })
+            Ok(Bound { udp, spread, tcp, tls, quic, admin, cluster: of_cluster, heartbeats, listening })
         }
         Ok(_) => Err(StartError { diagnostics }),
         Err(error) => {

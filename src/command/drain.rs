@@ -126,8 +126,9 @@ fn told(drained: &Drained, now: u64) -> String {
 fn row(site: &SiteForecast) -> Vec<String> {
     let pressure = |pressure: Option<f64>| pressure.map_or_else(|| "-".to_owned(), |pressure| format!("{pressure:.2}"));
     let [before, after] = site.nodes;
+    let alone = format!("nobody is left to serve the pool over {}", site.unserved.join(" and "));
     let remark = match site.after {
-        _ if site.is_last => "nobody is left to serve the pool",
+        _ if !site.unserved.is_empty() => &alone,
         None => "its clients go elsewhere",
         Some(_) if site.is_overfull() => "overloaded",
         Some(_) if !site.is_known => "its load is not known",

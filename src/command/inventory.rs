@@ -1,4 +1,4 @@
-//! `thalweg inventory`: how lists of nodes stand, and the confirmation of one that waits.
+//! `thalweg inventory`: how lists of nodes stand, the confirmation of one that waits, and who is let in by heartbeats.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,13 +6,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hyper::Method;
 
 use super::admin::{Daemon, NoAnswer};
+use super::overrides::who;
 use super::table::aligned;
 use super::{FAILURE, SUCCESS, plural};
+use crate::intake::EnrolWish;
 use crate::serve::admin::ConfirmParameters;
-use crate::snapshot::{InventoryStatus, PendingStatus};
+use crate::snapshot::{HeartbeatStatus, InventoryStatus, PendingStatus, WaitingStatus};
 use crate::steer::clock;
 
 const PATH: &str = "/v1/inventories";
+const ENROL: &str = "/v1/inventories/enrol";
 /// Names of nodes that would go, before the rest is counted.
 const LISTED: usize = 20;
 
@@ -47,18 +50,36 @@ pub fn confirm(file: &Path, name: &str) -> u8 {
     }
 }
 
+/// Lets a node in, or all that wait, or sends one away.
+pub fn enrol(file: &Path, inventory: String, node: Option<String>, is_approval: bool, reason: String) -> u8 {
+    let wish = EnrolWish { inventory, node, is_approval, who: who(), reason };
+    let body = serde_json::to_string(&wish).map_err(|error| NoAnswer::Unreachable(error.to_string()));
+    let asked = body.and_then(|body| Ok((body, Daemon::of(file).map_err(NoAnswer::Unreachable)?)));
+    match asked.and_then(|(body, daemon)| daemon.ask::<String>(&Method::POST, ENROL, &[], Some(body))) {
+        Ok(outcome) => {
+            println!("{outcome}");
+            SUCCESS
+        }
+        Err(no_answer) => fail(no_answer),
+    }
+}
+
 fn text(inventories: &[InventoryStatus], now: u64) -> String {
     let row = |inventory: &InventoryStatus| {
-        let InventoryStatus { name, nodes, sources, read, errors, pending } = inventory;
+        let InventoryStatus { name, nodes, sources, read, errors, pending, heartbeats } = inventory;
         let state = match (pending, errors.len()) {
             (Some(PendingStatus { nodes: left, .. }), _) => format!("a list of {} waits", plural(*left, "node")),
-            (None, 0) => "good".to_owned(),
+            (None, 0) => match heartbeats {
+                Some(HeartbeatStatus { silent: silent @ 1.., .. }) => format!("{silent} silent"),
+                _ => "good".to_owned(),
+            },
             (None, errors) => plural(errors, "error"),
         };
-        let source = match sources.as_slice() {
-            [] => "none yet".to_owned(),
-            [one] => one.clone(),
-            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+        let source = match (heartbeats, sources.as_slice()) {
+            (Some(HeartbeatStatus { listen, .. }), _) => format!("heartbeats to {listen}"),
+            (None, []) => "none yet".to_owned(),
+            (None, [one]) => one.clone(),
+            (None, [first, rest @ ..]) => format!("{first} and {} more", rest.len()),
         };
         vec![
             name.clone(),
@@ -69,7 +90,15 @@ fn text(inventories: &[InventoryStatus], now: u64) -> String {
         ]
     };
     let mut text = aligned(&["INVENTORY", "NODES", "AGE", "STATE", "LIST"], inventories.iter().map(row));
-    for InventoryStatus { name, nodes, errors, pending, .. } in inventories {
+    for InventoryStatus { name, nodes, errors, pending, heartbeats, .. } in inventories {
+        if let Some(HeartbeatStatus { waiting, .. }) = heartbeats.as_ref().filter(|it| !it.waiting.is_empty()) {
+            text.push_str(&format!("\n{name}: these send heartbeats and get nobody until they are approved:\n"));
+            let waiting = waiting.iter().map(|node| waits(node, now));
+            text.push_str(&aligned(&["NODE", "ADDRESS", "FROM", "SERVER", "SINCE", "LAST", ""], waiting));
+            text.push_str(&format!(
+                "`thalweg inventory approve {name} NODE` lets one in, `all` in place of NODE all of them.\n"
+            ));
+        }
         for error in errors {
             text.push_str(&format!("\n{error}\n"));
         }
@@ -86,6 +115,19 @@ fn text(inventories: &[InventoryStatus], now: u64) -> String {
         }
     }
     text
+}
+
+fn waits(status: &WaitingStatus, now: u64) -> Vec<String> {
+    let WaitingStatus { node, address, source, server, since, beat, instead_of } = status;
+    vec![
+        node.clone(),
+        address.to_string(),
+        source.to_string(),
+        server.clone(),
+        clock(*since, now),
+        age(now.saturating_sub(*beat)),
+        instead_of.map_or_else(String::new, |old| format!("was approved at {old}")),
+    ]
 }
 
 /// `50 s`, `7 min`, `3 h`, `4 days`.

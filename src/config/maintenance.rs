@@ -7,6 +7,7 @@ use crate::pool::{Maintenance, Selection, When};
 use super::file::{ConfigFile, MaintenanceTable};
 use super::resolve::labels;
 use super::rules::check_known;
+use super::value::did_you_mean;
 use super::written::{Problems, Written};
 
 /// Reports times and nodes that are none.
@@ -21,7 +22,14 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
             problems.add_to(name, Diagnostic::error(message).help(help));
         }
         for node in named.iter().flat_map(|named| &named.value) {
-            check_known("node", node, &nodes, problems);
+            if file.inventories.is_empty() || nodes.contains(&node.value.as_str()) {
+                check_known("node", node, &nodes, problems);
+                continue;
+            }
+            // A list may have it, or a heartbeat bring it.
+            let message = format!("no table makes a node `{}`: only an inventory may have it", node.value);
+            let help = did_you_mean(&node.value, nodes.iter().copied());
+            problems.add_to(node, Diagnostic::warning(message).maybe_help(help));
         }
         if let Some(place) = place {
             check_known("place", place, &places, problems);

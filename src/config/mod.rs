@@ -19,6 +19,7 @@ mod cluster;
 mod environment;
 mod file;
 mod full;
+mod heartbeat;
 mod inventory;
 mod later;
 mod maintenance;
@@ -33,6 +34,7 @@ mod units;
 mod value;
 mod written;
 
+pub use heartbeat::Heartbeat;
 pub use inventory::{Format, Inventory, List, is_pattern};
 pub use policy::policy_of_word;
 pub use preset::{Presets, embedded as embedded_presets, embedded_text as preset_text, read_text as read_preset};
@@ -304,6 +306,10 @@ mod defaults {
     pub(super) const TLS_PORT: u16 = 853;
     pub(super) const ADMIN_PORT: u16 = 8053;
     pub(super) const CLUSTER_PORT: u16 = 8054;
+    /// Beside those of SRS' own API, 1985.
+    pub(super) const HEARTBEAT_PORT: u16 = 1986;
+    /// Long enough for an update of the media server, or of its machine.
+    pub(super) const LEAVES_AFTER: Duration = Duration::from_secs(600);
     pub(super) const WORKERS: Workers = Workers::Auto;
     pub(super) const ZONES_DIRECTORY: &str = "zones";
     pub(super) const INTERVAL: Duration = Duration::from_secs(5);

@@ -18,6 +18,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("node", include_str!("../../presets/node.toml")),
     ("process", include_str!("../../presets/process.toml")),
     ("srs", include_str!("../../presets/srs.toml")),
+    ("srs_heartbeat", include_str!("../../presets/srs_heartbeat.toml")),
     ("nginx", include_str!("../../presets/nginx.toml")),
     ("mediamtx", include_str!("../../presets/mediamtx.toml")),
     ("livekit", include_str!("../../presets/livekit.toml")),
@@ -162,6 +163,7 @@ fn read_rule(mut table: Table<'_>) -> Option<Rule> {
     let reading = table.word("as", &["value", "rate", "delta"]);
     let combine = table.word("combine", &["sum", "max", "avg", "count", "workers"]);
     let scale = table.value("scale", positive);
+    let clock = table.value("clock", selector);
     let falls = table.word("falls", &["restart", "skip"]);
     let seconds = |item: &Item| value::duration(item, &(Duration::from_millis(100)..=Duration::from_secs(600)));
     let [step, window] = ["step", "window"].map(|key| table.value(key, seconds).map(|time| time.value.as_secs_f64()));
@@ -198,6 +200,7 @@ fn read_rule(mut table: Table<'_>) -> Option<Rule> {
         scale: scale.map_or(1.0, |scale| scale.value),
         falls: if falls.is_some_and(|falls| falls.value == "skip") { Falls::Skip } else { Falls::Restart },
         step,
+        clock: clock.map(|clock| clock.value),
         window,
         polls: polls.map_or(1, |polls| polls.value as usize),
         capacity: capacity.into_iter().map(|told| told.value).collect(),
@@ -238,7 +241,7 @@ fn forbid_without_effect(table: &mut Table<'_>, resource: Option<&Resource>) {
         forbid("step", "`step` is the time between updates of a counter whose rate is wanted", help);
     }
     if has_step {
-        for key in ["window", "of", "rest", "each", "unless", "combine", "falls"] {
+        for key in ["window", "of", "rest", "each", "unless", "clock", "combine", "falls"] {
             let message = format!("`{key}` has no effect beside `step`: all series are added up, over five steps");
             forbid(key, &message, &format!("take `{key}` or `step` away"));
         }

@@ -11,13 +11,13 @@ use crate::pool::{MAX_NODES, PLACEHOLDER};
 use super::area::{Atlas, Barrier};
 use super::cluster::{self, ClusterTable};
 use super::file::{
-    ConfigFile, LoadTable, NodeSettings, NodeTable, Origin, PoolTable, RegionTable, SecureTable, ServerTable,
-    ServiceTable,
+    ConfigFile, InventoryTable, LoadTable, NodeSettings, NodeTable, Origin, PoolTable, RegionTable, SecureTable,
+    ServerTable, ServiceTable,
 };
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
-use super::{access, defaults, full, maintenance, policy};
+use super::{access, defaults, full, heartbeat, maintenance, policy};
 
 /// Reports every rule that is broken.
 pub(super) fn check(file: &ConfigFile, problems: &Problems) {
@@ -40,7 +40,10 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         maintenance: _,
     } = file;
     check_counts(file, problems);
-    check_listeners(server, cluster.as_ref(), problems);
+    check_listeners(server, cluster.as_ref(), inventories, problems);
+    for heartbeat in inventories.iter().filter_map(|inventory| inventory.heartbeat.as_ref()) {
+        heartbeat::check(heartbeat, server.state.is_some(), problems);
+    }
     if let Some(cluster) = cluster {
         cluster::check(cluster, server.cookie_secrets.is_some(), problems);
     }
@@ -138,7 +141,12 @@ pub(super) fn check_known(what: &str, name: &Written<String>, known: &[&str], pr
     problems.add_to(name, Diagnostic::error(format!("there is no {what} `{}`", name.value)).help(help));
 }
 
-fn check_listeners(server: &ServerTable, cluster: Option<&ClusterTable>, problems: &Problems) {
+fn check_listeners(
+    server: &ServerTable,
+    cluster: Option<&ClusterTable>,
+    inventories: &[InventoryTable],
+    problems: &Problems,
+) {
     let ServerTable {
         dns,
         tls,
@@ -179,8 +187,13 @@ fn check_listeners(server: &ServerTable, cluster: Option<&ClusterTable>, problem
     }
     let admin = admin.clone().unwrap_or_else(|| Written::default(defaults::admin()));
     check_free(&admin, of_dns.clone().chain(of_tls.clone()), problems);
-    if let Some(listen) = cluster.and_then(|cluster| cluster.listen.as_ref()) {
-        check_free(listen, of_dns.chain(of_tls).chain([("server.admin", &admin)]), problems);
+    let mut others: Vec<(&str, &Written<SocketAddr>)> =
+        of_dns.chain(of_tls).chain([("server.admin", &admin)]).collect();
+    let of_cluster = cluster.and_then(|cluster| cluster.listen.as_ref()).map(|listen| ("cluster", listen));
+    let heartbeats = inventories.iter().filter_map(|inventory| inventory.heartbeat.as_ref()?.listen.as_ref());
+    for (key, listen) in of_cluster.into_iter().chain(heartbeats.map(|listen| ("inventory.heartbeat", listen))) {
+        check_free(listen, others.iter().copied(), problems);
+        others.push((key, listen));
     }
     if !admin.value.ip().is_loopback() {
         let message =

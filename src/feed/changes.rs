@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::inputs::Inputs;
-use crate::config::{MutualTls, Secure, Written};
+use crate::config::{Inventory, MutualTls, Secure, Written};
 
 /// Says what differs: `+1 node, ~2 zones`; words for that if nothing does.
 pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
@@ -74,7 +74,12 @@ pub(super) fn needs_restart(old: &Inputs, new: &Inputs) -> bool {
             let paths = |tls: &MutualTls| [&tls.certificate, &tls.key, &tls.authority].map(|path| path.value.clone());
             (cluster.listen.value, cluster.tls.as_ref().map(paths))
         });
-        (dns, server.admin.value, server.workers, server.tcp, secure(&server.tls), secure(&server.quic), cluster)
+        let of_heartbeats = |inventory: &Written<Inventory>| {
+            Some((inventory.value.name.clone(), inventory.value.heartbeat.as_ref()?.listen.value))
+        };
+        let heartbeats: Vec<_> = inputs.config.inventories.iter().filter_map(of_heartbeats).collect();
+        let secured = (secure(&server.tls), secure(&server.quic));
+        (dns, server.admin.value, server.workers, server.tcp, secured, cluster, heartbeats)
     };
     listeners(old) != listeners(new)
 }

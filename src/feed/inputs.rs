@@ -53,6 +53,8 @@ pub struct Inputs {
     pub cookies: Option<Secrets>,
     /// By what the nameservers of the installation know each other.
     pub tokens: Tokens,
+    /// By what heartbeats of media servers are known, by inventory.
+    pub heartbeat_tokens: BTreeMap<String, Tokens>,
     /// Makes this installation's hashes its own; equal on all its nameservers.
     pub seed: u64,
     /// Hashes of what they compare.
@@ -132,7 +134,7 @@ impl Inputs {
     }
 
     /// How the lists of nodes stand that these inputs were read with.
-    pub fn inventories(&self) -> Arc<[InventoryStatus]> {
+    pub fn inventories(&self) -> Vec<InventoryStatus> {
         self.lists.status()
     }
 
@@ -296,7 +298,8 @@ impl Loader {
         self.check_barriers(&config, &fleet, geo.regions());
         let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
         let cookies = self.read_secrets(&config);
-        let tokens = self.read_tokens(&config);
+        let tokens = self.read_cluster_tokens(&config);
+        let heartbeat_tokens = self.read_heartbeat_tokens(&config);
         let keyring = self.read_accesses(&config, previous.map(|inputs| &*inputs.keyring));
         self.warn_of_own_names(&config, &zones);
         if self.is_blocked {
@@ -311,6 +314,7 @@ impl Loader {
             cookies,
             seed: token::seed(&tokens),
             tokens,
+            heartbeat_tokens,
             parts: std::mem::take(&mut self.parts),
             keyring: Arc::new(keyring),
             identity: Arc::new(Identity::new(name.as_deref(), version.as_deref(), nsid.as_deref())),
@@ -397,10 +401,23 @@ impl Loader {
         secrets
     }
 
-    fn read_tokens(&mut self, config: &Config) -> Tokens {
-        let Some(written) = config.cluster.as_ref().and_then(|cluster| cluster.token_file.as_ref()) else {
-            return Tokens::default();
-        };
+    fn read_cluster_tokens(&mut self, config: &Config) -> Tokens {
+        let written = config.cluster.as_ref().and_then(|cluster| cluster.token_file.as_ref());
+        written.map_or_else(Tokens::default, |written| self.read_tokens(written))
+    }
+
+    fn read_heartbeat_tokens(&mut self, config: &Config) -> BTreeMap<String, Tokens> {
+        let inventories = config.inventories.iter().map(|written| &written.value);
+        let mut tokens = BTreeMap::new();
+        for (inventory, heartbeat) in
+            inventories.filter_map(|inventory| Some((inventory, inventory.heartbeat.as_ref()?)))
+        {
+            tokens.insert(inventory.name.clone(), self.read_tokens(&heartbeat.token_file));
+        }
+        tokens
+    }
+
+    fn read_tokens(&mut self, written: &Written<PathBuf>) -> Tokens {
         let tokens = self.read_table(written).and_then(|source| {
             let (tokens, diagnostics) = read_tokens(&source);
             self.diagnostics.extend(diagnostics);

@@ -9,6 +9,7 @@ mod changes;
 mod client;
 mod cluster;
 mod credentials;
+mod enrolment;
 mod health;
 mod include;
 mod inventory;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
@@ -14,7 +15,10 @@ use super::state::Files;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::{Answer, Grade};
 use crate::load::history::History;
-use crate::pool::{NodeId, Whence};
+use crate::pool::{HEARTBEAT, NodeId, Whence};
+
+/// From heartbeat to heartbeat: media servers send them every 9.3 s if they are not told otherwise.
+const BEAT: Duration = Duration::from_secs(10);
 
 /// What is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -209,6 +213,7 @@ impl Feed {
         };
         self.publish(tables);
         self.set_targets();
+        self.enrolment.configure(&self.inputs);
         Ok(())
     }
 
@@ -242,12 +247,16 @@ impl Feed {
                 let (preset, capacity, limits) = (&exporter.preset, self.orders.capacity_of(node), &node.limits);
                 // Samples of Prometheus are as old as its own scrapes.
                 let of_prometheus = load.filter(|_| matches!(exporter.whence(), Whence::Prometheus(_)));
-                let interval = of_prometheus.map_or(node.interval, |load| load.interval);
+                let interval = match exporter.whence() {
+                    Whence::Heartbeat => node.interval.max(BEAT),
+                    _ => of_prometheus.map_or(node.interval, |load| load.interval),
+                };
                 let begun = || History::new(Arc::clone(preset), capacity, limits.clone(), interval);
                 let mut history = self.histories.remove(&key).unwrap_or_else(begun);
                 history.reconfigure(Arc::clone(preset), capacity, limits.clone(), interval);
                 histories.insert(key, history);
                 match exporter.whence() {
+                    Whence::Heartbeat => {}
                     Whence::Prometheus(instance) => wanted.push(Wanted::new(id, node, exporter, instance)),
                     Whence::Url(_) => {
                         let credentials = self.inputs.keyring.of(&exporter.access);
@@ -257,7 +266,8 @@ impl Feed {
             }
         }
         let queries = load.map(|load| prometheus::queries(load, &self.inputs.keyring)).unwrap_or_default();
-        let scrapes = histories.keys().cloned().collect();
+        let is_asked = |source: &&Source| source.2 != HEARTBEAT;
+        let scrapes = histories.keys().filter(is_asked).cloned().collect();
         histories.extend(waiting);
         self.histories = histories;
         let probes = self.healths.count(&self.inputs.fleet);

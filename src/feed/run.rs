@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alarms::Alarms;
 use super::cluster::{Cluster, cluster_turn};
+use super::enrolment::Enrolment;
 use super::health::Healths;
 use super::inputs::Inputs;
 use super::inventory::{self, Confirmation, Lists, News};
@@ -89,6 +90,8 @@ pub struct Feed {
     pub(super) readiness: Readiness,
     /// What operators want for the time being.
     pub(super) orders: Orders,
+    /// Nodes that tell by themselves that they are there.
+    pub(super) enrolment: Enrolment,
     /// The other nameservers, if there are any.
     pub(super) cluster: Option<Cluster>,
     /// What was wrong at the last tick.
@@ -148,6 +151,11 @@ impl Feed {
         self.cluster.as_ref().map(Cluster::shared)
     }
 
+    /// What the feed and those who serve share of heartbeats, by inventory.
+    pub fn heartbeats(&self) -> Vec<Arc<intake::Heartbeats>> {
+        self.enrolment.shared()
+    }
+
     /// The inputs that were read at the start.
     pub fn inputs(&self) -> &Inputs {
         &self.inputs
@@ -194,6 +202,7 @@ impl Feed {
                     self.expire_orders();
                     self.tell_maintenance();
                     self.watch_peers();
+                    self.watch_heartbeats(&mut reload);
                     self.tick();
                     self.save_sometimes();
                     self.readiness.judge(Instant::now());
@@ -214,6 +223,8 @@ impl Feed {
                     // Who asked may have gone away meanwhile.
                     Event::Sources(answer) => drop(answer.send(self.sources())),
                     Event::Peer { from, message, answer } => drop(answer.send(self.hear_peer(from, *message))),
+                    Event::Beat(beat) => self.take_beat(*beat, &mut reload),
+                    Event::Enrol { wish, answer } => self.enrol(&wish, answer, &mut reload),
                     Event::Spread(answer) => self.spread_orders(answer),
                 },
                 pushed = cluster_turn(&mut self.cluster) => self.take_turn(pushed),

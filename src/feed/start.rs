@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::alarms::Alarms;
 use super::cluster::Cluster;
+use super::enrolment::Enrolment;
 use super::health::Healths;
 use super::inputs::{self, Inputs, Loaded};
 use super::inventory::{Lists, News, fetch_all};
@@ -103,7 +104,8 @@ impl Feed {
         board.note("start", Grade::Note, &format!("thalweg {} was started", env!("CARGO_PKG_VERSION")));
         let shared = token::cookies(&inputs.tokens, unix_seconds());
         let first = inputs.snapshot(1, tables, inputs.seed, shared.unwrap_or_else(|| secrets.secrets(now)), status);
-        let first = Snapshot { inventories: lists.as_ref().unwrap_or(&kept).status(), ..first };
+        let first = Snapshot { inventories: lists.as_ref().unwrap_or(&kept).status().into(), ..first };
+        let enrolment = Enrolment::new(&inputs, store);
         let mut feed = Self {
             options,
             inputs: Arc::new(inputs),
@@ -120,6 +122,7 @@ impl Feed {
             healths: Healths::default(),
             readiness: Readiness::new(),
             orders,
+            enrolment,
             cluster,
             alarms: Alarms::default(),
             epoch: now,

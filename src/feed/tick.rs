@@ -113,7 +113,9 @@ impl Feed {
         let shared = token::cookies(&self.inputs.tokens, unix_seconds());
         let secrets = shared.unwrap_or_else(|| self.secrets.secrets(Instant::now()));
         let snapshot = self.inputs.snapshot(self.generation, tables, self.inputs.seed, secrets, self.status);
-        self.published.publish(Snapshot { inventories: self.lists.status(), ..snapshot });
+        let mut inventories = self.lists.status();
+        self.enrolment.add_to(&mut inventories, &self.inputs);
+        self.published.publish(Snapshot { inventories: inventories.into(), ..snapshot });
     }
 
     /// Tells of nodes that stopped serving, or serve again. How far their load is known is a matter of alarms.

@@ -76,6 +76,22 @@ pub struct Drained {
     pub is_dry_run: bool,
 }
 
+/// Nodes of heartbeats that are to be let in, or sent away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolWish {
+    /// The inventory's name.
+    pub inventory: String,
+    /// A node's name, perhaps with `@` and its address behind; none = all that wait.
+    pub node: Option<String>,
+    /// Let them in; else send them away, and forget that they were ever let in.
+    pub is_approval: bool,
+    /// Who wants it.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// A source of a node's load, and how it does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceReport {

@@ -33,6 +33,8 @@ pub struct Counted {
     pub capacity: Option<f64>,
     /// That is the capacity of all groups together.
     pub is_shared: bool,
+    /// The node's clock when it was brought up to date, in seconds.
+    pub clock: Option<f64>,
     /// How many series were added: with others, sums cannot be compared.
     pub series: u32,
 }
@@ -99,7 +101,7 @@ fn is_idle(rule: &Rule, samples: &[Sample<'_>]) -> bool {
 
 /// The groups of a rule; without any of what is counted, or of what it is a part of, there is no group.
 fn groups(rule: &Rule, samples: &[Sample<'_>]) -> BTreeMap<String, Counted> {
-    let Rule { metric, of: whole, unless, each, capacity, .. } = rule;
+    let Rule { metric, of: whole, unless, each, clock, capacity, .. } = rule;
     let each = each.as_deref();
     let mut groups: BTreeMap<String, Counted> = BTreeMap::new();
     for sample in metric.iter().flat_map(|selector| of(samples, selector)) {
@@ -121,6 +123,13 @@ fn groups(rule: &Rule, samples: &[Sample<'_>]) -> BTreeMap<String, Counted> {
     }
     for sample in unless.iter().flat_map(|selector| of(samples, selector)).filter(|sample| sample.value != 0.0) {
         groups.remove(&key(sample, each));
+    }
+    // One that is of no group is of all of them.
+    for sample in clock.iter().flat_map(|selector| of(samples, selector)) {
+        let (key, is_alone) = (key(sample, each), sample.labels.is_empty());
+        for (_, group) in groups.iter_mut().filter(|(group, _)| is_alone || **group == key) {
+            group.clock = Some(sample.value);
+        }
     }
     for told in capacity {
         let told = capacities(told, samples, each);

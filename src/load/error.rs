@@ -49,6 +49,8 @@ pub enum ScrapeError {
         /// What was looked for.
         metrics: String,
     },
+    /// A heartbeat without what the server does.
+    NoSummaries,
     /// The exporter runs, its server does not; the series that says so.
     ServerDown(String),
 }
@@ -79,6 +81,9 @@ impl fmt::Display for ScrapeError {
                 write!(f, "Prometheus has no target of the node that is up, by its label `{label}`")
             }
             Self::NotOfTarget { target, metrics } => write!(f, "the target `{target}` in Prometheus has no {metrics}"),
+            Self::NoSummaries => f.write_str(
+                "its heartbeats say nothing of its load: write `summaries on;` in `heartbeat` of its configuration",
+            ),
             Self::ServerDown(series) => write!(f, "the exporter does not reach its server: `{series}` is 0"),
         }
     }

@@ -31,6 +31,10 @@ pub struct History {
     trouble: Option<Trouble>,
 }
 
+/// Seconds for which a node that falls silent is taken to be as full as it was: viewers stay for minutes, and a dead
+/// machine is full no longer.
+const LATELY: f64 = 300.0;
+
 /// What is known of a node's load now.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
@@ -80,6 +84,14 @@ impl Reading {
         match self {
             Self::Fresh(load) | Self::Stale { last: load, .. } => Some(load),
             Self::Never { .. } => None,
+        }
+    }
+
+    /// What was measured last, if that is no longer ago than `LATELY`.
+    pub fn lately(&self) -> Option<&NodeLoad> {
+        match self {
+            Self::Stale { age, .. } if *age > LATELY => None,
+            reading => reading.last(),
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod error;
 pub mod exposition;
 pub mod findings;
 pub mod health;
+pub mod heartbeat;
 pub mod history;
 mod line;
 mod merge;

@@ -113,7 +113,8 @@ fn labels(preset: &Preset, metric: &str) -> Option<BTreeSet<String>> {
         kept.extend(selector.matchers.iter().map(|matcher| matcher.label.clone()));
     }
     for rule in &preset.rules {
-        let told = rule.capacity.iter().flat_map(Told::selectors).chain(&rule.unless).chain(&rule.idle);
+        let told =
+            rule.capacity.iter().flat_map(Told::selectors).chain(&rule.unless).chain(&rule.idle).chain(&rule.clock);
         let selectors: Vec<_> =
             rule.metric.iter().chain(&rule.of).chain(told).filter(|selector| selector.metric == metric).collect();
         if selectors.is_empty() {
@@ -139,7 +140,7 @@ fn labels(preset: &Preset, metric: &str) -> Option<BTreeSet<String>> {
 fn is_added_up(rule: &Rule) -> bool {
     let is_sum = rule.combine == Combine::Sum || rule.combine == Combine::Avg && !rule.of.is_empty();
     let may_end = rule.reading != Measure::Value && rule.falls == Falls::Skip && rule.of.is_empty();
-    is_sum && !may_end && rule.unless.is_none() && rule.capacity.is_empty()
+    is_sum && !may_end && rule.unless.is_none() && rule.clock.is_none() && rule.capacity.is_empty()
 }
 
 /// An exporter as one of Prometheus' jobs reads it.

@@ -196,7 +196,7 @@ fn increases(
         let Some(then) = before.get(key).filter(|then| then.series == now.series) else { continue };
         if now.value < then.value || now.of < then.of {
             has_fallen = true;
-        } else {
+        } else if let Some(elapsed) = between_updates(rule, then, now, elapsed) {
             groups.push(Group {
                 used: (now.value - then.value) / elapsed,
                 of: (now.of - then.of) / elapsed,
@@ -206,6 +206,15 @@ fn increases(
     }
     let is_restart = has_fallen && (rule.falls == Falls::Restart || groups.is_empty());
     if is_restart { Err(NoRates::Restarted) } else { Ok(groups) }
+}
+
+/// Seconds in which a counter came from one value to the other; none if it was not brought up to date at all.
+fn between_updates(rule: &Rule, then: &Counted, now: &Counted, elapsed: f64) -> Option<f64> {
+    let updated = now.clock.zip(then.clock).map(|(now, then)| now - then);
+    let Some(updated) = updated.filter(|_| rule.reading == Measure::Rate) else { return Some(elapsed) };
+    // Beyond, its clock was set, or it is brought up to date so seldom that this says little.
+    let is_plausible = (elapsed / 2.0..=elapsed * 2.0).contains(&updated);
+    if is_plausible { Some(updated) } else { (updated != 0.0).then_some(elapsed) }
 }
 
 /// One amount of all groups; none without any.

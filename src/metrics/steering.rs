@@ -124,6 +124,12 @@ fn inventories(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt:
     })?;
     each("inventory_nodes_waiting_to_go", "Nodes that a list lacks which waits to be confirmed", |known| {
         Some(known.pending.as_ref().map_or(0.0, |pending| pending.gone.len() as f64))
+    })?;
+    each("inventory_pending", "Nodes that send heartbeats and wait to be approved", |known| {
+        known.heartbeats.as_ref().map(|heartbeats| heartbeats.waiting.len() as f64)
+    })?;
+    each("inventory_silent", "Nodes of which no heartbeat came in the last 30 seconds", |known| {
+        known.heartbeats.as_ref().map(|heartbeats| heartbeats.silent as f64)
     })
 }
 

@@ -76,6 +76,8 @@ pub struct Rule {
     pub falls: Falls,
     /// Seconds between updates, of a counter that its program brings up to date now and then only.
     pub step: Option<f64>,
+    /// The node's clock when the counter was brought up to date, in seconds: a rate is one over the time between two of these.
+    pub clock: Option<Selector>,
     /// Seconds over which a rate is taken; none = from scrape to scrape.
     pub window: Option<f64>,
     /// Of how many scrapes the largest value counts.
@@ -145,7 +147,8 @@ impl Preset {
         let counted = self.rules.iter().flat_map(|rule| rule.metric.iter().chain(&rule.of));
         let rules = self.rules.iter();
         let beside = rules.flat_map(|rule| {
-            rule.unless.iter().chain(&rule.idle).chain(rule.capacity.iter().flat_map(Told::selectors))
+            let beside = rule.unless.iter().chain(&rule.idle).chain(&rule.clock);
+            beside.chain(rule.capacity.iter().flat_map(Told::selectors))
         });
         let own = self.restart.iter().map(|identity| &identity.selector);
         let own = own.chain(&self.clock).chain(&self.up).chain(&self.draining);

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod cluster;
 mod datagram;
+pub mod heartbeat;
 pub mod hickory;
 mod learner;
 pub mod ownership;

@@ -1,5 +1,7 @@
 //! How an inventory stands: what was taken of its lists, what is wrong with them, what waits.
 
+use std::net::{IpAddr, SocketAddr};
+
 use serde::{Deserialize, Serialize};
 
 /// How an inventory stands.
@@ -17,6 +19,39 @@ pub struct InventoryStatus {
     pub errors: Vec<String>,
     /// A list that is much shorter than the one that was taken.
     pub pending: Option<PendingStatus>,
+    /// If its nodes come by heartbeats: how that is.
+    #[serde(default)]
+    pub heartbeats: Option<HeartbeatStatus>,
+}
+
+/// How heartbeats stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatStatus {
+    /// Where they are sent to.
+    pub listen: SocketAddr,
+    /// Nodes of which none came in the last 30 seconds.
+    pub silent: usize,
+    /// Nodes that wait to be approved.
+    pub waiting: Vec<WaitingStatus>,
+}
+
+/// A node that waits to be approved, as it says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingStatus {
+    /// Its name.
+    pub node: String,
+    /// What viewers would be told.
+    pub address: IpAddr,
+    /// Where its heartbeats come from.
+    pub source: IpAddr,
+    /// What its media server calls itself.
+    pub server: String,
+    /// Since when it waits, in seconds since 1970.
+    pub since: u64,
+    /// When its last heartbeat came, in seconds since 1970.
+    pub beat: u64,
+    /// The address with which a node of this name was approved.
+    pub instead_of: Option<IpAddr>,
 }
 
 /// A list that waits to be confirmed.

@@ -126,7 +126,7 @@ impl Controller {
             counted.by_family[entry.family as usize] += entry.viewers;
             counted.plain += entry.plain;
             let model = entry.node.and_then(|node| self.nodes.get_mut(usize::from(node.0)));
-            let alive = model.filter(|model| model.health().is_up()).map(|model| {
+            let alive = model.filter(|model| !model.is_out()).map(|model| {
                 let flow = model.flows.of(demand);
                 flow.now += entry.viewers;
                 flow.rate += entry.rate;
@@ -177,8 +177,9 @@ impl Controller {
         let elapsed = self.ticked.map_or(1.0, |ticked| inputs.now - ticked);
         let elapsed = if elapsed >= SHORTEST { elapsed } else { 0.0 };
         let healths: Vec<&NodeHealth> = inputs.nodes.iter().map(|node| &node.health).collect();
-        for (model, health) in self.nodes.iter_mut().zip(anywhere(inputs.fleet, &healths)) {
-            model.set_health(health);
+        let best = self.judged(inputs, &healths).best;
+        for ((model, health), best) in self.nodes.iter_mut().zip(anywhere(inputs.fleet, &healths)).zip(best) {
+            model.set_health(health, best == Standing::Down);
         }
         if elapsed > 0.0 {
             self.expire(inputs.now);
@@ -381,7 +382,7 @@ impl Controller {
                 }
                 model.learn(constants, &lesson, error);
             }
-            if model.is_distrusted() || !model.health().is_up() {
+            if model.is_distrusted() || model.is_out() {
                 model.flows.iter_mut().for_each(|flow| (flow.confirmed, flow.reckoned) = (0.0, 0.0));
             }
             if let Some(sample) = model.sample().filter(|sample| before != Some(sample.read)) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::constants::Constants;
 use super::fleet::{Fleet, FleetPool};
 use super::plan::{Plan, Wanted, overflow_site, price};
-use super::tables::{PoolTables, SiteState, Tables};
+use super::tables::{PoolTables, SiteState, Standing, Tables};
 use crate::geo::RegionId;
 use crate::load::history::Reading;
 use crate::pool::{Currency, Family, NodeId, Policy, PoolId};
@@ -35,15 +35,15 @@ pub struct SiteForecast {
     pub unit: String,
     /// The load of all nodes here is known.
     pub is_known: bool,
-    /// No node of the whole pool is left.
-    pub is_last: bool,
+    /// The families, `IPv4` and `IPv6`, over which no node of the whole pool is left that answers its probes.
+    pub unserved: Vec<String>,
 }
 
 impl SiteForecast {
-    /// Whether the drain would overload the site, or leave nobody to serve the pool.
+    /// Whether the drain would overload the site, or leave nobody to serve the pool over a family.
     pub fn is_overfull(&self) -> bool {
         let before = self.before.unwrap_or(0.0);
-        self.is_last || self.after.is_some_and(|after| after > OVERFULL && after > before + NOTABLE)
+        !self.unserved.is_empty() || self.after.is_some_and(|after| after > OVERFULL && after > before + NOTABLE)
     }
 }
 
@@ -61,7 +61,13 @@ pub fn forecast(fleet: &Fleet, tables: &Tables, drained: &[NodeId]) -> Vec<SiteF
     for (index, (pool, sites)) in fleet.pools.iter().zip(&moves).enumerate() {
         let name = fleet.name_of_use(PoolId(index as u16));
         let all = || pool.sites.iter().flat_map(|site| &site.nodes);
-        let is_last = all().any(|id| drained.contains(id)) && !all().any(|id| view.stays(*id));
+        let is_left_alone = |family: &Family| {
+            let has = |id: &&NodeId| fleet.node(**id).node.address(*family).is_some();
+            all().filter(has).any(|id| drained.contains(id)) && !all().filter(has).any(|id| view.is_sound(*id))
+        };
+        let names = [(Family::V4, "IPv4"), (Family::V6, "IPv6")].into_iter();
+        let unserved: Vec<String> =
+            names.filter(|(family, _)| is_left_alone(family)).map(|(_, name)| name.to_owned()).collect();
         let mut places: Vec<usize> = pool.sites.iter().map(|site| usize::from(site.place.0)).collect();
         places.dedup();
         for place in places {
@@ -82,7 +88,7 @@ pub fn forecast(fleet: &Fleet, tables: &Tables, drained: &[NodeId]) -> Vec<SiteF
                 gains,
                 unit: unit(pool).to_owned(),
                 is_known: before.iter().all(|id| view.is_known(*id)),
-                is_last,
+                unserved: unserved.clone(),
             });
         }
     }
@@ -122,6 +128,12 @@ impl View<'_> {
     fn serves(&self, id: NodeId) -> bool {
         let node = &self.tables.nodes[usize::from(id.0)];
         node.standing.is_eligible() && node.factors.weight > 0.0
+    }
+
+    /// Whether it stays, and answers its probes: who does not may be as dead as it seems.
+    fn is_sound(&self, id: NodeId) -> bool {
+        let standing = self.tables.nodes[usize::from(id.0)].standing;
+        self.stays(id) && !matches!(standing, Standing::Held | Standing::Full)
     }
 
     fn stays(&self, id: NodeId) -> bool {

@@ -67,7 +67,7 @@ impl Tables {
             })
             .collect();
         let near_full: Vec<bool> =
-            self.nodes.iter().map(|node| node.reading.last().is_some_and(NodeLoad::is_near_full)).collect();
+            self.nodes.iter().map(|node| node.reading.lately().is_some_and(NodeLoad::is_near_full)).collect();
         let capacities: Vec<f64> = self.nodes.iter().map(|node| node.capacity).collect();
         // Who was taken out stays so: other nameservers may have confirmed it.
         let is_out = |Failing { node, pool, family }: Failing| {

@@ -70,6 +70,7 @@ pub(super) struct Model {
     /// Part of what came that answers explain, smoothed.
     explained: f64,
     health: State,
+    is_out: bool,
     first_seen: f64,
     /// What was measured before was in another life: before a restart, or before it was down.
     is_reborn: bool,
@@ -160,6 +161,7 @@ impl Model {
             unexplained: 0.0,
             explained: 1.0,
             health: State::Unknown,
+            is_out: false,
             first_seen,
             is_reborn: true,
             is_distrusted: false,
@@ -276,14 +278,20 @@ impl Model {
         }
     }
 
-    /// Takes what probes say of it where it is best: what it learned is right while anybody is sent there.
-    pub(super) fn set_health(&mut self, health: State) {
-        if !health.is_up() && self.health.is_up() {
+    /// Takes what probes say of it where it is best, and whether it is out everywhere for that: what it learned is right
+    /// while anybody is sent there.
+    pub(super) fn set_health(&mut self, health: State, is_out: bool) {
+        if is_out && !self.is_out {
             self.flows.stop();
             self.life = self.life.wrapping_add(1);
             self.is_reborn = true;
         }
-        self.health = health;
+        (self.health, self.is_out) = (health, is_out);
+    }
+
+    /// Whether probes have it out, so that nobody is sent there.
+    pub(super) fn is_out(&self) -> bool {
+        self.is_out
     }
 
     /// Time passes: so much load came by answers.

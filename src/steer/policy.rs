@@ -17,6 +17,8 @@ use crate::pool::{NodeId, Policy};
 pub(super) struct Standing {
     /// Nodes that have the family, in the order of the configuration.
     pub(super) nodes: Vec<(NodeId, Weighed)>,
+    /// None serves, or only such as are full and do not answer their probes.
+    pub(super) is_spent: bool,
 }
 
 impl Standing {
@@ -76,10 +78,13 @@ pub(super) fn shares(
     region: RegionId,
 ) -> Vec<(u16, f64)> {
     let candidates = pool.candidates(region);
-    let open: Vec<u16> = candidates.iter().copied().filter(|&site| sites[usize::from(site)].serves()).collect();
+    let those = |may: &dyn Fn(&Standing) -> bool| -> Vec<u16> {
+        candidates.iter().copied().filter(|&site| may(&sites[usize::from(site)])).collect()
+    };
     // If none serves, probes are presumably wrong: whoever is configured.
-    let has_nodes = |site: &u16| !sites[usize::from(*site)].nodes.is_empty();
-    let mut open = if open.is_empty() { candidates.iter().copied().filter(has_nodes).collect() } else { open };
+    let by_need = [&|site: &Standing| !site.is_spent, &Standing::serves, &|site: &Standing| !site.nodes.is_empty()]
+        as [&dyn Fn(&Standing) -> bool; 3];
+    let mut open = by_need.into_iter().map(those).find(|open| !open.is_empty()).unwrap_or_default();
     match policy {
         Policy::Planner => return Vec::new(),
         Policy::Nearest => open.truncate(1),

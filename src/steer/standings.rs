@@ -1,7 +1,8 @@
 //! How nodes stand in each pool and family: what probes take out there, and what the brake keeps.
 //!
-//! The brake: probes alone take out one node of a place, or 30 % of it; more only if other nameservers see the same. Where
-//! so much seems to die at once, our own network is the likelier fault.
+//! The brake: probes alone take out one node of a place and of a pool, or 30 % of each; more only if other nameservers see
+//! the same. Where so much seems to die at once, our own network is the likelier fault. Who failed first is out first, so
+//! that a node long dead does not come back when another fails.
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,7 @@ use super::tables::Standing;
 use crate::load::health::{NodeHealth, State};
 use crate::pool::{Family, NodeId, PoolId};
 
-/// The part of a place's capacity that probes alone may take out.
+/// The part of the capacity of a place and of a pool that probes alone may take out.
 const WITHDRAWN: f64 = 0.30;
 
 /// What standings follow from; lists by `NodeId`.
@@ -47,9 +48,12 @@ pub(super) struct Standings {
     pub(super) is_holding: bool,
 }
 
-/// What may be taken out of a place.
+/// Nodes that fail somewhere, in the order in which they may be taken out, each with its capacity and its groups.
+type Candidates = Vec<(Failing, f64, Vec<usize>)>;
+
+/// A place or a pool: what may be taken out of it.
 #[derive(Debug, Clone, Copy, Default)]
-struct Place {
+struct Group {
     capacity: f64,
     withdrawn: f64,
     count: u32,
@@ -92,7 +96,7 @@ impl Standings {
         }
     }
 
-    /// By nodes' own checks: all nodes of a place count together.
+    /// By nodes' own checks: all nodes of a place count together, and those of a pool.
     fn judge_own(
         &mut self,
         evidence: &Evidence<'_>,
@@ -100,26 +104,35 @@ impl Standings {
         is_out: impl Fn(Failing) -> bool,
         is_confirmed: impl Fn(Failing) -> bool,
     ) {
-        let Evidence { fleet, capacities, sound, near_full, healths } = *evidence;
-        let mut places = vec![Place::default(); fleet.places.len()];
-        let mut failing = Vec::new();
+        let Evidence { fleet, sound, near_full, healths, .. } = *evidence;
+        let places = fleet.places.len();
+        let mut groups = vec![Group::default(); places + fleet.pools.len()];
+        let mut pools_of: Vec<Vec<usize>> = vec![Vec::new(); fleet.nodes.len()];
+        for (index, pool) in fleet.pools.iter().enumerate() {
+            let members = pool.sites.iter().flat_map(|site| &site.nodes);
+            members.for_each(|node| pools_of[usize::from(node.0)].push(places + index));
+        }
+        let mut failing = Candidates::new();
         for (index, known) in fleet.nodes.iter().enumerate().take(sound.len()) {
             if !known.is_configured || known.node.address(family).is_none() {
                 continue;
             }
-            places[usize::from(known.place.0)].capacity += capacities[index];
+            let capacity = evidence.serving(index);
+            let of: Vec<usize> =
+                [usize::from(known.place.0)].into_iter().chain(pools_of[index].iter().copied()).collect();
+            of.iter().for_each(|&group| groups[group].capacity += capacity);
             if healths[index].own(family).is_up() || sound[index] == Standing::Drained {
                 continue;
             }
             if near_full[index] {
                 self.own[family as usize][index] = Standing::Full;
             } else {
-                let node = NodeId(index as u16);
-                failing.push((Failing { node, pool: None, family }, usize::from(known.place.0)));
+                failing.push((Failing { node: NodeId(index as u16), pool: None, family }, capacity, of));
             }
         }
-        let held = withdraw(&mut places, capacities, &failing, is_out, is_confirmed);
-        for (each, _) in &failing {
+        failing.sort_by_key(|(each, ..)| since(healths[usize::from(each.node.0)].own(family)));
+        let held = withdraw(&mut groups, &failing, is_out, is_confirmed);
+        for (each, ..) in &failing {
             let is_held = held.contains(&each.node);
             self.own[family as usize][usize::from(each.node.0)] = if is_held { Standing::Held } else { Standing::Down };
         }
@@ -135,13 +148,15 @@ impl Standings {
         is_out: impl Fn(Failing) -> bool,
         is_confirmed: impl Fn(Failing) -> bool,
     ) {
-        let Evidence { fleet, capacities, near_full, healths, .. } = *evidence;
+        let Evidence { fleet, near_full, healths, .. } = *evidence;
         let used = fleet.pool(pool);
         if used.pool.checks.is_empty() && !healths.iter().any(|health| health.has_pools()) {
             return;
         }
-        let mut places = vec![Place::default(); fleet.places.len()];
-        let (mut failing, mut apart) = (Vec::new(), Vec::new());
+        // All of the pool is the last.
+        let all = fleet.places.len();
+        let mut groups = vec![Group::default(); all + 1];
+        let (mut failing, mut apart) = (Candidates::new(), Vec::new());
         for site in &used.sites {
             let place = usize::from(site.place.0);
             for &node in &site.nodes {
@@ -149,21 +164,22 @@ impl Standings {
                 if fleet.node(node).node.address(family).is_none() {
                     continue;
                 }
-                places[place].capacity += capacities[index];
+                let (capacity, of) = (evidence.serving(index), vec![place, all]);
+                of.iter().for_each(|&group| groups[group].capacity += capacity);
                 match self.own[family as usize][index] {
-                    Standing::Down => places[place].take(capacities[index]),
+                    Standing::Down => of.iter().for_each(|&group| groups[group].take(capacity)),
                     // What the brake keeps there, it keeps here.
                     Standing::Held | Standing::Full | Standing::Drained => {}
                     _ if healths[index].of_pool(pool, family).is_up() => {}
                     _ if near_full[index] => apart.push((node, Standing::Full)),
-                    _ => failing.push((Failing { node, pool: Some(pool), family }, place)),
+                    _ => failing.push((Failing { node, pool: Some(pool), family }, capacity, of)),
                 }
             }
         }
-        failing.sort_unstable_by_key(|(each, _)| each.node);
-        let held = withdraw(&mut places, capacities, &failing, is_out, is_confirmed);
+        failing.sort_by_key(|(each, ..)| (since(healths[usize::from(each.node.0)].of_pool(pool, family)), each.node));
+        let held = withdraw(&mut groups, &failing, is_out, is_confirmed);
         let standing = |node| if held.contains(&node) { Standing::Held } else { Standing::Down };
-        apart.extend(failing.iter().map(|(each, _)| (each.node, standing(each.node))));
+        apart.extend(failing.iter().map(|(each, ..)| (each.node, standing(each.node))));
         apart.sort_unstable_by_key(|(node, _)| *node);
         self.of_pools[usize::from(pool.0)][family as usize] = apart;
         self.is_holding |= !held.is_empty();
@@ -186,7 +202,17 @@ impl Standings {
     }
 }
 
-impl Place {
+impl Evidence<'_> {
+    /// The capacity that is lost if the node is taken out: none of one that gets nobody anyhow.
+    fn serving(&self, index: usize) -> f64 {
+        match self.sound[index] {
+            Standing::Drained | Standing::Exhausted => 0.0,
+            _ => self.capacities[index],
+        }
+    }
+}
+
+impl Group {
     fn take(&mut self, capacity: f64) {
         self.withdrawn += capacity;
         self.count += 1;
@@ -197,28 +223,35 @@ impl Place {
     }
 }
 
-/// Takes nodes out of their places; those that it may not, which are held.
+/// Takes nodes out of their groups; those that it may not, which are held.
 fn withdraw(
-    places: &mut [Place],
-    capacities: &[f64],
-    failing: &[(Failing, usize)],
+    groups: &mut [Group],
+    failing: &Candidates,
     is_out: impl Fn(Failing) -> bool,
     is_confirmed: impl Fn(Failing) -> bool,
 ) -> Vec<NodeId> {
-    let (out, candidates): (Vec<_>, Vec<_>) = failing.iter().partition(|(each, _)| is_out(*each));
-    for (each, place) in out {
-        places[place].take(capacities[usize::from(each.node.0)]);
+    let (out, candidates): (Vec<_>, Vec<_>) = failing.iter().partition(|(each, ..)| is_out(*each));
+    for (_, capacity, of) in out {
+        of.iter().for_each(|&group| groups[group].take(*capacity));
     }
     let mut held = Vec::new();
-    for (each, place) in candidates {
-        let capacity = capacities[usize::from(each.node.0)];
-        if is_confirmed(each) || places[place].may_lose(capacity) {
-            places[place].take(capacity);
+    for (each, capacity, of) in candidates {
+        if is_confirmed(*each) || of.iter().all(|&group| groups[group].may_lose(*capacity)) {
+            of.iter().for_each(|&group| groups[group].take(*capacity));
         } else {
             held.push(each.node);
         }
     }
     held
+}
+
+/// Since when a node fails, for comparison; on equal terms with the others if it does not.
+fn since(state: State) -> u64 {
+    match state {
+        // Times are not negative, and so their bits are in order.
+        State::Down { since } => since.max(0.0).to_bits(),
+        _ => u64::MAX,
+    }
 }
 
 /// The better of two standings of one node.

@@ -204,10 +204,24 @@ fn probes_alone_take_out_one_node_of_a_place_or_three_tenths_of_it() {
     assert_eq!(world.standing(&tables, "d"), Standing::Held, "two of five are more");
     assert!(world.weight(&tables, "d") > 0.0 && world.weight(&tables, "b") == 0.0);
     assert!(world.controller.alarms().contains(&Alarm::Held));
-    // The only one of its place is free to go.
+    // The only one of its place is free to go, but for what the pool has lost already.
     world.set("far", 0.1, false);
-    let tables = world.tick(&[]);
-    assert_eq!(world.standing(&tables, "far"), Standing::Down);
+    assert_eq!(
+        {
+            let tables = world.tick(&[]);
+            world.standing(&tables, "far")
+        },
+        Standing::Held
+    );
+    world.set("b", 0.1, true);
+    world.set("d", 0.1, true);
+    assert_eq!(
+        {
+            let tables = world.tick(&[]);
+            world.standing(&tables, "far")
+        },
+        Standing::Down
+    );
 }
 
 #[test]

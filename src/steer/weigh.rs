@@ -8,7 +8,9 @@
 pub(super) const FULL: f64 = 0.92;
 /// Pressures up to which nodes are filled when the site is full: to the operator's limit, to what the machine can do
 /// (1 ÷ 0.8), and beyond.
-const LIMITS: [f64; 3] = [1.0, 1.25, 1.6];
+const LIMITS: [f64; 3] = [1.0, 1.25, BEYOND];
+/// The pressure beyond which a node has nothing left.
+pub(super) const BEYOND: f64 = 1.6;
 /// The share of a site's capacity below which its weights count as nothing, and the next limit is taken.
 const NEGLIGIBLE: f64 = 0.01;
 

@@ -65,7 +65,26 @@ fn a_place_whose_nodes_all_go_has_nothing_left_and_the_last_of_a_pool_are_told()
     let [fra, nyc] = sites.as_slice() else { panic!("{sites:?}") };
     assert_eq!((fra.after, fra.nodes), (None, [3, 0]));
     assert!(near(nyc.after, 0.8) && !nyc.is_overfull() && !fra.is_overfull(), "{nyc:?}");
-    assert!(foreseen(0.2, 4).iter().all(|site| site.is_last && site.is_overfull()));
+    assert!(foreseen(0.2, 4).iter().all(|site| site.unserved == ["IPv4"] && site.is_overfull()));
+}
+
+#[test]
+fn who_is_the_last_of_its_pool_over_one_family_is_told() {
+    let config = format!(
+        "{SERVER}[service.\"play.live.example\"]\n[place.fra]\nat = [50.1, 8.7]\n[defaults.node]\nplace = \"fra\"\n\
+         [node.fra1]\naddresses = [\"198.51.100.1\", \"2001:db8::1\"]\n[node.fra2]\naddresses = [\"198.51.100.2\"]\n"
+    );
+    let inputs = inputs(&Installation::new([("thalweg.toml", config.as_str())]).config()).unwrap();
+    let unserved = |drained: &str| {
+        let snapshot = snapshot(&inputs, |_| Load::Fresh(Use::Pressure(0.2)));
+        let node = snapshot.fleet.find_node(drained).unwrap();
+        forecast(&snapshot.fleet, &snapshot.tables, &[node])
+            .into_iter()
+            .flat_map(|site| site.unserved)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(unserved("fra1"), ["IPv6"]);
+    assert!(unserved("fra2").is_empty());
 }
 
 #[test]

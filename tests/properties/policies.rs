@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::{Strategy, any};
 use thalweg::geo::RegionId;
 use thalweg::pool::{Family, HashKey, NodeId, Policy, PoolId};
-use thalweg::steer::{Controller, Fleet, Tables, mix};
+use thalweg::steer::{Controller, Fleet, Standing, Tables, mix};
 
 use super::super::check;
 use super::world::{AnyKey, AnyLoad, AnyRegion, AnyWish, World, any_key, any_pressure, any_world, ask};
@@ -68,7 +68,13 @@ fn assert_shares(firsts: &BTreeMap<NodeId, f64>, wanted: &BTreeMap<NodeId, f64>)
 /// Nodes that may serve, with what `weigh` says of them.
 fn fit(fleet: &Fleet, tables: &Tables, weigh: impl Fn(NodeId) -> f64) -> BTreeMap<NodeId, f64> {
     let ids = fleet.pool(PoolId(0)).sites.iter().flat_map(|site| &site.nodes).copied();
-    ids.filter(|id| tables.nodes[usize::from(id.0)].standing.is_eligible()).map(|id| (id, weigh(id))).collect()
+    ids.filter(|id| serves(tables, *id)).map(|id| (id, weigh(id))).collect()
+}
+
+/// Whether a node is up: one that fails its probes is not, be it dead or full, for at most one of these does.
+fn serves(tables: &Tables, id: NodeId) -> bool {
+    let standing = tables.nodes[usize::from(id.0)].standing;
+    standing.is_eligible() && standing != Standing::Full
 }
 
 #[test]
@@ -116,8 +122,7 @@ fn failover_goes_to_the_first_of_the_configuration_that_is_up() {
         let mut controller = Controller::default();
         let check_order = |fleet: &Fleet, tables: &Tables, order: &[usize]| {
             let id = |index: &usize| fleet.find_node(&World::node_name(*index)).unwrap();
-            let up = |id: &NodeId| tables.nodes[usize::from(id.0)].standing.is_eligible();
-            let first = order.iter().map(id).find(up).unwrap();
+            let first = order.iter().map(id).find(|id| serves(tables, *id)).unwrap();
             for number in 0..50 {
                 for region in [REGION, RegionId(1)] {
                     assert_eq!(ask(fleet, tables, region, V4, &key(number)).nodes, [first]);

@@ -60,9 +60,15 @@ pub(crate) fn page(server: SocketAddr, path: &str) -> (u16, String) {
 
 /// The status and the body of what is said to a request without a body.
 pub(crate) fn post(server: SocketAddr, path: &str) -> (u16, String) {
+    post_json(server, path, "")
+}
+
+/// The same to a request with a body.
+pub(crate) fn post_json(server: SocketAddr, path: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(server).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "POST {path} HTTP/1.0\r\nHost: {server}\r\nContent-Length: 0\r\n\r\n").unwrap();
+    let head = format!("POST {path} HTTP/1.0\r\nHost: {server}\r\nContent-Type: application/json\r\n");
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");

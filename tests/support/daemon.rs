@@ -50,6 +50,11 @@ impl Served {
         self.daemon.listening.admin
     }
 
+    /// Where media servers send heartbeats to.
+    pub(crate) fn heartbeats(&self) -> SocketAddr {
+        self.daemon.listening.heartbeats[0]
+    }
+
     /// What SIGHUP does.
     pub(crate) fn reload(&self) -> Result<String, String> {
         self.runtime.block_on(self.daemon.reload())

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::address;
+use crate::config::heartbeat::{self, HeartbeatTable};
 use crate::config::inventory::{Format, is_pattern};
 use crate::config::preset::Presets;
 use crate::config::table::{Table, ValueOrTable};
@@ -25,6 +26,7 @@ pub(in crate::config) struct InventoryTable {
     /// How the URL is asked.
     pub(in crate::config) access: AccessTable,
     pub(in crate::config) refresh: Option<Written<Duration>>,
+    pub(in crate::config) heartbeat: Option<HeartbeatTable>,
     pub(in crate::config) mapping: MappingTable,
 }
 
@@ -50,17 +52,39 @@ pub(in crate::config) enum Origin<T> {
     Fixed(T),
 }
 
+impl MappingTable {
+    /// Whether anything but names and addresses stands in labels.
+    fn is_by_label(&self) -> bool {
+        fn is_label<T>(origin: &Option<Origin<T>>) -> bool {
+            matches!(origin, Some(Origin::Label(_)))
+        }
+        let Self { key: _, address: _, place, egress, clients, weight, cost, drain, exporter } = self;
+        is_label(place)
+            || is_label(egress)
+            || is_label(clients)
+            || is_label(weight)
+            || is_label(cost)
+            || is_label(drain)
+            || is_label(exporter)
+    }
+}
+
 pub(super) fn read_inventory(
     name: Written<String>,
     mut table: Table<'_>,
     presets: &Presets,
     problems: &Problems,
 ) -> InventoryTable {
-    if !table.has("file_sd") && !table.has("http_sd") {
+    let is_by_heartbeat = table.has("heartbeat");
+    if !table.has("file_sd") && !table.has("http_sd") && !is_by_heartbeat {
         let message = format!("the inventory `{}` has no list", name.value);
-        let help = "write `file_sd = \"nodes/*.json\"` or `http_sd = \"https://…\"`";
+        let help = "write `file_sd = \"nodes/*.json\"`, `http_sd = \"https://…\"`, or `heartbeat = { … }`";
         problems.add(table.place(), Diagnostic::error(message).help(help));
     }
+    if is_by_heartbeat {
+        forbid_lists(&mut table);
+    }
+    let heartbeat = table.table("heartbeat", "inventory.heartbeat").map(heartbeat::read);
     let before = problems.count();
     let files = table.one_or_more("file_sd", pattern);
     if let Some(list) = files.as_ref().filter(|list| list.value.is_empty() && problems.count() == before) {
@@ -90,8 +114,15 @@ pub(super) fn read_inventory(
     if let Some(capacity) = capacity {
         capacity.finish();
     }
+    if let Some(heartbeat) = &heartbeat
+        && mapping.is_by_label()
+    {
+        let message = "labels of heartbeats say nothing of the node: it is not its own to say where it stands";
+        let help = "write words and numbers that hold for all nodes, and `[node.NAME]` for those that differ";
+        problems.add(&heartbeat.place, Diagnostic::error(message).help(help));
+    }
     table.finish();
-    InventoryTable { name, files, url, access, refresh, mapping }
+    InventoryTable { name, files, url, access, refresh, heartbeat, mapping }
 }
 
 /// `http_sd`: a URL alone, or in a table with how it is asked.
@@ -107,6 +138,17 @@ fn read_url(table: &mut Table<'_>) -> (Option<Written<String>>, AccessTable) {
             (url, access)
         }
     }
+}
+
+/// Keys that say how a list is read, and nothing of heartbeats.
+fn forbid_lists(table: &mut Table<'_>) {
+    for key in ["file_sd", "http_sd"] {
+        let message = format!("an inventory has either `heartbeat` or `{key}`: what one lacks, the other would hide");
+        table.forbid(key, &message, "make two inventories of them");
+    }
+    table.forbid("refresh", "heartbeats come by themselves", "leave it out");
+    table.forbid("key", "a heartbeat's node is called as its `device_id` says, or else its `ip`", "leave it out");
+    table.forbid("address", "a heartbeat says its address by itself", "write `heartbeat.address`");
 }
 
 /// What stands for a label in front of its name.

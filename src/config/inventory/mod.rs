@@ -18,6 +18,7 @@ use std::time::Duration;
 use super::access::Accesses;
 use super::area::Atlas;
 use super::file::{AccessTable, InventoryTable, NodeSettings, NodeTable};
+use super::heartbeat::{self, Heartbeat};
 use super::preset::Presets;
 use super::written::{Problems, Written};
 use super::{Config, defaults};
@@ -38,6 +39,8 @@ pub struct Inventory {
     pub access: Arc<Access>,
     /// Time from one look at the URL to the next.
     pub refresh: Duration,
+    /// Where nodes tell by themselves that they are there; then there are neither files nor a URL.
+    pub heartbeat: Option<Heartbeat>,
     mapping: Mapping,
 }
 
@@ -105,6 +108,12 @@ impl Config {
         if has_errors(&diagnostics) { Err(diagnostics) } else { Ok(List { targets }) }
     }
 
+    /// Where the nodes of an inventory tell that they are there; none if it is one of lists.
+    pub fn heartbeat(&self, inventory: &str) -> Option<&Heartbeat> {
+        let found = self.inventories.iter().find(|known| known.value.name == inventory);
+        found.and_then(|found| found.value.heartbeat.as_ref())
+    }
+
     /// Whether the configuration itself has something of a node.
     pub fn is_own(&self, node: &str) -> bool {
         self.own_nodes.nodes.iter().any(|own| own.name.value == node)
@@ -123,13 +132,15 @@ pub fn is_pattern(text: &str) -> bool {
 }
 
 pub(super) fn resolve(table: InventoryTable, accesses: &Accesses) -> Written<Inventory> {
-    let InventoryTable { name, files, url, access, refresh, mapping } = table;
+    let InventoryTable { name, files, url, access, refresh, heartbeat, mapping } = table;
+    let is_by_heartbeat = heartbeat.is_some();
     name.map(|name| Inventory {
         name,
         files,
         url,
         access: accesses.resolve(&[&access]),
         refresh: refresh.map_or(defaults::REFRESH, |refresh| refresh.value),
-        mapping: Mapping::of(mapping),
+        heartbeat: heartbeat.and_then(heartbeat::resolve),
+        mapping: Mapping::of(mapping, is_by_heartbeat),
     })
 }

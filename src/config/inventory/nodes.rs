@@ -15,7 +15,7 @@ use crate::config::file::{
 use crate::config::resolve::{Common, resolve_node};
 use crate::config::written::Written;
 use crate::diagnostic::Diagnostic;
-use crate::pool::{Family, MAX_NODES, Node};
+use crate::pool::{Family, HEARTBEAT, MAX_NODES, Node};
 
 /// Names that a message lists before it only counts.
 const LISTED: usize = 5;
@@ -45,6 +45,7 @@ pub(super) fn merge(config: &Config, lists: &[(&Inventory, &List)]) -> (Vec<Writ
             Some(listed) => over(table.clone(), listed),
             None => table.clone(),
         };
+        let table = without_idle_heartbeats(table, defaults);
         if table.addresses.is_empty() {
             let message = format!("the node `{}` has no `addresses`, and no list has them", table.name.value);
             let help = "write `addresses = […]`, or remove the table; until then there is no such node";
@@ -56,6 +57,7 @@ pub(super) fn merge(config: &Config, lists: &[(&Inventory, &List)]) -> (Vec<Writ
     let own_count = nodes.len();
     for name in order.iter().filter(|name| !own_names.contains(**name)) {
         let (table, drained) = merger.node(&found[name]);
+        let table = without_idle_heartbeats(table, defaults);
         if !table.addresses.is_empty() {
             nodes.push(resolve_node(table, &common, atlas).map(|node| Node { drained, ..node }));
         }
@@ -299,6 +301,16 @@ fn exporters_over(own: ExportersTable, listed: ExportersTable) -> ExportersTable
         }
     }
     exporters
+}
+
+/// Exporters are asked more often than heartbeats come, and tell more: those of a node that has any do not count.
+fn without_idle_heartbeats(mut table: NodeTable, defaults: &NodeSettings) -> NodeTable {
+    let is_heartbeat = |exporter: &ExporterTable| exporter.url.as_ref().is_some_and(|url| url.value == HEARTBEAT);
+    let mut all = table.settings.exporters.iter().chain(&defaults.exporters);
+    if all.any(|(_, exporter)| exporter.url.is_some() && !is_heartbeat(exporter)) {
+        table.settings.exporters.retain(|(_, exporter)| !is_heartbeat(exporter));
+    }
+    table
 }
 
 /// One interval holds for all exporters of a node.

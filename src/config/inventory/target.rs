@@ -9,12 +9,13 @@ use std::time::Duration;
 use super::list::{Group, Labels};
 use crate::config::address;
 use crate::config::file::{MappingTable, Origin};
+use crate::config::heartbeat;
 use crate::config::preset::Presets;
 use crate::config::tree::{Item, Value};
 use crate::config::value::{self, Reading, Wrong, did_you_mean, shown, string};
 use crate::config::written::{Problems, Written};
 use crate::diagnostic::Diagnostic;
-use crate::pool::Bitrate;
+use crate::pool::{Bitrate, HEARTBEAT};
 
 /// As long as intervals of the configuration may be.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
@@ -31,6 +32,8 @@ pub(super) struct Known<'k> {
 /// Which label says what, every default filled in.
 #[derive(Debug, Clone)]
 pub(super) struct Mapping {
+    /// Nodes bring their load by themselves.
+    is_by_heartbeat: bool,
     key: String,
     /// Nobody wrote it: without that label, the target's host is the key.
     is_default_key: bool,
@@ -69,12 +72,15 @@ pub(super) struct Target {
 }
 
 impl Mapping {
-    pub(super) fn of(table: MappingTable) -> Self {
+    pub(super) fn of(table: MappingTable, is_by_heartbeat: bool) -> Self {
         let MappingTable { key, address, place, egress, clients, weight, cost, drain, exporter } = table;
+        let of_heartbeats = || is_by_heartbeat.then(|| Origin::Fixed(heartbeat::USUAL_PRESET.to_owned()));
+        let exporter = exporter.or_else(of_heartbeats);
         fn or<T>(written: Option<Origin<T>>, label: &str) -> Origin<T> {
             written.unwrap_or_else(|| Origin::Label(label.to_owned()))
         }
         Self {
+            is_by_heartbeat,
             is_default_key: key.is_none(),
             key: key.unwrap_or_else(|| "node".to_owned()),
             address: address.unwrap_or_else(|| "addr".to_owned()),
@@ -93,7 +99,19 @@ impl Mapping {
         fn is<T>(origin: &Origin<T>, name: &str) -> bool {
             matches!(origin, Origin::Label(label) if label == name)
         }
-        let Self { key, is_default_key: _, address, place, egress, clients, weight, cost, drain, exporter } = self;
+        let Self {
+            is_by_heartbeat: _,
+            key,
+            is_default_key: _,
+            address,
+            place,
+            egress,
+            clients,
+            weight,
+            cost,
+            drain,
+            exporter,
+        } = self;
         key == name
             || address == name
             || is(place, name)
@@ -225,6 +243,9 @@ impl Reader<'_> {
 
     /// Where the exporter is, as Prometheus puts it together.
     fn url(&self) -> Option<Written<String>> {
+        if self.mapping.is_by_heartbeat {
+            return Some(self.target.clone().map(|_| HEARTBEAT.to_owned()));
+        }
         let text = |name: &str| self.label(name).and_then(|item| string(&item, "").ok().map(str::to_owned));
         let scheme = text("__scheme__").unwrap_or_else(|| "http".to_owned());
         let path = text("__metrics_path__").unwrap_or_else(|| "/metrics".to_owned());

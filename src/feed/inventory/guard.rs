@@ -10,12 +10,17 @@ const MOST_GONE: f64 = 0.30;
 /// So few may always go.
 const FEW: usize = 1;
 
+/// Whether a list loses more nodes than may go at once.
+pub(in crate::feed) fn shrinks_suddenly(before: usize, after: usize) -> bool {
+    let lost = before.saturating_sub(after);
+    lost > FEW && lost as f64 > MOST_GONE * before as f64
+}
+
 /// What has to be confirmed before a list of these nodes takes the place of the old one, if anything.
 ///
 /// What was confirmed is a list; one that has at least its nodes may be taken too.
 pub(super) fn shrinks(old: &Taken, new: &BTreeSet<String>, confirmed: Option<&BTreeSet<String>>) -> Option<Pending> {
-    let lost = old.nodes.len().saturating_sub(new.len());
-    if lost <= FEW || lost as f64 <= MOST_GONE * old.nodes.len() as f64 {
+    if !shrinks_suddenly(old.nodes.len(), new.len()) {
         return None;
     }
     if confirmed.is_some_and(|confirmed| confirmed.is_subset(new)) {

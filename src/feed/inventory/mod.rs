@@ -8,14 +8,15 @@ mod orders;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
 use crate::config::{Config, Format, Inventory, List, Written};
 use crate::diagnostic::{Diagnostic, Source, has_errors};
+use crate::feed::enrolment::LIST;
 use crate::snapshot::{InventoryStatus, PendingStatus};
 
 pub(super) use fetch::{Fetch, Fetched, fetch_all, run};
 pub(super) use files::Files;
+pub(super) use guard::shrinks_suddenly;
 pub(super) use orders::{Confirmation, fetches};
 
 /// The lists of all inventories as they were last taken, by the name of the inventory.
@@ -29,6 +30,8 @@ pub struct Lists {
 pub(super) struct News {
     /// What came of the last look at each URL.
     pub(super) fetched: BTreeMap<String, Outcome>,
+    /// The list of nodes that heartbeats have enrolled, by inventory.
+    pub(super) heartbeats: BTreeMap<String, Source>,
     /// Nodes of lists that may be taken although they are much shorter, by inventory.
     pub(super) confirmed: BTreeMap<String, BTreeSet<String>>,
     /// Nothing is read: what was taken counts.
@@ -124,7 +127,7 @@ impl Lists {
     }
 
     /// As operators see them.
-    pub(super) fn status(&self) -> Arc<[InventoryStatus]> {
+    pub(super) fn status(&self) -> Vec<InventoryStatus> {
         let pending = |pending: &Pending| PendingStatus {
             since: pending.since,
             nodes: pending.nodes.len(),
@@ -137,6 +140,7 @@ impl Lists {
             read: taken.sources.values().map(|text| text.at).max(),
             errors: taken.errors.clone(),
             pending: taken.pending.as_ref().map(pending),
+            heartbeats: None,
         };
         self.by_name.iter().map(status).collect()
     }
@@ -172,6 +176,9 @@ impl Reading {
         } else {
             let mut found = files.of(inventory, old);
             found.extend(inventory.url.as_ref().and_then(|url| fetched(url, old, news)));
+            if inventory.heartbeat.is_some() {
+                found.extend(enrolled(&inventory.name, old, news));
+            }
             found
         };
         for Found { name, result } in found {
@@ -218,6 +225,16 @@ impl Reading {
             }
         }
     }
+}
+
+/// Who is enrolled by heartbeats; before the first look at them, who was.
+fn enrolled(inventory: &str, old: Option<&Taken>, news: &News) -> Option<Found> {
+    let last = old.and_then(|old| old.sources.get(LIST)).cloned();
+    let text = match news.heartbeats.get(inventory) {
+        Some(source) => Text { source: source.clone(), format: Format::Json, at: files::now() },
+        None => last?,
+    };
+    Some(Found { name: LIST.to_owned(), result: Ok(text) })
 }
 
 /// What a URL has, if it was asked or ever had anything.

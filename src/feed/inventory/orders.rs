@@ -93,6 +93,9 @@ impl Feed {
                 None => {}
             }
         }
+        for (name, taken) in lists.by_name.iter().filter(|(_, taken)| taken.pending.is_none()) {
+            self.enrolment.settle(name, &taken.nodes);
+        }
         for name in self.lists.by_name.keys().filter(|name| !lists.by_name.contains_key(*name)) {
             self.board.clear(SHRUNK, name);
         }

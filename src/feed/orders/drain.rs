@@ -55,7 +55,9 @@ fn refusal(overfull: &[&SiteForecast]) -> String {
         let SiteForecast { pool, place, before, after, .. } = site;
         let now = before.map_or_else(|| "no node serves".to_owned(), |before| format!("{before:.2}"));
         match after {
-            _ if site.is_last => format!("pool {pool}: no node is left to serve it"),
+            _ if !site.unserved.is_empty() => {
+                format!("pool {pool}: no node is left to serve it over {}", site.unserved.join(" and "))
+            }
             Some(after) => format!("pool {pool} at {place}: predicted pressure {now} → {after:.2}, above 1"),
             None => format!("pool {pool} at {place}: no node is left"),
         }

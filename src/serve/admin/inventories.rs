@@ -1,4 +1,4 @@
-//! `/v1/inventories`: how lists of nodes stand, and the confirmation of one that waits.
+//! `/v1/inventories`: how lists of nodes stand, the confirmation of one that waits, and who is let in by heartbeats.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use super::overrides::{outcome, refuse_pages};
-use crate::intake::{Answer, Event};
+use crate::intake::{Answer, EnrolWish, Event};
 
 /// Which list is confirmed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -35,4 +35,16 @@ pub(super) async fn confirm(
         return refused;
     }
     outcome(&admin, |answer: Answer| Event::Confirm { inventory, answer }).await
+}
+
+/// Lets nodes of heartbeats in, or sends them away.
+pub(super) async fn enrol(
+    State(admin): State<Arc<Admin>>,
+    headers: HeaderMap,
+    Json(wish): Json<EnrolWish>,
+) -> Response {
+    if let Some(refused) = refuse_pages(&headers) {
+        return refused;
+    }
+    outcome(&admin, |answer: Answer| Event::Enrol { wish, answer }).await
 }

@@ -8,14 +8,14 @@ use super::{Controller, Inputs};
 use crate::geo::RegionId;
 use crate::load::history::Reading;
 use crate::pool::{Answers, Family, NodeId, Policy};
-use crate::steer::fleet::{Fleet, FleetPool, Site};
+use crate::steer::fleet::{Fleet, FleetNode, FleetPool, Site};
 use crate::steer::menu::{Dish, Menu, Width};
 use crate::steer::plan::{self, Wanted, price};
 use crate::steer::policy::{self, Standing as SiteStanding};
 use crate::steer::tables::{
-    DemandState, FamilyTables, Fitness, Manner, NodeState, PoolTables, SiteState, cumulative, fitness_of,
+    DemandState, FamilyTables, Fitness, Manner, NodeState, PoolTables, SiteState, Standing, cumulative, fitness_of,
 };
-use crate::steer::weigh::{FULL, Weighed};
+use crate::steer::weigh::{BEYOND, FULL, Weighed};
 
 /// The pressure that counts, at most, in a site's mean: how far beyond its limit a node is says nothing of the room of
 /// the others.
@@ -195,16 +195,25 @@ fn site_standings(
     apart: &[(NodeId, Fitness)],
     family: Family,
 ) -> Vec<SiteStanding> {
-    let weighed = |id: &NodeId| {
-        let known = fleet.node(*id);
-        known.node.address(family)?;
-        let Fitness { standing, pressure, factors } = fitness_of(apart, nodes, *id);
-        let ghost = factors.product();
-        let factor = if standing.is_eligible() { ghost } else { 0.0 };
-        let capacity = nodes[usize::from(id.0)].capacity;
-        Some((*id, Weighed { capacity, pressure, factor, ghost, rank: known.rank }))
+    let of_site = |site: &Site| {
+        let known = site.nodes.iter().map(|id| (*id, fleet.node(*id), fitness_of(apart, nodes, *id)));
+        let members: Vec<_> = known.filter(|(_, known, _)| known.node.address(family).is_some()).collect();
+        let serves = |fitness: &Fitness| fitness.standing.is_eligible() && fitness.factors.product() > 0.0;
+        let is_full = |fitness: &Fitness| fitness.standing == Standing::Full;
+        let is_spent = !members.iter().any(|(.., fitness)| serves(fitness) && !is_full(fitness));
+        let weighed = |(id, known, fitness): (NodeId, &FleetNode, Fitness)| {
+            // Who is full and does not answer lets nobody in: policies that look at no pressure pass it over while another
+            // serves, and the planner comes to it when the others are beyond what they can do.
+            let is_spared = is_full(&fitness) && pool.policy != Policy::Planner && !is_spent;
+            let ghost = fitness.factors.product();
+            let factor = if fitness.standing.is_eligible() && !is_spared { ghost } else { 0.0 };
+            let pressure = if is_full(&fitness) { fitness.pressure.max(BEYOND) } else { fitness.pressure };
+            let capacity = nodes[usize::from(id.0)].capacity;
+            (id, Weighed { capacity, pressure, factor, ghost, rank: known.rank })
+        };
+        SiteStanding { nodes: members.into_iter().map(weighed).collect(), is_spent }
     };
-    pool.sites.iter().map(|site| SiteStanding { nodes: site.nodes.iter().filter_map(weighed).collect() }).collect()
+    pool.sites.iter().map(of_site).collect()
 }
 
 /// Tables of a policy that does not plan.

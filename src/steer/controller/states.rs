@@ -24,7 +24,11 @@ pub(super) struct States {
 impl Controller {
     /// What follows for each node, everywhere.
     pub(super) fn states(&mut self, inputs: &Inputs<'_>, healths: &[&NodeHealth]) -> States {
-        let standings = self.standings(inputs, healths);
+        let standings = self.judged(inputs, healths);
+        self.failing = failing(inputs.fleet, healths);
+        if standings.is_holding {
+            self.alarms.push(Alarm::Held);
+        }
         let total = |is_counted: &dyn Fn(&Standing) -> bool| -> f64 {
             let nodes = self.nodes.iter().zip(&standings.best).zip(&inputs.fleet.nodes);
             // Nobody is sent to nodes that left the configuration, and nobody reads their load.
@@ -106,8 +110,8 @@ impl Controller {
         States { nodes, apart }
     }
 
-    /// How nodes stand in each pool and family.
-    fn standings(&mut self, inputs: &Inputs<'_>, healths: &[&NodeHealth]) -> Standings {
+    /// How nodes stand in each pool and family, by what is known of their loads.
+    pub(super) fn judged(&self, inputs: &Inputs<'_>, healths: &[&NodeHealth]) -> Standings {
         let sound = |(index, model): (usize, &Model)| {
             let known = &inputs.fleet.nodes[index];
             let NodeInput { reading, .. } = &inputs.nodes[index];
@@ -128,20 +132,15 @@ impl Controller {
         let count = inputs.fleet.nodes.len();
         let sound: Vec<Standing> = self.nodes.iter().enumerate().take(count).map(sound).collect();
         let capacities: Vec<f64> = self.nodes.iter().map(Model::capacity).collect();
-        let was_near_full = |input: &NodeInput| input.reading.last().is_some_and(NodeLoad::is_near_full);
+        let was_near_full = |input: &NodeInput| input.reading.lately().is_some_and(NodeLoad::is_near_full);
         let near_full: Vec<bool> = inputs.nodes.iter().map(was_near_full).collect();
         let fleet = inputs.fleet;
         let evidence = Evidence { fleet, capacities: &capacities, sound: &sound, near_full: &near_full, healths };
-        let standings = Standings::of(&evidence, |_| false, |failing| self.peers.confirm(fleet, failing, inputs.now));
-        self.failing = failing(fleet, healths);
-        if standings.is_holding {
-            self.alarms.push(Alarm::Held);
-        }
-        standings
+        Standings::of(&evidence, |_| false, |failing| self.peers.confirm(fleet, failing, inputs.now))
     }
 }
 
 /// What memory and disk leave of a node's weight.
 fn gate(reading: &Reading) -> f64 {
-    reading.last().map_or(1.0, |load| load.gate)
+    reading.lately().map_or(1.0, |load| load.gate)
 }

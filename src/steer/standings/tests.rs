@@ -7,17 +7,18 @@ use crate::load::NodeLoad;
 use crate::load::health::{NodeHealth, State};
 use crate::load::history::Reading;
 use crate::name::Name;
-use crate::pool::{Answers, Bitrate, Capacity, Check, Family, Node, NodeId, Place, Pool, PoolId, Service, TtlBounds};
+use crate::pool::{
+    Answers, Bitrate, Capacity, Check, Family, Node, NodeId, Place, Policy, Pool, PoolId, Service, TtlBounds,
+};
 use crate::steer::{
-    Alarm, Assembly, Controller, Estimate, Fleet, Inputs, Ledger, NodeInput, Observation, Overrides, PeerFailure,
-    Report, Standing, Tables,
+    Alarm, Assembly, Controller, Estimate, Fleet, Inputs, Ledger, NodeInput, Observation, Override, Overrides,
+    PeerFailure, Report, Standing, Tables,
 };
 
 const EDGE: PoolId = PoolId(0);
 const WHIP: PoolId = PoolId(1);
 const V4: Family = Family::V4;
 const V6: Family = Family::V6;
-const DOWN: State = State::Down { since: 990.0 };
 
 /// Nodes n0, n1 … of both families, all in both pools.
 struct World {
@@ -25,21 +26,29 @@ struct World {
     regions: Vec<Region>,
     controller: Controller,
     pressures: Vec<f64>,
+    /// Seconds since nodes were heard, of those that fell silent.
+    silent: Vec<Option<f64>>,
     healths: Vec<NodeHealth>,
+    drained: Vec<usize>,
     now: f64,
 }
 
 impl World {
     fn new(nodes: u8) -> Self {
-        let node = |index: u8| Node {
+        Self::at(&vec!["fra"; usize::from(nodes)], Policy::Planner)
+    }
+
+    /// Nodes at these places.
+    fn at(places: &[&str], policy: Policy) -> Self {
+        let node = |(index, place): (u8, &&str)| Node {
             name: format!("n{index}"),
             v4: Some([192, 0, 2, index].into()),
             v6: Some([0x2001, 0xdb8, 0, 0, 0, 0, 0, index.into()].into()),
-            place: Some("fra".to_owned()),
+            place: Some((*place).to_owned()),
             capacity: Capacity { egress: Some(Bitrate(1e9)), ..Capacity::default() },
             ..Node::default()
         };
-        let pool = |name: &str, checks| Pool { name: name.to_owned(), checks, ..Pool::default() };
+        let pool = |name: &str, checks| Pool { name: name.to_owned(), checks, policy, ..Pool::default() };
         let service = |name: &str| Service {
             name: Name::parse(&format!("{name}.live.example"), None).unwrap(),
             pool: name.to_owned(),
@@ -57,45 +66,63 @@ impl World {
             origin: RegionOrigin::Unknown,
             is_vanished: false,
         }];
+        let known = ["fra", "ams", "nyc", "sin", "syd"];
         let assembly = Assembly {
-            nodes: &(0..nodes).map(node).collect::<Vec<_>>(),
-            places: &[Place { name: "fra".to_owned(), at: None }],
+            nodes: &(0..).zip(places).map(node).collect::<Vec<_>>(),
+            places: &known.map(|name| Place { name: name.to_owned(), at: None }),
             pools: &[pool("edge", Vec::new()), pool("whip", vec![Check::Tcp(8000)])],
             services: &[service("edge"), service("whip")],
             regions: &regions,
             rtts: &[],
             guesses: &BTreeMap::new(),
         };
-        let count = usize::from(nodes);
+        let count = places.len();
         Self {
             fleet: Fleet::assemble(&assembly, None),
             regions,
             controller: Controller::default(),
             pressures: vec![0.1; count],
+            silent: vec![None; count],
             healths: vec![NodeHealth::default(); count],
+            drained: Vec::new(),
             now: 1_000.0,
         }
     }
 
     fn fail(&mut self, node: usize, pool: Option<PoolId>, family: Family) {
-        self.healths[node].note(pool.as_ref().map(std::slice::from_ref), Some(family), DOWN);
+        self.fail_since(node, pool, family, 990.0);
+    }
+
+    fn fail_since(&mut self, node: usize, pool: Option<PoolId>, family: Family, since: f64) {
+        self.healths[node].note(pool.as_ref().map(std::slice::from_ref), Some(family), State::Down { since });
+    }
+
+    /// Its own checks fail over both families.
+    fn die(&mut self, node: usize, since: f64) {
+        Family::ALL.into_iter().for_each(|family| self.fail_since(node, None, family, since));
     }
 
     fn tick(&mut self) -> Tables {
         self.now += 1.0;
-        let input = |(pressure, health): (&f64, &NodeHealth)| NodeInput {
-            reading: Reading::Fresh(NodeLoad {
-                pressure: *pressure,
+        let input = |index: usize| {
+            let (pressure, age) = (self.pressures[index], self.silent[index].unwrap_or(0.0));
+            let load = NodeLoad {
+                pressure,
                 egress: Some(Bitrate(pressure * 800e6)),
-                at: self.now - 0.5,
-                sampled: self.now,
+                at: self.now - age - 0.5,
+                sampled: self.now - age,
                 window: 1.0,
                 ..NodeLoad::default()
-            }),
-            health: health.clone(),
+            };
+            let reading = match self.silent[index] {
+                None => Reading::Fresh(load),
+                Some(age) => Reading::Stale { last: load, age, because: None },
+            };
+            NodeInput { reading, health: self.healths[index].clone() }
         };
-        let nodes: Vec<NodeInput> = self.pressures.iter().zip(&self.healths).map(input).collect();
-        let overrides = Overrides::default();
+        let nodes: Vec<NodeInput> = (0..self.healths.len()).map(input).collect();
+        let drain = |node: &usize| Override::Drain { node: format!("n{node}") };
+        let overrides = Overrides::new(self.drained.iter().map(drain).collect(), ["here"].into_iter());
         let (now, regions) = (self.now, self.regions.as_slice());
         self.controller.tick(&Inputs {
             now,
@@ -225,4 +252,84 @@ fn who_comes_back_in_a_pool_starts_slowly_there_alone() {
     let tables = world.tick();
     let warmth = |pool, family| tables.fitness(pool, family, NodeId(0)).factors.warmth;
     assert!(warmth(WHIP, V4) < 0.2 && warmth(WHIP, V6) == 1.0 && warmth(EDGE, V4) == 1.0);
+}
+
+#[test]
+fn who_failed_first_stays_out_when_another_fails() {
+    let mut world = World::new(2);
+    world.die(1, 100.0);
+    assert_eq!(standings(&world.tick(), EDGE, V4), [Standing::Known, Standing::Down]);
+    world.die(0, 999.0);
+    assert_eq!(standings(&world.tick(), EDGE, V4), [Standing::Held, Standing::Down]);
+
+    let mut world = World::new(2);
+    world.fail_since(1, Some(WHIP), V4, 100.0);
+    world.fail_since(0, Some(WHIP), V4, 999.0);
+    assert_eq!(standings(&world.tick(), WHIP, V4), [Standing::Held, Standing::Down]);
+}
+
+#[test]
+fn probes_alone_take_out_no_more_of_a_pool_than_of_a_place() {
+    let mut world = World::at(&["fra", "ams", "nyc", "sin", "syd"], Policy::Planner);
+    (0..3).for_each(|node| world.die(node, 990.0));
+    let (known, held, down) = (Standing::Known, Standing::Held, Standing::Down);
+    assert_eq!(standings(&world.tick(), EDGE, V4), [down, held, held, known, known]);
+    let failing = vec![seen("n1", V4, None), seen("n1", V6, None)];
+    world.controller.take_report("ns2", Report { failing, ..Report::default() }, world.now);
+    assert_eq!(standings(&world.tick(), EDGE, V4), [down, down, held, known, known]);
+
+    let mut world = World::at(&["fra", "ams", "nyc", "sin", "syd"], Policy::Planner);
+    (0..3).for_each(|node| world.fail(node, Some(WHIP), V4));
+    assert_eq!(standings(&world.tick(), WHIP, V4), [down, held, held, known, known]);
+}
+
+#[test]
+fn nodes_that_are_full_are_so_for_five_minutes_of_silence() {
+    let mut world = World::new(5);
+    world.pressures[2] = 0.97;
+    world.die(2, 990.0);
+    for (silent, expected) in [(None, Standing::Full), (Some(299.0), Standing::Full), (Some(301.0), Standing::Down)] {
+        world.silent[2] = silent;
+        assert_eq!(standings(&world.tick(), EDGE, V4)[2], expected, "{silent:?}");
+    }
+}
+
+#[test]
+fn a_full_node_that_does_not_answer_gets_nobody_while_another_serves_whatever_the_policy() {
+    for policy in [Policy::Planner, Policy::RoundRobin, Policy::Weighted, Policy::Nearest, Policy::Failover] {
+        let mut world = World::new(3);
+        // The first of the list is the choice of failover, and all are beyond their limits.
+        world.pressures = vec![0.97, 1.1, 1.1];
+        world.die(0, 990.0);
+        let tables = world.tick();
+        let weights = &tables.pools[usize::from(EDGE.0)].of(V4).sites[0].weights;
+        let of = |node: u16| weights.iter().find(|(id, _)| *id == NodeId(node)).unwrap().1;
+        assert!(of(0) == 0.0 && of(1) > 0.0, "{policy:?}: {weights:?}");
+    }
+}
+
+#[test]
+fn drained_nodes_are_no_part_of_what_a_place_may_lose() {
+    let mut world = World::new(7);
+    world.drained = (3..7).collect();
+    (0..2).for_each(|node| world.die(node, 990.0));
+    let standings = standings(&world.tick(), EDGE, V4);
+    assert_eq!(standings[..3], [Standing::Down, Standing::Held, Standing::Known]);
+}
+
+#[test]
+fn who_is_held_is_told_to_others_with_what_is_sent_there() {
+    let mut world = World::new(5);
+    world.tick();
+    (0..3).for_each(|node| world.die(node, 990.0));
+    world.tick();
+    let estimate = Estimate { viewers: 5.0, ..Estimate::default() };
+    let mut ledger = Ledger::new();
+    for node in 0..3 {
+        let nodes = [NodeId(node)];
+        ledger.book(&Observation { region: RegionId(0), pool: EDGE, family: V4, nodes: &nodes, ttl: 10, estimate });
+    }
+    world.controller.book(&ledger);
+    let committed: Vec<f64> = world.tick().nodes.iter().map(|node| node.prediction.committed).collect();
+    assert!(committed[0] == 0.0 && committed[1] > 0.0 && committed[2] > 0.0, "{committed:?}");
 }
