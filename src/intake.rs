@@ -10,14 +10,16 @@ mod wish;
 
 pub use board::{Board, Grade, Happening, Raised};
 pub use books::{Book, Shelf, book};
-pub use cluster::{Applied, Cluster, MAX_MESSAGE, Message, PROTOCOL, Part, PeerReport, PeerStatus, Refusal, Tokens};
+pub use cluster::{
+    Applied, Cluster, Idle, MAX_MESSAGE, Message, PROTOCOL, Part, PeerReport, PeerStatus, Refusal, Tokens,
+};
 pub use heartbeat::{Beat, Heartbeats, Terms, Unwanted};
 pub use pulse::{Pulse, STUCK};
 pub use streams::{Limit, StreamCounts};
 pub use wish::{DrainWish, Drained, EnrolWish, Lift, Ordered, SourceReport, Wish};
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
@@ -25,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
 use crate::pool::{MAX_NODES, NodeId, Selection};
-use crate::steer::{GAP_BOUNDS, GapHistogram, Ledger, Order};
+use crate::steer::{GAP_BOUNDS, GapHistogram, Ledger, Order, Override};
 use crate::wire::Rcode;
 
 /// The most events that may wait for the feed.
@@ -278,13 +280,20 @@ pub enum Event {
     Peer {
         /// The address that it came from.
         from: IpAddr,
+        /// The peers, as configured, for which its certificate stands; none = none was asked for.
+        vouched: Option<Vec<SocketAddr>>,
         /// What it tells.
         message: Box<Message>,
         /// Who hears of it.
         answer: oneshot::Sender<Result<Message, String>>,
     },
     /// Tell all other nameservers what was ordered, and say who took it.
-    Spread(oneshot::Sender<Vec<Applied>>),
+    Spread {
+        /// What was ordered or lifted; none = all orders are meant.
+        about: Option<Vec<Override>>,
+        /// Who hears of it.
+        answer: oneshot::Sender<Vec<Applied>>,
+    },
     /// Send nobody new to some nodes, or say what would come of it.
     Drain {
         /// What is wanted.

@@ -34,7 +34,7 @@ pub struct Snapshot {
     pub tables: Arc<Tables>,
     /// The limit of answers over UDP.
     pub rate_limit: Arc<RateLimit>,
-    /// Makes this installation's hashes its own; equal on all its nameservers.
+    /// Of hashes by which nodes are found; equal on all nameservers.
     pub seed: u64,
     /// Who this server says it is.
     pub identity: Arc<Identity>,

@@ -21,6 +21,7 @@ use thalweg::config::{RateLimit, RateLimitMode};
 use thalweg::feed::Credentials;
 use thalweg::feed::scrape::{Scraper, Target};
 use thalweg::intake::{Beyond, Counts, Tally};
+use thalweg::load::exposition::MAX_BODY;
 use thalweg::pool::{Exporter, NodeId};
 use thalweg::serve::rate_limit::Limiter;
 use thalweg::serve::{Learner, respond};
@@ -244,12 +245,24 @@ fn a_hostile_answer_of_5_mb_costs_less_than_10() {
     };
     let filled = |line: &str| line.repeat(OCTETS / line.len());
     let labels: String = (0..30).map(|label| format!("l{label}=\"\",")).collect();
+    let tiny: String = (0..26).map(|label| format!("{}=\"\",", (b'A' + label) as char)).collect();
+    let tiny = format!("node_cpu_seconds_total{{{tiny}}} 1\n");
+    let full = "node_cpu_seconds_total{a=\"\",b=\"\",c=\"\",d=\"\"} 1\n";
+    // No more than what is read of an answer at all.
+    let within = |body: String| {
+        let end = body[..MAX_BODY.min(body.len())].rfind('\n').unwrap();
+        body[..=end].to_owned()
+    };
     let wanted = format!("node_cpu_seconds_total{{{labels}}} 1\n");
     for (what, body) in [
         ("nothing but a line", "x".repeat(OCTETS)),
         ("short lines", filled("a 1\n")),
         ("wanted lines", filled("node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 1\n")),
         ("labels", filled(&wanted)),
+        ("as many wanted lines as are read", within(filled("node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 1\n"))),
+        ("as many labels as are read", within(filled(&wanted))),
+        ("tiny labels", within(filled(&tiny))),
+        ("samples that are read to the end", within(format!("{}{}", full.repeat(8_000), filled("#\n")))),
     ] {
         let small = answer("node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 1\n".to_owned());
         let url = exporter(vec![small, answer(body)]);

@@ -1,11 +1,12 @@
 //! Several nameservers of one installation: what they tell each other, and what they agree on.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use socket2::{Domain, Socket, Type};
 use support::client::{Client, PATIENCE, wait_for};
 use support::daemon::Served;
 use support::installation::Installation;
@@ -184,6 +185,35 @@ fn a_nameserver_that_was_away_takes_over_what_was_ordered_and_lifted_meanwhile()
 }
 
 #[test]
+fn what_was_lifted_while_a_nameserver_was_away_stays_lifted_when_all_have_been_restarted() {
+    let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
+    for installation in &cluster.installations {
+        let config = std::fs::read_to_string(installation.config()).unwrap();
+        installation.write("thalweg.toml", &config.replacen("[server]\n", "[server]\nstate = \"state\"\n", 1));
+    }
+    let mut served = cluster.start_all();
+    let (status, text) = cluster.run(0, &served[0], &["drain", "fra1", "--reason", "kernel"]);
+    assert_eq!(status, Some(0), "{text}");
+    wait_for("the order on the other's disk", || {
+        std::fs::read_to_string(cluster.installations[1].path("state/orders"))
+            .ok()
+            .filter(|kept| kept.contains("kernel"))
+    });
+    drop(served.pop());
+    let (status, text) = cluster.run(0, &served[0], &["undrain", "fra1"]);
+    assert!(status == Some(1) && text.contains("lifted: drain fra1"), "{text}");
+    drop(served.pop());
+
+    let back = cluster.start(1);
+    assert_eq!(answer(&back), "198.51.100.2", "it has not heard of the end");
+    let served = [cluster.start(0), back];
+    wait_for("the end at the one that was away", || served[1].snapshot().tables.orders.is_empty().then_some(()));
+    let pending = || served.iter().map(|one| metric(one, "thalweg_peer_orders_pending")).sum::<f64>();
+    wait_for("nothing more to tell", || (cluster.all_up(&served) && pending() == 0.0).then_some(()));
+    assert!(served.iter().all(|one| one.snapshot().tables.orders.is_empty()));
+}
+
+#[test]
 fn whoever_has_another_token_is_neither_heard_nor_told() {
     let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
     write_secret(&cluster.installations[1], "another-token-of-somebody");
@@ -232,6 +262,33 @@ fn the_listener_hears_only_nameservers_within_bounds() {
 }
 
 #[test]
+fn whoever_shows_nothing_keeps_no_nameserver_out() {
+    let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
+    let _served = cluster.start(0);
+    let at = cluster.addresses[0];
+    let hoard = |from: [u8; 4]| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+        socket.connect(&at.into()).unwrap();
+        TcpStream::from(socket)
+    };
+    let hoarded: Vec<TcpStream> = (0..100).map(|_| hoard([127, 7, 7, 7])).collect();
+    let peer = format!("{{\"protocol\":1,\"server\":5,\"listen\":\"{}\"}}", cluster.addresses[1]);
+    let said = say(at, Some(TOKEN), &peer);
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    // Those that have a place lose it soon, too; the others had none.
+    for mut stream in hoarded {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let heard = stream.read(&mut [0; 1]);
+        let is_closed = match &heard {
+            Ok(octets) => *octets == 0,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        };
+        assert!(is_closed, "{heard:?}");
+    }
+}
+
+#[test]
 fn a_newer_nameserver_is_understood_and_one_of_another_protocol_is_told_of() {
     let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
     let served = cluster.start(0);
@@ -257,6 +314,44 @@ fn a_newer_nameserver_is_understood_and_one_of_another_protocol_is_told_of() {
 }
 
 #[test]
+fn an_order_for_half_an_hour_holds_for_half_an_hour_where_the_clock_is_ahead_by_more() {
+    let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
+    let served = cluster.start(0);
+    let [at, peer] = cluster.addresses[..] else { panic!() };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    // Its clock is an hour behind.
+    let (clock, until) = (now - 3_600, now - 1_800);
+    let drain = format!(
+        "{{\"stamp\":{{\"time\":{clock}000,\"server\":5}},\"given\":{{\"id\":2005,\"what\":\"drain\",\"node\":\"fra1\",\
+         \"who\":\"anna\",\"reason\":\"disk\",\"since\":{clock},\"until\":{until}}}}}"
+    );
+    let said =
+        format!("{{\"protocol\":1,\"server\":5,\"listen\":\"{peer}\",\"clock\":{clock}000,\"decrees\":[{drain}]}}");
+    let said = say(at, Some(TOKEN), &said);
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    assert_eq!(answer(&served), "198.51.100.2");
+    let ends = served.snapshot().tables.orders[0].until.unwrap();
+    assert!((now + 1_790..now + 1_830).contains(&ends), "{ends}");
+}
+
+#[test]
+fn an_order_that_a_nameserver_cannot_follow_is_not_said_to_apply_there() {
+    let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
+    let other = &cluster.installations[1];
+    let config = std::fs::read_to_string(other.config()).unwrap();
+    other.write("thalweg.toml", config.split("[node.nyc1]").next().unwrap());
+    let served = cluster.start_all();
+    let (status, text) = cluster.run(0, &served[0], &["drain", "nyc1", "--reason", "kernel"]);
+    let b = cluster.addresses[1];
+    let told = format!("not at {b}: `drain nyc1` does nothing there: no node is called `nyc1`");
+    assert!(status == Some(1) && text.contains(&told), "{status:?} {text}");
+    let (status, text) = cluster.run(0, &served[0], &["weight", "fra1", "0.5", "--reason", "a test"]);
+    assert_eq!(status, Some(0), "it is judged by itself: {text}");
+    // It has heard of them all the same.
+    assert_eq!(served[1].snapshot().tables.orders.len(), 2);
+}
+
+#[test]
 fn inputs_that_differ_are_told_by_part() {
     let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
     cluster.installations[1].write("zones/live.example.zone", &format!("{ZONE}www 60 A 192.0.2.80\n"));
@@ -272,7 +367,7 @@ fn inputs_that_differ_are_told_by_part() {
 }
 
 #[test]
-fn nameservers_with_one_token_make_the_same_cookies_and_hashes() {
+fn nameservers_with_one_token_make_the_same_cookies_and_all_make_the_same_hashes() {
     let cluster = Cluster::new(2, NODES, "token_file = \"peer.token\"");
     let served = cluster.start_all();
     let [one, other] = [0, 1].map(|index| served[index].snapshot());
@@ -281,7 +376,8 @@ fn nameservers_with_one_token_make_the_same_cookies_and_hashes() {
     let stranger = Cluster::new(2, NODES, "token_file = \"peer.token\"");
     write_secret(&stranger.installations[0], "another-token-of-somebody");
     let stranger = stranger.start(0).snapshot();
-    assert!(stranger.seed != one.seed && stranger.cookies != one.cookies);
+    assert!(stranger.cookies != one.cookies);
+    assert_eq!(stranger.seed, one.seed, "another token would move every room");
 }
 
 #[test]
@@ -293,12 +389,14 @@ fn nameservers_with_certificates_of_one_authority_hear_each_other_and_nobody_els
         CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
     };
     let (ours, theirs) = (issuer(), issuer());
-    for (installation, address) in cluster.installations.iter().zip(&cluster.addresses) {
+    let certify = |installation: &Installation, issuer: &CertifiedIssuer<'_, KeyPair>, address: String| {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![address.ip().to_string()]).unwrap();
-        let certificate = params.signed_by(&key, &ours).unwrap();
-        installation.write("peer.pem", &certificate.pem());
+        let params = CertificateParams::new(vec![address]).unwrap();
+        installation.write("peer.pem", &params.signed_by(&key, issuer).unwrap().pem());
         installation.write("peer.key", &key.serialize_pem());
+    };
+    for (installation, address) in cluster.installations.iter().zip(&cluster.addresses) {
+        certify(installation, &ours, address.ip().to_string());
         installation.write("ca.pem", &ours.pem());
         let config = std::fs::read_to_string(installation.config()).unwrap();
         installation.write("thalweg.toml", &config.replace("identity", "cookie_secrets = \"secrets\"\nidentity"));
@@ -310,15 +408,17 @@ fn nameservers_with_certificates_of_one_authority_hear_each_other_and_nobody_els
     assert_eq!(answer(&served[1]), "198.51.100.2");
     let said = say(cluster.addresses[0], None, "{\"protocol\":1}");
     assert!(!said.starts_with("HTTP/1.1 200"), "{said}");
-
-    // One whose certificate comes from somebody else.
     drop(served.pop());
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![cluster.addresses[1].ip().to_string()]).unwrap();
-    cluster.installations[1].write("peer.pem", &params.signed_by(&key, &theirs).unwrap().pem());
-    cluster.installations[1].write("peer.key", &key.serialize_pem());
-    let stranger = cluster.start(1);
-    let (status, text) = cluster.run(1, &stranger, &["freeze", "--reason", "mischief"]);
-    assert!(status == Some(1) && text.contains("not at"), "{text}");
-    assert!(served[0].snapshot().tables.orders.iter().all(|order| order.reason != "mischief"));
+
+    for (issuer, address, because) in [
+        (&theirs, cluster.addresses[1].ip().to_string(), "not at"),
+        // The authority vouches for exporters, too; and for this one that it is the other one.
+        (&ours, "192.0.2.77".to_owned(), "the certificate has no address of the peers here"),
+    ] {
+        certify(&cluster.installations[1], issuer, address);
+        let stranger = cluster.start(1);
+        let (status, text) = cluster.run(1, &stranger, &["freeze", "--reason", "mischief"]);
+        assert!(status == Some(1) && text.contains(because), "{text}");
+        assert!(served[0].snapshot().tables.orders.iter().all(|order| order.reason != "mischief"));
+    }
 }

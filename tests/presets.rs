@@ -12,9 +12,11 @@
 //! egress 12000000
 //! ```
 //!
-//! `UPDATE=1` rewrites what was found.
+//! Each is run a second time as if Prometheus had scraped the exporter and were asked for it. `UPDATE=1` rewrites what was
+//! found.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +24,8 @@ use thalweg::config::{embedded_presets, read_preset};
 use thalweg::diagnostic::Source;
 use thalweg::load;
 use thalweg::load::counters::Counters;
+use thalweg::load::exposition::{self, Kind, Wanted};
+use thalweg::load::promql::{Replies, Series, query};
 use thalweg::load::rate::{Custom, Utilisation, between};
 use thalweg::pool::Preset;
 
@@ -79,6 +83,33 @@ impl Case {
     }
 }
 
+/// What the preset counts in an answer that Prometheus has scraped at `at`.
+fn by_prometheus(preset: &Preset, body: &str, at: f64) -> Result<Counters, String> {
+    let target = [("instance", "edge1:9100"), ("job", "edge")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let series = |labels: BTreeMap<String, String>, value: f64| Series {
+        metric: labels.into_iter().chain(target.clone()).collect(),
+        value: (at, value.to_string()),
+    };
+    let mut replies = Replies::new("instance", &[series(BTreeMap::new(), at)]);
+    for (name, _) in preset.wanted() {
+        let wanted = [Wanted { name, kind: Kind::Gauge }];
+        let Ok(exposition) = exposition::read(body.as_bytes(), &wanted) else { continue };
+        // `metric{}`, or `sum by (a, b) (metric{})`.
+        let query = query(&[preset], name, "instance", "");
+        let kept = query.strip_prefix("sum by (").map(|rest| rest.split_once(')').unwrap().0.split(", ").collect());
+        let mut sums: BTreeMap<Vec<(String, String)>, f64> = BTreeMap::new();
+        for sample in exposition.samples {
+            let is_kept = |key: &String| kept.as_ref().is_none_or(|kept: &Vec<&str>| kept.contains(&key.as_str()));
+            let labels = sample.labels.into_iter().filter(|(key, _)| is_kept(key)).collect();
+            *sums.entry(labels).or_default() += sample.value;
+        }
+        let all = sums.into_iter().map(|(labels, sum)| series(labels.into_iter().collect(), sum)).collect();
+        replies.take(name, Ok(all));
+    }
+    let targets: Vec<_> = replies.targets().collect();
+    Ok(replies.counters(preset, &targets, None).map_err(|error| format!("{error}\n"))?.counters)
+}
+
 fn own(rules: &str) -> Preset {
     let (preset, diagnostics) = read_preset("own", &Source::new("own.toml", rules), embedded_presets());
     preset.unwrap_or_else(|| panic!("{diagnostics:?}"))
@@ -131,6 +162,20 @@ fn presets_find_in_answers_what_is_written_down() {
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn prometheus_tells_of_each_case_what_the_exporter_itself_does() {
+    for path in fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path()) {
+        let case = Case::read(&fs::read_to_string(&path).unwrap());
+        let Case { preset, elapsed, before, after, found } = &case;
+        let outcome = || -> Result<String, String> {
+            let (before, after) = (by_prometheus(preset, before, 100.0)?, by_prometheus(preset, after, 110.0)?);
+            let used = between(preset, &before, &after, *elapsed).map_err(|error| format!("{error}\n"))?;
+            Ok(told(&used, &after))
+        };
+        assert_eq!(&outcome().unwrap_or_else(|error| error), found, "{}", path.display());
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::watch::print;
 use super::{SUCCESS, USAGE};
 use crate::intake::{DrainWish, Drained};
 use crate::pool::Selection;
-use crate::steer::{Order, SiteForecast, clock};
+use crate::steer::{Order, Override, SiteForecast, clock};
 
 pub use wait::{Condition, Wait};
 
@@ -73,7 +73,8 @@ pub fn drain(file: &Path, arguments: DrainArguments) -> u8 {
     if is_dry_run {
         return SUCCESS;
     }
-    let is_everywhere = spread(file);
+    let about: Vec<&Override> = drained.orders.iter().map(|order| &order.what).collect();
+    let is_everywhere = spread(file, &about);
     match wait.map(|wait| wait.until_reached(file, &drained.nodes)) {
         // Who has left one nameserver's viewers may still be sent there by another.
         None | Some(SUCCESS) => is_everywhere,
@@ -86,7 +87,7 @@ pub fn undrain(file: &Path, which: &Selection) -> u8 {
     match send::<Vec<Order>>(file, "/v1/undrain", which) {
         Ok(lifted) => {
             print(&lifted.iter().map(|order| format!("lifted: {}\n", order.what)).collect::<String>());
-            spread(file)
+            spread(file, &lifted.iter().map(|order| &order.what).collect::<Vec<_>>())
         }
         Err(no_answer) => fail(no_answer),
     }

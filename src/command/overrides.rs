@@ -34,7 +34,7 @@ pub fn order(file: &Path, what: Override, time: Option<&str>, reason: Option<&st
         Ok(Ordered { order: Order { id, what, until, .. }, is_kept }) => {
             let until = until.map_or_else(|| "it is lifted".to_owned(), |at| clock(at, unix_seconds()));
             println!("{what}: until {until}. `thalweg lift {id}` ends it; {}.", survival(is_kept));
-            spread(file)
+            spread(file, &[&what])
         }
         Err(no_answer) => fail(no_answer),
     }
@@ -47,12 +47,15 @@ pub(super) fn survival(is_kept: bool) -> &'static str {
 
 /// Lifts what these parameters of `/v1/overrides` say.
 pub fn lift(file: &Path, parameter: (&str, &str)) -> u8 {
-    match ask::<Vec<Order>>(file, &Method::DELETE, &[parameter], None) {
-        Ok(lifted) if lifted.is_empty() => println!("there is nothing to lift"),
-        Ok(lifted) => lifted.iter().for_each(|order| println!("lifted: {}", order.what)),
+    let lifted = match ask::<Vec<Order>>(file, &Method::DELETE, &[parameter], None) {
+        Ok(lifted) => lifted,
         Err(no_answer) => return fail(no_answer),
+    };
+    match lifted.is_empty() {
+        true => println!("there is nothing to lift"),
+        false => lifted.iter().for_each(|order| println!("lifted: {}", order.what)),
     }
-    spread(file)
+    spread(file, &lifted.iter().map(|order| &order.what).collect::<Vec<_>>())
 }
 
 /// Lists what stands, as a table or as JSON.

@@ -56,10 +56,11 @@ fn tell(node: &Node, answered: &[&Answered]) -> bool {
             }
         }
     }
-    for (resource, key) in [(Resource::Egress, "egress"), (Resource::Clients, "clients")] {
-        let is_found = |finding: &&Finding| finding.resource == resource && finding.series > 0;
+    let keys = [(Resource::Egress, "egress"), (Resource::Clients, "clients"), (Resource::ProcessCpu, "process_cpu")];
+    for (resource, key) in keys {
+        let is_found = |finding: &&Finding| finding.resource == resource && finding.groups > 0;
         let Some(finding) = found.iter().find(is_found) else { continue };
-        if finding.capacity.is_none() && configured(&resource, node).is_none() {
+        if finding.capacity.is_none() && !finding.is_one_core && configured(&resource, node).is_none() {
             println!("  the capacity of {key} is unknown, so it limits nothing: set `capacity.{key}`");
         }
     }
@@ -67,17 +68,19 @@ fn tell(node: &Node, answered: &[&Answered]) -> bool {
 }
 
 fn told(finding: &Finding, node: &Node) -> String {
-    let Finding { resource, metric, series, groups, amount, capacity } = finding;
-    if *series == 0 {
+    let Finding { resource, metric, series, groups, amount, is_rate, capacity, is_one_core } = finding;
+    if *groups == 0 {
         return format!("{resource}: missing, there is no {metric}");
     }
     let amount = match amount {
         Some(amount) => unit(resource, amount.used),
-        None => "a rate, which takes two scrapes".to_owned(),
+        None if *is_rate => "a rate, which takes two scrapes".to_owned(),
+        None => "unknown, as its capacity is".to_owned(),
     };
     let capacity = match (configured(resource, node), capacity) {
         (Some(configured), _) => format!(", of {} as configured", unit(resource, configured)),
         (None, Some(told)) => format!(", of {} as it tells", unit(resource, *told)),
+        (None, None) if *is_one_core => ", of 1 core (assumed)".to_owned(),
         (None, None) => String::new(),
     };
     format!("{resource}: {amount}{capacity}; {series} series in {groups} of {metric}")

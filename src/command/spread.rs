@@ -7,11 +7,16 @@ use hyper::Method;
 use super::admin::{Daemon, NoAnswer};
 use super::{FAILURE, SUCCESS};
 use crate::intake::Applied;
+use crate::steer::Override;
 
-/// Has the daemon tell the others what was ordered, and says where it applies now; a failure if it is not everywhere.
-pub(super) fn spread(file: &Path) -> u8 {
-    let asked = Daemon::of(file).map_err(NoAnswer::Unreachable);
-    match asked.and_then(|daemon| daemon.ask::<Vec<Applied>>(&Method::POST, "/v1/cluster", &[], None)) {
+/// Has the daemon tell the others what was ordered or lifted, and says where it applies now; a failure if it is not everywhere.
+pub(super) fn spread(file: &Path, about: &[&Override]) -> u8 {
+    let asked = Daemon::of(file).and_then(|daemon| {
+        let about = serde_json::to_string(about).map_err(|error| error.to_string())?;
+        Ok((daemon, about))
+    });
+    let asked = asked.map_err(NoAnswer::Unreachable);
+    match asked.and_then(|(daemon, about)| daemon.ask::<Vec<Applied>>(&Method::POST, "/v1/cluster", &[], Some(about))) {
         Ok(applied) => {
             let (line, is_everywhere) = told(&applied);
             if let Some(line) = line {
@@ -38,7 +43,7 @@ fn told(applied: &[Applied]) -> (Option<String>, bool) {
     let not: Vec<String> = missing.map(|(server, because)| format!("; not at {server}: {because}")).collect();
     line.push_str(&not.concat());
     if !not.is_empty() {
-        line.push_str("\nthey take it over when they are back");
+        line.push_str("\nthey take it over as soon as they hear of it and can follow it");
     }
     (Some(line), not.is_empty())
 }

@@ -35,8 +35,7 @@ impl Accesses {
                     Some(ClientCertificate { certificate: path(certificate), key: path(key) })
                 }),
                 server_name: first(tables, |table| table.server_name.as_ref().map(|name| name.value.clone())),
-                is_unverified: first(tables, |table| table.insecure_skip_verify.as_ref().map(|skip| skip.value))
-                    .unwrap_or_default(),
+                is_unverified: first(tables, is_unverified).unwrap_or_default(),
             },
             params,
             headers,
@@ -61,6 +60,12 @@ impl Accesses {
 
 fn first<T>(tables: &[&AccessTable], read: impl Fn(&AccessTable) -> Option<T>) -> Option<T> {
     tables.iter().find_map(|table| read(table))
+}
+
+/// Whoever says how a server is verified means that it is: what stands for all others does not undo it.
+fn is_unverified(table: &AccessTable) -> Option<bool> {
+    let is_verified = table.ca.is_some() || table.server_name.is_some();
+    table.insecure_skip_verify.as_ref().map(|skip| skip.value).or(is_verified.then_some(false))
 }
 
 fn authorization(table: &AccessTable) -> Option<Authorization> {
@@ -89,6 +94,16 @@ pub(super) fn check_exporters(own: &ExportersTable, defaults: Option<&ExportersT
         let usual = defaults.and_then(|defaults| defaults.iter().find(|(name, _)| name.value == preset.value));
         let url = own.url.as_ref().or(usual.and_then(|(_, usual)| usual.url.as_ref()));
         check(&own.access, url, problems);
+        if let (Some(place), true, true) =
+            (&own.access.place, own.access.says_anything(), url.is_some_and(|url| url.value.starts_with("prometheus")))
+        {
+            let help = "write in `[load]` how the Prometheus servers are reached";
+            problems.add(
+                place,
+                Diagnostic::error("Prometheus is asked in place of this exporter, so nothing is shown to it")
+                    .help(help),
+            );
+        }
         if let (Some(place), None, Some(_)) = (&own.access.place, url, defaults)
             && !own.has_url
         {
@@ -136,5 +151,22 @@ fn check_without_tls(access: &AccessTable, problems: &Problems) {
         let message = format!("`{key}` says something of TLS, and the URL begins with `http://`");
         let help = format!("write the URL with `https://`, or take `{key}` away");
         problems.add(place, Diagnostic::error(message).help(help));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_names_an_authority_has_it_asked() {
+        let anything = AccessTable { insecure_skip_verify: Some(Written::default(true)), ..AccessTable::default() };
+        let of = |own: &AccessTable| Accesses::default().resolve(&[own, &anything]).tls.is_unverified;
+        assert!(of(&AccessTable::default()));
+        assert!(!of(&AccessTable { ca: Some(Written::default("ca.pem".into())), ..AccessTable::default() }));
+        let name = Some(Written::default("exporter.example".to_owned()));
+        assert!(!of(&AccessTable { server_name: name.clone(), ..AccessTable::default() }));
+        let skip = Some(Written::default(true));
+        assert!(of(&AccessTable { server_name: name, insecure_skip_verify: skip, ..AccessTable::default() }));
     }
 }

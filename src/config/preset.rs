@@ -103,7 +103,8 @@ fn read(name: &Written<String>, mut table: Table<'_>, known: &Presets) -> Preset
         table.list("collect", value::text).into_iter().flat_map(|list| list.value).map(|name| name.value).collect();
     let restart = table.some("restart", identity);
     let one = |table: &mut Table<'_>, key| table.value(key, selector).map(|selector| selector.value);
-    let [clock, up, draining] = ["clock", "up", "draining"].map(|key| one(&mut table, key));
+    let [clock, up] = ["clock", "up"].map(|key| one(&mut table, key));
+    let draining: Vec<Selector> = table.some("draining", selector).into_iter().map(|draining| draining.value).collect();
     if !is_alike && !table.has("rule") {
         table.require("rule", "write `[[preset.NAME.rule]]` with `resource` and `metric`, or `like = \"node\"` to begin with one of the program's");
     }
@@ -123,7 +124,10 @@ fn read(name: &Written<String>, mut table: Table<'_>, known: &Presets) -> Preset
         },
         clock: inherit(clock, |base| &base.clock),
         up: inherit(up, |base| &base.up),
-        draining: inherit(draining, |base| &base.draining),
+        draining: match (draining.is_empty(), &base) {
+            (true, Some(base)) => base.draining.clone(),
+            _ => draining,
+        },
         restart: match (restart.is_empty(), &base) {
             (true, Some(base)) => base.restart.clone(),
             _ => restart.into_iter().map(|identity| identity.value).collect(),
@@ -150,9 +154,11 @@ fn read_rule(mut table: Table<'_>) -> Option<Rule> {
     table.require("metric", "write the series as in PromQL: `metric = 'srs_clients{vhost=\"live\"}'`");
     let resource = table.value("resource", resource);
     let metric = table.some("metric", selector);
+    forbid_without_effect(&mut table, resource.as_ref().map(|resource| &resource.value));
     let of = table.some("of", selector);
     let is_rest = table.value("rest", value::boolean);
     let unless = table.value("unless", selector);
+    let idle = table.value("idle", selector);
     let each = table.list("each", value::text);
     let reading = table.word("as", &["value", "rate", "delta"]);
     let combine = table.word("combine", &["sum", "max", "avg", "count", "workers"]);
@@ -177,6 +183,7 @@ fn read_rule(mut table: Table<'_>) -> Option<Rule> {
         of: plain(of),
         is_rest: is_rest.is_some_and(|is_rest| is_rest.value),
         unless: unless.map(|unless| unless.value),
+        idle: idle.map(|idle| idle.value),
         each: each.map(|each| each.value.into_iter().map(|label| label.value).collect()),
         reading: match reading.map(|reading| reading.value) {
             Some("rate") => Measure::Rate,
@@ -199,6 +206,46 @@ fn read_rule(mut table: Table<'_>) -> Option<Rule> {
         capacity: capacity.into_iter().map(|told| told.value).collect(),
         limit: limit.map(|limit| limit.value),
     })
+}
+
+/// Reports keys that have no effect beside others: who wrote them believes in it.
+fn forbid_without_effect(table: &mut Table<'_>, resource: Option<&Resource>) {
+    let reading = table.text_of("as").unwrap_or("value").to_owned();
+    let (has_whole, has_step) = (table.has("of"), table.has("step"));
+    let mut forbid = |key: &'static str, message: &str, help: &str| {
+        // What is not there is no key to tell of.
+        if table.has(key) {
+            table.forbid(key, message, help);
+        }
+    };
+    if !matches!(resource, None | Some(Resource::Custom(_))) {
+        let help = "every node has this resource: write it as a key of `limits` in `[node.NAME]` or `[defaults.node]`";
+        forbid("limit", "`limit` is for resources that only presets name", help);
+    }
+    if !has_whole {
+        let help = "name the whole by `of`, or take `rest` away";
+        forbid("rest", "`rest` is what is left of a whole, and there is none", help);
+    }
+    match reading.as_str() {
+        "rate" | "delta" => {
+            let help = "take `polls` away; `window` measures over longer";
+            forbid("polls", "`polls` takes the largest of several values, and this is an increase", help);
+        }
+        _ => {
+            let help = "write `as = \"rate\"`, or take `window` away";
+            forbid("window", "`window` is the time of an increase, and this is a value", help);
+        }
+    }
+    if reading != "rate" {
+        let help = "write `as = \"rate\"`, or take `step` away";
+        forbid("step", "`step` is the time between updates of a counter whose rate is wanted", help);
+    }
+    if has_step {
+        for key in ["window", "of", "rest", "each", "unless", "clock", "combine", "falls"] {
+            let message = format!("`{key}` has no effect beside `step`: all series are added up, over five steps");
+            forbid(key, &message, &format!("take `{key}` or `step` away"));
+        }
+    }
 }
 
 /// A word for a resource; `client` and `processcpu` are slips.

@@ -46,6 +46,14 @@ impl<'p> Table<'p> {
         self.key_place(key).is_some()
     }
 
+    /// The text that a key has, if it is one; to be asked before it is taken.
+    pub(super) fn text_of(&self, key: &str) -> Option<&str> {
+        match &self.entries.iter().find(|entry| entry.key == key)?.item.value {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Where a key stands; to be asked before it is taken.
     pub(super) fn key_place(&self, key: &str) -> Option<&Place> {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.key_place)
@@ -293,7 +301,9 @@ impl<'p> Table<'p> {
     }
 
     fn take(&mut self, key: &str) -> Option<Entry> {
-        self.known.push(key.to_owned());
+        if !self.known.iter().any(|known| known == key) {
+            self.known.push(key.to_owned());
+        }
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(at))
     }

@@ -21,8 +21,8 @@ use self::peer::Peer;
 use self::push::{Outgoing, Pushed, Pusher};
 use crate::config;
 use crate::diagnostic::Diagnostic;
-use crate::intake::{self, Applied, Message, Part};
-use crate::steer::Agreement;
+use crate::intake::{self, Applied, Idle, Message, Part};
+use crate::steer::{Agreement, Decree, Override};
 
 /// Time between exchanges, if nothing happens.
 const EVERY: Duration = Duration::from_secs(5);
@@ -52,6 +52,8 @@ pub(super) struct Cluster {
     due: Instant,
     /// Hashes of the inputs of this generation.
     inputs: (u64, BTreeMap<Part, String>),
+    /// Orders that do nothing here, of this generation and version of the agreement.
+    idle: ((u64, u64), Vec<Idle>),
     waiting: Vec<Waiting>,
 }
 
@@ -60,6 +62,8 @@ struct Waiting {
     /// What told of them.
     sequence: u64,
     until: Instant,
+    /// What was ordered or lifted; none = all orders are meant.
+    about: Option<Vec<Override>>,
     left: Vec<SocketAddr>,
     applied: Vec<Applied>,
     answer: oneshot::Sender<Vec<Applied>>,
@@ -74,8 +78,10 @@ impl Cluster {
         let server = u64::from_be_bytes(number);
         let (pushed, news) = mpsc::channel(MAX_PUSHED);
         let now = Instant::now();
+        let shared: Arc<intake::Cluster> = Arc::default();
+        shared.set_addresses(config.peers.iter().map(|peer| peer.value).collect());
         Ok(Self {
-            shared: Arc::default(),
+            shared,
             server,
             name: name.map_or_else(|| config.listen.value.to_string(), str::to_owned),
             listen: config.listen.value,
@@ -90,6 +96,7 @@ impl Cluster {
             sent: now,
             due: now,
             inputs: (0, BTreeMap::new()),
+            idle: ((0, 0), Vec::new()),
             waiting: Vec::new(),
         })
     }
@@ -97,6 +104,16 @@ impl Cluster {
     /// What those share who serve.
     pub(super) fn shared(&self) -> Arc<intake::Cluster> {
         Arc::clone(&self.shared)
+    }
+
+    /// Knows again what was said of orders before a restart.
+    pub(super) fn recall(&mut self, (former, decrees): (Vec<u64>, Vec<Decree>)) {
+        self.agreement = Agreement::restored(self.server, &former, decrees);
+    }
+
+    /// What was said of orders, here and elsewhere.
+    pub(super) fn agreement(&self) -> &Agreement {
+        &self.agreement
     }
 
     /// By which the numbers of our orders end.
@@ -123,6 +140,7 @@ impl Cluster {
             let at = known.iter().position(|peer| peer.address == *address);
             self.peers.push(at.map_or_else(|| Peer::new(*address, now), |at| known.swap_remove(at)));
         }
+        self.shared.set_addresses(addresses.to_vec());
         self.tasks = JoinSet::new();
         self.start();
         self.due = now;
@@ -130,14 +148,19 @@ impl Cluster {
     }
 
     /// Whose word a message is, by the number it has, by where it listens, or by where it comes from if only one is there.
-    fn find(&self, from: IpAddr, message: &Message) -> Option<usize> {
+    /// With certificates it can only be one of those for which that of the sender stands, whatever it says of itself.
+    fn find(&self, from: IpAddr, vouched: Option<&[SocketAddr]>, message: &Message) -> Option<usize> {
         let from = from.to_canonical();
-        let by = |is: &dyn Fn(&Peer) -> bool| self.peers.iter().position(is);
-        let is_there = |peer: &&Peer| peer.address.ip().to_canonical() == from;
-        by(&|peer| peer.is_known_as(message)).or_else(|| by(&|peer| peer.is_at(from, message.listen))).or_else(|| {
-            let is_only = self.peers.iter().filter(is_there).count() == 1;
-            is_only.then(|| by(&|peer| is_there(&peer)))?
-        })
+        let may_be = |peer: &Peer| vouched.is_none_or(|vouched| vouched.contains(&peer.address));
+        let by = |is: &dyn Fn(&Peer) -> bool| self.peers.iter().position(|peer| may_be(peer) && is(peer));
+        let only = |is: &dyn Fn(&Peer) -> bool| {
+            let is_only = self.peers.iter().filter(|peer| may_be(peer) && is(peer)).count() == 1;
+            is_only.then(|| by(is))?
+        };
+        by(&|peer| peer.is_known_as(message))
+            .or_else(|| by(&|peer| peer.is_at(from, message.listen)))
+            .or_else(|| only(&|peer| peer.address.ip().to_canonical() == from))
+            .or_else(|| vouched.and_then(|_| only(&|_| true)))
     }
 
     /// Where this nameserver is: as the list of peers has it, if it is there.
@@ -150,17 +173,25 @@ impl Cluster {
         self.peers.iter().filter(|peer| !peer.is_self)
     }
 
-    /// What a peer made of what it was told, if it could be told.
-    fn judge(&self, peer: SocketAddr, not_told: Option<&String>) -> Applied {
+    /// What a peer made of what it was told, if it could be told: of orders about these things, or of all.
+    fn judge(&self, peer: SocketAddr, not_told: Option<&String>, about: Option<&[Override]>) -> Applied {
         let because = match (not_told, self.peers.iter().find(|each| each.address == peer)) {
             (Some(because), _) => Some(because.clone()),
             (None, Some(peer)) if !peer.is_understood() => {
                 Some(format!("thalweg {} speaks another protocol", peer.version()))
             }
-            (None, Some(peer)) => match self.agreement.unknown_to(peer.knows(), clock()) {
-                0 => None,
-                _ => Some(format!("thalweg {} did not take it", peer.version())),
-            },
+            (None, Some(peer)) => {
+                let is_unknown = match about {
+                    // An older order, of a kind that it does not know, is no fault of the one that somebody waits for.
+                    Some(about) => self.agreement.is_unknown_to(about, peer.knows(), clock()),
+                    None => self.agreement.unknown_to(peer.knows(), clock()) > 0,
+                };
+                let idle = |what: &Override| Some(format!("`{what}` does nothing there: {}", peer.idle(what)?));
+                match is_unknown {
+                    true => Some(format!("thalweg {} did not take it", peer.version())),
+                    false => about.unwrap_or_default().iter().find_map(idle),
+                }
+            }
             (None, None) => Some("it is no longer configured".to_owned()),
         };
         Applied { server: peer, because }

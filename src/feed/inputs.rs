@@ -17,7 +17,7 @@ use super::parts::Parts;
 use super::secrets::read_secrets;
 use super::stamps::Stamps;
 use super::state::{Files, Found};
-use super::token::{self, read_tokens, warn_of_readers};
+use super::token::{read_tokens, warn_of_readers};
 use crate::config::{self, Config, Server, Written};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::geo::{Countries, Database, Geo, Position, Region, RegionId, Rtt, read_networks, read_rtt};
@@ -25,7 +25,7 @@ use crate::intake::{Part, Tokens};
 use crate::name::Name;
 use crate::pool::Policy;
 use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Zones};
-use crate::steer::{Assembly, Fleet, Guess, Tables};
+use crate::steer::{Assembly, Fleet, Guess, Tables, mix};
 use crate::wire::{Identity, Secrets};
 
 pub(super) use lists::{load_lists, urls};
@@ -325,7 +325,10 @@ impl Loader {
         let [name, version, nsid] = [text(&server.identity), text(&server.version), text(&server.nsid)];
         Some(Inputs {
             cookies,
-            seed: token::seed(&tokens),
+            // The same on all nameservers, and for ever. Made of their token, each roll of that would move every room to another
+            // node at once. It needs no secret: who chooses names that one node has is answered by what that node bears, and
+            // gives its keys away.
+            seed: mix(0),
             tokens,
             heartbeat_tokens,
             parts: std::mem::take(&mut self.parts),

@@ -8,18 +8,24 @@ mod kept;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::cluster::CODES;
 use super::inputs::Inputs;
 use super::run::Feed;
 use super::unix_seconds;
 use crate::config::policy_of_word;
-use crate::intake::{Grade, Lift, Wish};
+use crate::intake::{Grade, Idle, Lift, Wish};
 use crate::name::Name;
 use crate::pool::{Bitrate, Capacity, Node, Policy, Selection};
-use crate::steer::{Limited, Order, Override, Overrides, clock};
+use crate::steer::{Decree, Limited, Order, Override, Overrides, clock};
 
 /// The most orders at a time.
 const MAX_ORDERS: usize = 1_000;
+
+/// The largest number that ours follow, half of what readers of JSON bear: a peer whose number is broken must not leave
+/// ours without room.
+const MAX_LAST: u64 = 1 << 52;
 
 /// What operators want for the time being, oldest first.
 #[derive(Debug, Default)]
@@ -29,6 +35,10 @@ pub(super) struct Orders {
     last: u64,
     /// What our numbers end with, if there are other nameservers.
     code: Option<u64>,
+    /// What was kept over a restart and cannot be read; another version may be able to.
+    unread: Vec<Value>,
+    /// What nameservers had said of orders before a restart, and the numbers that this one had.
+    recalled: (Vec<u64>, Vec<Decree>),
 }
 
 #[derive(Debug, Clone)]
@@ -55,10 +65,15 @@ impl Orders {
         self.code = Some(code);
     }
 
+    /// What nameservers had said of orders before a restart, given and lifted; and the numbers that this one had.
+    pub(super) fn recall(&mut self) -> (Vec<u64>, Vec<Decree>) {
+        std::mem::take(&mut self.recalled)
+    }
+
     /// Takes an order that was given at another nameserver, in place of one about the same thing.
     pub(super) fn adopt(&mut self, order: Order) {
         self.standing.retain(|standing| !order.what.replaces(&standing.order.what));
-        self.last = self.last.max(order.id);
+        self.last = self.last.max(if order.id <= MAX_LAST { order.id } else { 0 });
         let left = order.until.map(|until| Duration::from_secs(until.saturating_sub(unix_seconds())));
         let expires = left.and_then(|left| Instant::now().checked_add(left));
         self.standing.push(Standing { order, expires });
@@ -84,6 +99,7 @@ impl Orders {
             Override::Limit { node: name, capacity } if *name == node.name => Some(*capacity),
             _ => None,
         });
+        let limit = limit.filter(|limit| limit.load() > 0.0);
         match limit {
             Some(Limited::Egress(megabits)) => Capacity { egress: Some(Bitrate(megabits * 1e6)), ..node.capacity },
             Some(Limited::Clients(clients)) => Capacity { clients: Some(clients), ..node.capacity },
@@ -98,6 +114,15 @@ impl Orders {
                 tracing::warn!(override_id = order.id, "`{}` does nothing now: {because}", order.what);
             }
         }
+    }
+
+    /// The same for other nameservers.
+    pub(super) fn idle(&self, inputs: &Inputs) -> Vec<Idle> {
+        let idle = |Standing { order, .. }: &Standing| {
+            let because = check::check(order.what.clone(), inputs).err()?;
+            Some(Idle { what: order.what.word().to_owned(), subject: order.what.subject().to_owned(), because })
+        };
+        self.standing.iter().filter_map(idle).collect()
     }
 
     fn add(&mut self, what: Override, wish: &Wish, now: Instant, unix: u64) -> Result<Order, String> {
@@ -183,7 +208,10 @@ impl Feed {
         let lifted = match which {
             Lift::One(id) => self.lift_all(|order| order.id == *id)?,
             Lift::Drain(node) => return self.undrain(&Selection::Nodes(vec![node.clone()])),
-            Lift::All => self.lift_all(|_| true)?,
+            Lift::All => {
+                self.orders.forget_unread(&self.board);
+                self.lift_all(|_| true)?
+            }
         };
         match which {
             Lift::One(id) if lifted.is_empty() => {

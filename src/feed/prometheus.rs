@@ -2,11 +2,16 @@
 //!
 //! Every server is asked, each in its own time; of what they tell of a node the newest counts, as later samples do.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod clock;
+mod directory;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, Full};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode, Uri};
@@ -19,13 +24,18 @@ use super::names::Names;
 use super::pace::{keep, share};
 use super::scrape::Scraped;
 use crate::config::Load;
-use crate::load::counters::Counters;
+use crate::feed::prometheus::clock::Clock;
+use crate::feed::prometheus::directory::Directory;
 use crate::load::error::ScrapeError;
-use crate::load::promql::{Replies, Reply, Series, query, scrape_times};
+use crate::load::promql::{Found, Replies, Reply, Series, Target, query, scrape_times};
 use crate::pool::{Exporter, Family, Node, NodeId, Preset};
 
-/// The longest time for all queries of a round, if the interval allows it.
+/// The longest time for all queries of a round, if Prometheus' own interval allows it.
 const MAX_TIMEOUT: Duration = Duration::from_secs(10);
+/// Queries at the same time: over an ocean a round trip is 170 ms, and all metrics of all presets are some 50 queries.
+const AT_ONCE: usize = 6;
+/// VictoriaMetrics answers of half a minute ago, and from its cache, if it is not told otherwise; others know neither.
+const UNDELAYED: &str = "&nocache=1&latency_offset=1ms";
 /// Octets of the largest reply: the network devices of 2,000 nodes are about 6 MB.
 const MAX_REPLY: usize = 32 << 20;
 /// The longest time from one round to the next; scrapes of Prometheus are noticed that late at most.
@@ -44,8 +54,6 @@ pub struct Query {
     pub filter: String,
     /// Seconds between Prometheus' own scrapes.
     pub interval: Duration,
-    /// Whose load is wanted.
-    pub nodes: Arc<[Wanted]>,
 }
 
 /// A node whose load is wanted.
@@ -75,56 +83,58 @@ impl Wanted {
             addresses: addresses.collect(),
         }
     }
-
-    /// Whether a target with this label is the node's.
-    fn is_of(&self, label: &str) -> bool {
-        if let Some(instance) = &self.instance {
-            return instance == label;
-        }
-        let host = label.rsplit_once(':').map_or(label, |(host, _)| host);
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let is_address = |text: &str| text.parse().is_ok_and(|address: IpAddr| self.addresses.contains(&address));
-        label == self.name || host == self.name || is_address(host) || is_address(label)
-    }
 }
 
-/// What is to be asked of each server, if anything is wanted.
-pub(super) fn queries(load: &Load, keyring: &Keyring, wanted: Vec<Wanted>) -> Vec<Query> {
+/// What is to be asked of each server.
+pub(super) fn queries(load: &Load, keyring: &Keyring) -> Vec<Query> {
     let Load { prometheus, access, label, filter, interval } = load;
-    if wanted.is_empty() {
-        return Vec::new();
-    }
-    let (credentials, nodes): (_, Arc<[Wanted]>) = (keyring.of(access), wanted.into());
+    let credentials = keyring.of(access);
     let query = |url: &String| Query {
         url: url.clone(),
         credentials: credentials.clone(),
         label: label.clone(),
         filter: filter.clone(),
         interval: *interval,
-        nodes: Arc::clone(&nodes),
     };
     prometheus.iter().map(query).collect()
 }
 
-/// Asks until the sender of queries is gone.
-pub(super) async fn run(queries: watch::Receiver<Vec<Query>>, sender: mpsc::Sender<Scraped>, names: Names) {
-    let clients = Clients::new(1, names);
-    keep(queries, |query| query.url.clone(), |query| ask_at_intervals(clients.clone(), query, sender.clone())).await;
+/// Asks until the sender of queries is gone, each time for the nodes that are wanted then: as they come and go no round
+/// is broken off.
+pub(super) async fn run(
+    queries: watch::Receiver<Vec<Query>>,
+    wanted: watch::Receiver<Arc<[Wanted]>>,
+    sender: mpsc::Sender<Scraped>,
+    names: Names,
+) {
+    let clients = Clients::new(AT_ONCE, names);
+    let ask = |query| ask_at_intervals(clients.clone(), query, wanted.clone(), sender.clone());
+    keep(queries, |query| query.url.clone(), ask).await;
 }
 
-async fn ask_at_intervals(clients: Clients, query: Query, sender: mpsc::Sender<Scraped>) {
+async fn ask_at_intervals(
+    clients: Clients,
+    query: Query,
+    wanted: watch::Receiver<Arc<[Wanted]>>,
+    sender: mpsc::Sender<Scraped>,
+) {
     let round = query.interval.min(ROUND);
-    let limit = round.mul_f64(0.8).min(MAX_TIMEOUT);
+    let limit = query.interval.mul_f64(0.8).min(MAX_TIMEOUT);
     let client = query.credentials.as_ref().map(|credentials| (clients.of(credentials), credentials));
     let mut ticks = tokio::time::interval_at(Instant::now() + round.mul_f64(share(&query.url) / 4.0), round);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut warned: Vec<String> = Vec::new();
+    let mut teller = Teller::default();
     loop {
         ticks.tick().await;
+        let nodes = Arc::clone(&wanted.borrow());
+        if nodes.is_empty() {
+            continue;
+        }
         let outcome = match &client {
             Some((client, credentials)) => {
-                let server = Server { client, credentials, query: &query };
-                tokio::time::timeout(limit, server.ask()).await.unwrap_or(Err(ScrapeError::Timeout(limit)))
+                let server = Server { client, credentials, query: &query, deadline: Instant::now() + limit, limit };
+                server.ask(&nodes).await
             }
             None => Err(ScrapeError::Access),
         };
@@ -136,10 +146,8 @@ async fn ask_at_intervals(clients: Clients, query: Query, sender: mpsc::Sender<S
             }
             warned.clone_from(warnings);
         }
-        for wanted in query.nodes.iter() {
-            let (at, result) = told(&outcome, &query, wanted);
-            let Wanted { node, exporter, .. } = wanted;
-            if sender.send(Scraped { node: *node, exporter: exporter.clone(), at, result }).await.is_err() {
+        for scraped in teller.tell(outcome, &query, &nodes) {
+            if sender.send(scraped).await.is_err() {
                 return;
             }
         }
@@ -149,68 +157,134 @@ async fn ask_at_intervals(clients: Clients, query: Query, sender: mpsc::Sender<S
 /// What one round of queries gave.
 struct Round {
     replies: Replies,
-    /// The server's time when it evaluated them, Unix seconds.
+    /// The server's time when it evaluated them, Unix seconds; and when the first of them was sent and answered.
     evaluated: f64,
-    /// The same moment by our clock: so the two need not agree.
-    at: Instant,
+    sent: Instant,
+    received: Instant,
     warnings: Vec<String>,
 }
 
-/// What a round says of one node, and when that was measured.
-fn told(
-    outcome: &Result<Round, ScrapeError>,
-    query: &Query,
-    wanted: &Wanted,
-) -> (std::time::Instant, Result<Counters, ScrapeError>) {
-    let now = Instant::now().into_std();
-    let round = match outcome {
-        Ok(round) => round,
-        Err(error) => return (now, Err(error.clone())),
-    };
-    match round.replies.counters(&wanted.exporter.preset, &query.label, |label| wanted.is_of(label)) {
-        Ok((scraped, counters)) => {
-            let age = Duration::try_from_secs_f64(round.evaluated - scraped).unwrap_or_default();
-            let at = round.at.into_std();
-            // Nothing is as old as the machine; if it were, it is stale all the same.
-            (at.checked_sub(age).unwrap_or(at), Ok(counters))
-        }
-        Err(ScrapeError::NothingWanted { .. }) => (now, Err(ScrapeError::NoTarget(query.label.clone()))),
-        Err(error) => (now, Err(error)),
+/// Makes of rounds what is news of each node.
+struct Teller {
+    epoch: Instant,
+    clock: Clock,
+    /// By node and preset: the target that was read last, and when it had been scraped.
+    told: HashMap<(String, String), (Target, f64)>,
+}
+
+impl Default for Teller {
+    fn default() -> Self {
+        Self { epoch: Instant::now(), clock: Clock::default(), told: HashMap::new() }
     }
 }
 
-/// A server as it is asked.
+impl Teller {
+    /// What a round says of the nodes. A scrape that was told before is no news: nothing moved since, and that would
+    /// look as if nothing were used.
+    fn tell(&mut self, outcome: Result<Round, ScrapeError>, query: &Query, nodes: &[Wanted]) -> Vec<Scraped> {
+        let now = Instant::now().into_std();
+        let scraped = |wanted: &Wanted, at, result| {
+            let Wanted { node, exporter, .. } = wanted;
+            Scraped { node: *node, exporter: exporter.clone(), at, result }
+        };
+        let round = match outcome {
+            Ok(round) => round,
+            Err(error) => return nodes.iter().map(|wanted| scraped(wanted, now, Err(error.clone()))).collect(),
+        };
+        let since = |at: Instant| at.saturating_duration_since(self.epoch).as_secs_f64();
+        self.clock.observe(since(round.sent), since(round.received), round.evaluated);
+        let directory = Directory::new(round.replies.targets());
+        let mut told = HashMap::new();
+        let mut news = Vec::new();
+        for wanted in nodes {
+            let preset = &wanted.exporter.preset;
+            let key = (wanted.name.clone(), preset.name.clone());
+            let last = self.told.remove(&key);
+            let of_node = directory.of(wanted);
+            let found = match of_node.is_empty() {
+                true => Err(ScrapeError::NoTarget(query.label.clone())),
+                false => round.replies.counters(preset, &of_node, last.as_ref().map(|(target, _)| target)),
+            };
+            match found {
+                Ok(Found { target, scraped: at, counters }) => {
+                    let is_news = last.is_none_or(|(known, before)| (known, before) != (target.clone(), at));
+                    told.insert(key, (target.clone(), at));
+                    if is_news {
+                        news.push(scraped(wanted, self.moment(at), Ok(counters)));
+                    }
+                }
+                Err(error) => {
+                    // It is the same one when it is there again.
+                    told.extend(last.map(|last| (key, last)));
+                    news.push(scraped(wanted, now, Err(error)));
+                }
+            }
+        }
+        self.told = told;
+        news
+    }
+
+    /// A moment of the server's clock by ours.
+    fn moment(&self, theirs: f64) -> std::time::Instant {
+        let epoch = self.epoch.into_std();
+        let ours = self.clock.ours(theirs);
+        let off = Duration::try_from_secs_f64(ours.abs()).unwrap_or_default();
+        // Nothing is as old as the machine; if it were, it is stale all the same.
+        (if ours < 0.0 { epoch.checked_sub(off) } else { epoch.checked_add(off) }).unwrap_or(epoch)
+    }
+}
+
+/// A server as it is asked, once.
 struct Server<'a> {
     client: &'a HttpClient,
     credentials: &'a Credentials,
     query: &'a Query,
+    deadline: Instant,
+    limit: Duration,
 }
 
 impl Server<'_> {
-    /// All queries at one moment, that of the first.
-    async fn ask(&self) -> Result<Round, ScrapeError> {
-        let Query { label, filter, nodes, .. } = self.query;
+    /// All queries at one moment, that of the first. One that fails is of account to those only who need it.
+    async fn ask(&self, nodes: &[Wanted]) -> Result<Round, ScrapeError> {
+        let Query { label, filter, .. } = self.query;
+        let sent = Instant::now();
         let (times, mut warnings) = self.vector(&scrape_times(filter), None).await?;
-        let at = Instant::now();
+        let received = Instant::now();
         let evaluated = times.first().map(|series| series.value.0);
         let Some(evaluated) = evaluated else { return Err(ScrapeError::NoTarget(label.clone())) };
-        let mut replies = Replies::default();
-        replies.take_times(label, &times);
-        for (metric, presets) in metrics(nodes) {
-            let (series, more) = self.vector(&query(&presets, &metric, label, filter), Some(evaluated)).await?;
-            replies.series.insert(metric, series);
-            warnings.extend(more);
+        let mut replies = Replies::new(label, &times);
+        let texts = metrics(nodes).into_iter().map(|(metric, presets)| {
+            let text = query(&presets, &metric, label, filter);
+            (metric, text)
+        });
+        let texts: Vec<(String, String)> = texts.collect();
+        let asked = texts.into_iter().map(|(metric, text)| async move {
+            let outcome = self.vector(&text, Some(evaluated)).await;
+            (metric, outcome)
+        });
+        let mut answered = pin!(stream::iter(asked).buffer_unordered(AT_ONCE));
+        while let Some((metric, outcome)) = answered.next().await {
+            let series = outcome.map(|(series, more)| {
+                warnings.extend(more);
+                series
+            });
+            replies.take(&metric, series);
         }
         warnings.sort();
         warnings.dedup();
-        Ok(Round { replies, evaluated, at, warnings })
+        Ok(Round { replies, evaluated, sent, received, warnings })
     }
 
     async fn vector(&self, text: &str, time: Option<f64>) -> Result<(Vec<Series>, Vec<String>), ScrapeError> {
+        let asked = self.ask_in_time(text, time);
+        tokio::time::timeout_at(self.deadline, asked).await.unwrap_or(Err(ScrapeError::Timeout(self.limit)))
+    }
+
+    async fn ask_in_time(&self, text: &str, time: Option<f64>) -> Result<(Vec<Series>, Vec<String>), ScrapeError> {
         let uri: Uri = format!("{}/api/v1/query", self.query.url.trim_end_matches('/'))
             .parse()
             .map_err(|error: http::uri::InvalidUri| ScrapeError::Url(error.to_string()))?;
-        let mut form = format!("query={}", encoded(text));
+        let mut form = format!("query={}{UNDELAYED}", encoded(text));
         if let Some(time) = time {
             form.push_str(&format!("&time={time}"));
         }
@@ -279,3 +353,6 @@ fn encoded(text: &str) -> String {
     }
     form
 }
+
+#[cfg(test)]
+mod tests;

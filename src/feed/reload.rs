@@ -292,7 +292,7 @@ impl Feed {
                 }
             }
         }
-        let queries = load.map(|load| prometheus::queries(load, &self.inputs.keyring, wanted)).unwrap_or_default();
+        let queries = load.map(|load| prometheus::queries(load, &self.inputs.keyring)).unwrap_or_default();
         let is_asked = |source: &&Source| source.2 != HEARTBEAT;
         let scrapes = histories.keys().filter(is_asked).cloned().collect();
         histories.extend(waiting);
@@ -300,7 +300,7 @@ impl Feed {
         let probes = self.healths.count(&self.inputs.fleet);
         if let Some(scraper) = &self.scraper {
             scraper.set_targets(targets);
-            scraper.set_queries(queries);
+            scraper.set_queries(queries, wanted.into());
             scraper.set_probes(probes.clone());
         }
         (probes, scrapes)

@@ -229,10 +229,12 @@ impl Feed {
                     Event::Undrain { which, answer } => self.answer_undrain(&which, answer),
                     // Who asked may have gone away meanwhile.
                     Event::Sources(answer) => drop(answer.send(self.sources())),
-                    Event::Peer { from, message, answer } => drop(answer.send(self.hear_peer(from, *message))),
+                    Event::Peer { from, vouched, message, answer } => {
+                        drop(answer.send(self.hear_peer(from, vouched.as_deref(), *message)));
+                    }
                     Event::Beat(beat) => self.take_beat(*beat, &mut reload),
                     Event::Enrol { wish, answer } => self.enrol(&wish, answer, &mut reload),
-                    Event::Spread(answer) => self.spread_orders(answer),
+                    Event::Spread { about, answer } => self.spread_orders(about, answer),
                 },
                 pushed = cluster_turn(&mut self.cluster) => self.take_turn(pushed),
                 () = watch.edited(), if self.options.is_watching => self.begin_reload(&mut reload, Scope::All, None),

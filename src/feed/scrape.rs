@@ -1,5 +1,5 @@
 //! Asks exporters for their metrics, each in its own time, on a thread of its own: nobody waits for a slow one.
-//! The probes of nodes run on the same thread.
+//! The probes of nodes run on the same thread; Prometheus servers, whose replies are long, have another one.
 
 mod body;
 mod exchange;
@@ -17,7 +17,7 @@ use crate::feed::credentials::Credentials;
 use crate::feed::names::{AT_ONCE as LOOK_UPS_AT_ONCE, Names};
 use crate::feed::pace::{FIRST_WITHIN, keep, next_tick, share};
 use crate::feed::probe::{self, Probe, Probed};
-use crate::feed::prometheus::{self, Query};
+use crate::feed::prometheus::{self, Query, Wanted};
 use crate::feed::scrape::exchange::Exchange;
 use crate::load;
 use crate::load::counters::Counters;
@@ -75,39 +75,30 @@ pub struct Scraped {
 /// Scrapes and probes until it is dropped.
 #[derive(Debug)]
 pub struct Scraper {
-    /// None only while dropping, as `probes` is.
+    /// None only while dropping, as the others are.
     targets: Option<watch::Sender<Vec<Target>>>,
     probes: Option<watch::Sender<Vec<Probe>>>,
     queries: Option<watch::Sender<Vec<Query>>>,
-    thread: Option<thread::JoinHandle<()>>,
+    wanted: Option<watch::Sender<Arc<[Wanted]>>>,
+    threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Scraper {
-    /// Starts the thread, with nothing to ask yet; outcomes go to the senders, and while one is full, what it is for
+    /// Starts the threads, with nothing to ask yet; outcomes go to the senders, and while one is full, what it is for
     /// is left out. `salt` is another number on each nameserver, so that they do not ask all at the same moment.
     pub fn start(scraped: mpsc::Sender<Scraped>, probed: mpsc::Sender<Probed>, salt: u64) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(LOOK_UPS_AT_ONCE)
-            .thread_name("look-up")
-            .build()?;
         let (targets, new_targets) = watch::channel(Vec::new());
         let (probes, new_probes) = watch::channel(Vec::new());
         let (queries, new_queries) = watch::channel(Vec::new());
-        let thread = thread::Builder::new().name("scrape".to_owned()).spawn(move || {
-            give_way();
-            let names = Names::of_system();
-            runtime.block_on(async {
-                tokio::join!(
-                    run(new_targets, scraped.clone(), names.clone(), salt),
-                    prometheus::run(new_queries, scraped, names.clone()),
-                    probe::run(new_probes, probed, names)
-                )
-            });
-            // The system's look-up of a name cannot be cancelled, and may hang for a minute: it is left behind.
-            runtime.shutdown_background();
-        })?;
-        Ok(Self { targets: Some(targets), probes: Some(probes), queries: Some(queries), thread: Some(thread) })
+        let (wanted, now_wanted) = watch::channel(Arc::default());
+        let of_prometheus = scraped.clone();
+        let threads = vec![
+            start_thread("scrape", move |names| async move {
+                tokio::join!(run(new_targets, scraped, names.clone(), salt), probe::run(new_probes, probed, names));
+            })?,
+            start_thread("prometheus", move |names| prometheus::run(new_queries, now_wanted, of_prometheus, names))?,
+        ];
+        Ok(Self { targets: Some(targets), probes: Some(probes), queries: Some(queries), wanted: Some(wanted), threads })
     }
 
     /// Asks these and no others from now on; those that were asked already keep their pace.
@@ -117,10 +108,15 @@ impl Scraper {
         }
     }
 
-    /// Asks Prometheus servers these queries and no others from now on.
-    pub fn set_queries(&self, queries: Vec<Query>) {
-        if let Some(sender) = &self.queries {
-            sender.send_replace(queries);
+    /// Asks these Prometheus servers and no others from now on, for the loads of these nodes.
+    pub fn set_queries(&self, queries: Vec<Query>, wanted: Arc<[Wanted]>) {
+        if let (Some(servers), Some(nodes)) = (&self.queries, &self.wanted) {
+            nodes.send_replace(wanted);
+            servers.send_if_modified(|known| {
+                let is_new = *known != queries;
+                *known = queries;
+                is_new
+            });
         }
     }
 
@@ -137,11 +133,31 @@ impl Drop for Scraper {
         self.targets = None;
         self.probes = None;
         self.queries = None;
-        let outcome = self.thread.take().map(thread::JoinHandle::join);
-        if let Some(Err(_)) = outcome {
-            tracing::error!("the scraper's thread had panicked");
+        self.wanted = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the scraper had panicked");
+            }
         }
     }
+}
+
+/// A thread that does one thing, and leaves look-ups of names to others.
+fn start_thread<F: Future<Output = ()>>(
+    name: &str,
+    task: impl FnOnce(Names) -> F + Send + 'static,
+) -> io::Result<thread::JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(LOOK_UPS_AT_ONCE)
+        .thread_name("look-up")
+        .build()?;
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        give_way();
+        runtime.block_on(task(Names::of_system()));
+        // The system's look-up of a name cannot be cancelled, and may hang for a minute: it is left behind.
+        runtime.shutdown_background();
+    })
 }
 
 /// Answers to queries go before scrapes where cores are short; the threads of look-ups inherit it.

@@ -89,7 +89,7 @@ impl Feed {
         let mut orders = Orders::default();
         if let Some(store) = store {
             state::inherit(&mut controller, store, unix_seconds());
-            orders = Orders::restored(store);
+            orders = Orders::restored(store, &board);
             if let Some(because) = store.loss(ORDERS) {
                 let file = store.directory().join(ORDERS);
                 let told = format!(
@@ -101,8 +101,9 @@ impl Feed {
                 board.raise(ORDERS_LOST, "", &told);
             }
         }
-        let cluster = cluster_of(&options, &inputs)?;
-        if let Some(cluster) = &cluster {
+        let mut cluster = cluster_of(&options, &inputs)?;
+        if let Some(cluster) = &mut cluster {
+            cluster.recall(orders.recall());
             cluster.shared().set_tokens(inputs.tokens.clone());
             orders.set_code(cluster.code());
         }

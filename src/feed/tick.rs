@@ -12,7 +12,7 @@ use super::state::SAVED;
 use super::{maintenance, token, unix_seconds};
 use crate::intake::{Grade, SourceReport};
 use crate::load::health::NodeHealth;
-use crate::load::history::Reading;
+use crate::load::history::{History, Reading};
 use crate::load::merge;
 use crate::pool::NodeId;
 use crate::snapshot::Snapshot;
@@ -184,6 +184,7 @@ impl Feed {
                     url: exporter.url.clone(),
                     age,
                     trouble,
+                    refused: history.map_or(0, History::refused),
                 });
             }
         }

@@ -1,11 +1,10 @@
-//! The token file: read, and what nameservers make alike of it: the seed of hashes, and the secrets of DNS cookies.
+//! The token file: read, and what nameservers make alike of it: the secrets of DNS cookies.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::diagnostic::{Diagnostic, Source};
 use crate::intake::Tokens;
-use crate::steer::mix;
 use crate::wire::{MAX_SECRETS, Secret, Secrets};
 
 /// Characters of the shortest token, and of the longest.
@@ -54,12 +53,6 @@ pub(super) fn warn_of_readers(path: &Path) -> Option<Diagnostic> {
             .in_file(shown.to_string())
             .help(format!("`chmod 600 {shown}`, and give it to the user whom the server runs as"))
     })
-}
-
-/// What makes this installation's hashes its own, alike on all its nameservers.
-pub(super) fn seed(tokens: &Tokens) -> u64 {
-    let derived = tokens.derive("thalweg: seed of hashes").next();
-    derived.map_or(mix(0), |[a, b, c, d, e, f, g, h, ..]| u64::from_be_bytes([a, b, c, d, e, f, g, h]))
 }
 
 /// The secrets of cookies at `now` in seconds since 1970; none without a token.
@@ -118,13 +111,6 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(warn_of_readers(&path).is_some(), is_warned, "{mode:o}");
         }
-    }
-
-    #[test]
-    fn seeds_are_those_of_the_token() {
-        assert_eq!(seed(&tokens(ONE)), seed(&tokens(&format!("{ONE}\n{TWO}"))));
-        assert_ne!(seed(&tokens(ONE)), seed(&tokens(TWO)));
-        assert_eq!(seed(&Tokens::default()), mix(0), "without a token as ever");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod message;
 mod tokens;
 
-pub use message::{MAX_MESSAGE, Message, PROTOCOL, Part};
+pub use message::{Idle, MAX_MESSAGE, Message, PROTOCOL, Part};
 pub use tokens::Tokens;
 
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ const SILENT: Duration = Duration::from_secs(15);
 #[derive(Debug, Default)]
 pub struct Cluster {
     tokens: ArcSwap<Tokens>,
+    addresses: ArcSwap<Vec<SocketAddr>>,
     peers: ArcSwap<Vec<PeerStatus>>,
     refused: [AtomicU64; Refusal::ALL.len()],
 }
@@ -34,6 +35,16 @@ impl Cluster {
     /// Knows them by these from now on.
     pub fn set_tokens(&self, tokens: Tokens) {
         self.tokens.store(Arc::new(tokens));
+    }
+
+    /// Where the other nameservers are, as configured; this one may be among them.
+    pub fn addresses(&self) -> Arc<Vec<SocketAddr>> {
+        self.addresses.load_full()
+    }
+
+    /// They are there from now on.
+    pub fn set_addresses(&self, addresses: Vec<SocketAddr>) {
+        self.addresses.store(Arc::new(addresses));
     }
 
     /// How the other nameservers are, in the order of the configuration.
@@ -70,7 +81,7 @@ pub enum Refusal {
     TooLarge,
     /// It cannot be read.
     Unreadable,
-    /// It comes from nobody whom we know, or the feed had no time for it.
+    /// It comes from nobody whom we know, or shows another's certificate, or the feed had no time for it.
     Stranger,
 }
 

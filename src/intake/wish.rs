@@ -105,4 +105,7 @@ pub struct SourceReport {
     pub age: Option<f64>,
     /// Why there is nothing newer; none if all is well.
     pub trouble: Option<String>,
+    /// How many samples of the last answer that counted could not be: damaged lines, NaN, counters below zero.
+    #[serde(default)]
+    pub refused: usize,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::load::error::ScrapeError;
 use crate::load::exposition::{self, Exposition, Kind, Sample, Wanted};
-use crate::pool::{Preset, Resource, Rule, Selector, Told};
+use crate::pool::{Identity, Preset, Resource, Rule, Selector, Told};
 
 /// What one scrape tells.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -60,27 +60,43 @@ pub fn count(preset: &Preset, found: &Exposition<'_>) -> Result<Counters, Scrape
     {
         return Err(ScrapeError::ServerDown(up.to_string()));
     }
-    let rules: Vec<_> = rules.iter().map(|rule| groups(rule, samples)).collect();
+    let mut counted: Vec<_> = rules.iter().map(|rule| groups(rule, samples)).collect();
     // Memory and disks alone say nothing of viewers.
     let is_load = |(counted, rule): (&BTreeMap<_, _>, &Rule)| {
         !counted.is_empty() && !matches!(rule.resource, Resource::Memory | Resource::Disk)
     };
-    if !rules.iter().zip(&preset.rules).any(is_load) {
+    if !counted.iter().zip(rules).any(is_load) {
         return Err(ScrapeError::NothingWanted { refused: *refused });
     }
-    let runs = restart.iter().flat_map(|identity| {
-        of(samples, &identity.selector).map(|sample| match identity.labels.as_slice() {
-            [] => (key(sample, None), sample.value),
-            labels => (key(sample, Some(labels)), 0.0),
-        })
-    });
+    let nothing_found = counted.iter_mut().zip(rules).filter(|(groups, _)| groups.is_empty());
+    for (groups, _) in nothing_found.filter(|(_, rule)| is_idle(rule, samples)) {
+        // No series is another number of series than one: when there are some, nothing is compared with this.
+        groups.insert(String::new(), Counted::default());
+    }
+    // What an exporter tells of itself stands beside what it tells of its server, and goes on.
+    let mut runs = restart.iter().map(|identity| runs(identity, samples)).filter(|runs| !runs.is_empty());
     Ok(Counters {
-        rules,
-        runs: runs.collect(),
+        rules: counted,
+        runs: runs.next().unwrap_or_default(),
         clock: clock.as_ref().and_then(|clock| of(samples, clock).next()).map(|sample| sample.value),
         is_draining: draining.iter().any(|selector| of(samples, selector).any(|sample| sample.value != 0.0)),
         refused: *refused,
     })
+}
+
+/// The runs that an identity names, with the time of their start or 0.
+fn runs(identity: &Identity, samples: &[Sample<'_>]) -> BTreeMap<String, f64> {
+    let run = |sample: &Sample<'_>| match identity.labels.as_slice() {
+        [] => (key(sample, None), sample.value),
+        labels => (key(sample, Some(labels)), 0.0),
+    };
+    of(samples, &identity.selector).map(run).collect()
+}
+
+/// Whether the exporter says that there is nothing for the rule to count.
+fn is_idle(rule: &Rule, samples: &[Sample<'_>]) -> bool {
+    let mut told = rule.idle.iter().flat_map(|selector| of(samples, selector)).peekable();
+    told.peek().is_some() && told.all(|sample| sample.value == 0.0)
 }
 
 /// The groups of a rule; without any of what is counted, or of what it is a part of, there is no group.

@@ -27,6 +27,8 @@ pub enum ScrapeError {
     TooLarge(usize),
     /// More wanted samples than this.
     TooManySamples(usize),
+    /// Wanted samples with more labels than this.
+    TooManyLabels(usize),
     /// Wanted samples of more octets than this.
     TooMuchWanted(usize),
     /// The body does not end with a line's end, so its last value may be cut.
@@ -40,6 +42,13 @@ pub enum ScrapeError {
     Duplicate(String),
     /// Prometheus has no target that is up and is the node's, by this label.
     NoTarget(String),
+    /// Prometheus has the node's target, and none of these metrics of it: the target's label, and the metrics.
+    NotOfTarget {
+        /// The target's label; of several the first.
+        target: String,
+        /// What was looked for.
+        metrics: String,
+    },
     /// A heartbeat without what the server does.
     NoSummaries,
     /// The exporter runs, its server does not; the series that says so.
@@ -60,6 +69,7 @@ impl fmt::Display for ScrapeError {
             Self::ContentType(found) => write!(f, "content type `{found}` is no metrics text"),
             Self::TooLarge(limit) => write!(f, "the answer is larger than {limit} octets"),
             Self::TooManySamples(limit) => write!(f, "more than {limit} wanted samples"),
+            Self::TooManyLabels(limit) => write!(f, "the wanted samples have more than {limit} labels"),
             Self::TooMuchWanted(limit) => write!(f, "the wanted samples are larger than {limit} octets"),
             Self::Truncated => f.write_str("the answer is cut: it does not end with a line's end"),
             Self::NothingWanted { refused: 0 } => f.write_str("the answer has no wanted metric"),
@@ -70,6 +80,7 @@ impl fmt::Display for ScrapeError {
             Self::NoTarget(label) => {
                 write!(f, "Prometheus has no target of the node that is up, by its label `{label}`")
             }
+            Self::NotOfTarget { target, metrics } => write!(f, "the target `{target}` in Prometheus has no {metrics}"),
             Self::NoSummaries => f.write_str(
                 "its heartbeats say nothing of its load: write `summaries on;` in `heartbeat` of its configuration",
             ),

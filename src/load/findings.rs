@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::load::counters::Counters;
+use crate::load::counters::{Counted, Counters};
 use crate::load::rate::{Amount, measure};
 use crate::pool::{Measure, Preset, Resource};
 
@@ -16,12 +16,16 @@ pub struct Finding {
     pub metric: String,
     /// How many series it found.
     pub series: u32,
-    /// How many groups these are.
+    /// How many groups these are; one of no series where the exporter says that there is nothing to count.
     pub groups: usize,
-    /// How much is used; none if that takes two scrapes.
+    /// How much is used; none if that takes two scrapes, or cannot be told.
     pub amount: Option<Amount>,
+    /// Whether it takes two scrapes.
+    pub is_rate: bool,
     /// What there could be, as the exporter tells.
     pub capacity: Option<f64>,
+    /// Without a word of the node's configuration one core is taken for all that its process can use.
+    pub is_one_core: bool,
 }
 
 /// The findings of a scrape, rule by rule. A rule after one that finds something for the same resource does not count, and
@@ -30,8 +34,10 @@ pub fn findings(preset: &Preset, counters: &Counters) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for (rule, groups) in preset.rules.iter().zip(&counters.rules) {
         let known = findings.iter().position(|finding| finding.resource == rule.resource);
-        let has_found = known.is_some_and(|at| findings[at].series > 0);
-        if has_found || known.is_some() && groups.is_empty() {
+        let has_found = known.is_some_and(|at| findings[at].groups > 0);
+        // Of drops every rule counts.
+        let is_beside = rule.resource == Resource::UdpDrops && has_found;
+        if has_found && !is_beside || known.is_some() && groups.is_empty() {
             continue;
         }
         let amount = match rule.reading {
@@ -43,15 +49,24 @@ pub fn findings(preset: &Preset, counters: &Counters) -> Vec<Finding> {
             metric: rule.metric.iter().map(ToString::to_string).collect::<Vec<_>>().join(" + "),
             series: groups.values().map(|group| group.series).sum(),
             groups: groups.len(),
+            is_rate: rule.reading != Measure::Value,
+            is_one_core: rule.resource == Resource::ProcessCpu && rule.capacity.is_empty(),
+            capacity: capacity(amount, groups),
             amount,
-            capacity: groups.values().filter_map(|group| group.capacity).max_by(f64::total_cmp),
         };
-        match known {
+        match known.filter(|_| !is_beside) {
             Some(at) => findings[at] = finding,
             None => findings.push(finding),
         }
     }
     findings
+}
+
+/// The capacity that counts with this amount, or of the group that has counted most since its start: of network devices
+/// that is the one that viewers use.
+fn capacity(amount: Option<Amount>, groups: &BTreeMap<String, Counted>) -> Option<f64> {
+    let busiest = || groups.values().max_by(|a, b| a.value.total_cmp(&b.value))?.capacity;
+    amount.map_or_else(busiest, |amount| amount.capacity)
 }
 
 #[cfg(test)]

@@ -144,6 +144,11 @@ impl History {
         }
     }
 
+    /// How many samples of the last scrape that counted were refused.
+    pub fn refused(&self) -> usize {
+        self.baseline.as_ref().map_or(0, |(_, counters)| counters.refused)
+    }
+
     fn take(&mut self, at: f64, counters: Counters) -> Result<(), Trouble> {
         let preset = Arc::clone(&self.preset);
         let Some((since, before)) = &self.baseline else {
@@ -178,13 +183,15 @@ impl History {
         Ok(())
     }
 
-    fn load_of(&self, of_two: &[Option<Amount>], at: f64, window: f64) -> Result<NodeLoad, NoLoad> {
+    fn load_of(&self, found: &[Option<(Amount, f64)>], at: f64, window: f64) -> Result<NodeLoad, NoLoad> {
         let mut own_window = None;
-        let rules = self.preset.rules.iter().enumerate().zip(of_two);
+        let rules = self.preset.rules.iter().enumerate().zip(found);
         let amounts: Vec<_> = rules
-            .map(|((index, rule), of_two)| {
-                let (amount, rate) = self.recent.amount(index, rule, *of_two);
-                (rule, amount, rate)
+            .map(|((index, rule), found)| {
+                let (amount, rate) = self.recent.amount(index, rule, found.map(|(amount, _)| amount));
+                let rate = rate.map(|rate| (rate.at, rate.window));
+                let longer = found.filter(|_| rule.window.is_some());
+                (rule, amount, rate.or(longer.map(|(_, since)| (f64::midpoint(since, at), at - since))))
             })
             .collect();
         if let Some((.., rate)) =
@@ -196,8 +203,8 @@ impl History {
         let mut load = NodeLoad::new(&used, &self.capacity, &self.limits, at, window)?;
         load.restarts = self.restarts;
         load.is_draining = self.baseline.as_ref().is_some_and(|(_, counters)| counters.is_draining);
-        if let Some(rate) = own_window {
-            (load.at, load.window) = (rate.at, rate.window);
+        if let Some((middle, length)) = own_window {
+            (load.at, load.window) = (middle, length);
         }
         Ok(load)
     }
@@ -296,6 +303,16 @@ mod tests {
     }
 
     #[test]
+    fn samples_that_cannot_be_are_told_though_others_count() {
+        let mut history = history();
+        assert_eq!(history.refused(), 0);
+        let body =
+            "node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 1\nnode_cpu_seconds_total{cpu=\"1\",mode=\"idle\"} NaN\n";
+        let _first = history.observe(100.0, load::read(&preset("node"), body.as_bytes()).expect("counters"));
+        assert_eq!(history.refused(), 1);
+    }
+
+    #[test]
     fn two_scrapes_make_a_load() {
         let mut history = history();
         assert_eq!(history.load(99.0), Reading::Never { because: None });
@@ -364,6 +381,35 @@ mod tests {
             "srs_build_info{{service=\"{run}\",pid=\"1\"}} 1\nsrs_cpu_percent {percent}\nsrs_send_bytes_total {octets}\nsrs_clients 34\n"
         );
         load::read(&preset("srs"), body.as_bytes()).expect("counters")
+    }
+
+    #[test]
+    fn containers_that_are_counted_now_and_then_are_measured_over_a_minute() {
+        let mut history = History::new(
+            preset("cadvisor"),
+            Capacity { egress: Some(Bitrate(16e6)), ..Capacity::default() },
+            Limits::default(),
+            Duration::from_secs(5),
+        );
+        for scrape in 0..60 {
+            let at = f64::from(scrape) * 5.0;
+            // The kubelet counts every 10 s: one core of two, and 8 Mbit/s of 16.
+            let counted = (at / 10.0).floor() * 10.0;
+            let body = format!(
+                "container_cpu_usage_seconds_total{{id=\"/a\",image=\"srs\"}} {counted}\n\
+                 container_spec_cpu_quota{{id=\"/a\",image=\"srs\"}} 200000\n\
+                 container_spec_cpu_period{{id=\"/a\",image=\"srs\"}} 100000\n\
+                 container_network_transmit_bytes_total{{id=\"/p\",interface=\"eth0\"}} {}\n",
+                counted * 1e6
+            );
+            let _first = history.observe(at, load::read(&preset("cadvisor"), body.as_bytes()).expect("counters"));
+            if at >= 60.0 {
+                let Reading::Fresh(load) = history.load(at) else { panic!("no load at {at}") };
+                let shares: Vec<f64> = load.uses.iter().map(|each| each.share).collect();
+                assert!(shares.len() == 2 && shares.iter().all(|share| (share - 0.5).abs() < 0.1), "{at}: {shares:?}");
+                assert!((load.window - 60.0).abs() < 6.0 && load.at == at - load.window / 2.0, "{load:?}");
+            }
+        }
     }
 
     #[test]

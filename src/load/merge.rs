@@ -122,6 +122,7 @@ mod tests {
     fn media(core: f64) -> NodeLoad {
         let used = Utilisation {
             process_cpu: Some(core),
+            cores: Some(1.0),
             egress: Some(Bitrate(6e8)),
             clients: Some(300.0),
             ..Utilisation::default()

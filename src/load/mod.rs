@@ -136,8 +136,7 @@ impl NodeLoad {
         let egress_capacity = of(capacity.egress.map(|egress| egress.0), link.map(|link| link.0));
         let egress_share = egress.zip(egress_capacity).map(|(egress, capacity)| egress.0 / capacity);
         let seat_share = clients.zip(of(capacity.clients, *seats)).map(|(clients, seats)| clients / seats);
-        // One busy thread is what most media servers have, so that one core is all they can use.
-        let core_share = process_cpu.map(|used| used / of(capacity.process_cpu, *cores).unwrap_or(1.0));
+        let core_share = process_cpu.zip(of(capacity.process_cpu, *cores)).map(|(used, cores)| used / cores);
         let shares = [
             (Resource::Cpu, *cpu, limits.cpu),
             (Resource::ProcessCpu, core_share, limits.process_cpu),
@@ -255,8 +254,13 @@ mod tests {
 
     #[test]
     fn processes_and_viewers_count_as_resources() {
-        let used =
-            Utilisation { cpu: Some(0.2), process_cpu: Some(0.6), clients: Some(450.0), ..Utilisation::default() };
+        let used = Utilisation {
+            cpu: Some(0.2),
+            process_cpu: Some(0.6),
+            cores: Some(1.0),
+            clients: Some(450.0),
+            ..Utilisation::default()
+        };
         let loaded = of(&used, Some(1000.0)).expect("load");
         assert_eq!((loaded.worst, loaded.pressure), (Resource::ProcessCpu, 0.6 / 0.8));
         let resources: Vec<_> = loaded.uses.iter().map(|each| each.resource.clone()).collect();
@@ -325,13 +329,15 @@ mod tests {
     }
 
     #[test]
-    fn a_process_may_use_what_is_configured_or_told_or_one_core() {
+    fn a_process_may_use_what_is_configured_or_told_or_nobody_knows() {
         let share = |configured, told| {
             let used = Utilisation { process_cpu: Some(1.5), cores: told, ..Utilisation::default() };
             let capacity = Capacity { process_cpu: configured, ..Capacity::default() };
-            NodeLoad::new(&used, &capacity, &limits(), 100.0, 5.0).expect("load").uses[0].share
+            NodeLoad::new(&used, &capacity, &limits(), 100.0, 5.0).map(|load| load.uses[0].share)
         };
-        assert_eq!([share(Some(6.0), Some(3.0)), share(None, Some(3.0)), share(None, None)], [0.25, 0.5, 1.5]);
+        assert_eq!(share(Some(6.0), Some(3.0)), Ok(0.25));
+        assert_eq!((share(None, Some(3.0)), share(Some(2.0), None)), (Ok(0.5), Ok(0.75)));
+        assert_eq!(share(None, None), Err(NoLoad::NothingKnown));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::load::counters::{Counters, count};
 use crate::load::error::ScrapeError;
 use crate::load::exposition::{Exposition, Sample};
-use crate::pool::{Combine, Preset, Rule, Told};
+use crate::pool::{Combine, Falls, Measure, Preset, Rule, Told};
 
 /// The label that tells Prometheus' jobs apart: what several of them read of one exporter must not be added up.
 const JOB: &str = "job";
@@ -113,7 +113,8 @@ fn labels(preset: &Preset, metric: &str) -> Option<BTreeSet<String>> {
         kept.extend(selector.matchers.iter().map(|matcher| matcher.label.clone()));
     }
     for rule in &preset.rules {
-        let told = rule.capacity.iter().flat_map(Told::selectors).chain(&rule.unless);
+        let told =
+            rule.capacity.iter().flat_map(Told::selectors).chain(&rule.unless).chain(&rule.idle).chain(&rule.clock);
         let selectors: Vec<_> =
             rule.metric.iter().chain(&rule.of).chain(told).filter(|selector| selector.metric == metric).collect();
         if selectors.is_empty() {
@@ -133,67 +134,130 @@ fn labels(preset: &Preset, metric: &str) -> Option<BTreeSet<String>> {
     Some(kept)
 }
 
-/// Whether groups are of no account, because all are added up in the end.
+/// Whether groups are of no account, because all are added up in the end. Those of counters that may end count one by
+/// one: in their sum the end of one, such as a path of a media server, looks as if all had been started anew. The parts
+/// of a whole stay: a machine has its cores, and by core they would be the larger part of all replies.
 fn is_added_up(rule: &Rule) -> bool {
     let is_sum = rule.combine == Combine::Sum || rule.combine == Combine::Avg && !rule.of.is_empty();
-    is_sum && rule.unless.is_none() && rule.capacity.is_empty()
+    let may_end = rule.reading != Measure::Value && rule.falls == Falls::Skip && rule.of.is_empty();
+    is_sum && !may_end && rule.unless.is_none() && rule.clock.is_none() && rule.capacity.is_empty()
 }
 
-/// The last scrapes of all targets, and what they gave.
+/// An exporter as one of Prometheus' jobs reads it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// Its label, mostly `instance`.
+    pub label: String,
+    /// The job.
+    pub job: String,
+}
+
+impl Target {
+    fn of(series: &Series, label: &str) -> Self {
+        Self { label: series.label(label).to_owned(), job: series.label(JOB).to_owned() }
+    }
+}
+
+/// The last scrapes of all targets that are up, and what they gave.
 #[derive(Debug, Clone, Default)]
 pub struct Replies {
-    /// By target: the value of the label, and the job. Unix seconds.
-    pub scraped: BTreeMap<(String, String), f64>,
+    label: String,
+    targets: BTreeMap<Target, LastScrape>,
+    failed: BTreeMap<String, ScrapeError>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct LastScrape {
+    /// Unix seconds.
+    at: f64,
     /// By metric.
-    pub series: BTreeMap<String, Vec<Series>>,
+    series: BTreeMap<String, Vec<Series>>,
+}
+
+/// What the last scrape of one target counts.
+#[derive(Debug)]
+pub struct Found<'r> {
+    /// Which.
+    pub target: &'r Target,
+    /// When it was scraped, Unix seconds on Prometheus' clock.
+    pub scraped: f64,
+    /// What was counted.
+    pub counters: Counters,
 }
 
 impl Replies {
-    /// Takes the reply to `scrape_times`.
-    pub fn take_times(&mut self, label: &str, series: &[Series]) {
-        for each in series {
-            if let Some(at) = each.value() {
-                self.scraped.insert((each.label(label).to_owned(), each.label(JOB).to_owned()), at);
+    /// Begins with the reply to `scrape_times`; targets are told apart by `label`.
+    pub fn new(label: &str, times: &[Series]) -> Self {
+        let scrape = |at| LastScrape { at, series: BTreeMap::new() };
+        let time = |series: &Series| Some((Target::of(series, label), scrape(series.value()?)));
+        Self { label: label.to_owned(), targets: times.iter().filter_map(time).collect(), failed: BTreeMap::new() }
+    }
+
+    /// Takes what a query for a metric gave. Series of targets that are not up are of no use.
+    pub fn take(&mut self, metric: &str, outcome: Result<Vec<Series>, ScrapeError>) {
+        match outcome {
+            Ok(all) => {
+                for series in all {
+                    if let Some(scrape) = self.targets.get_mut(&Target::of(&series, &self.label)) {
+                        scrape.series.entry(metric.to_owned()).or_default().push(series);
+                    }
+                }
+            }
+            Err(error) => {
+                self.failed.insert(metric.to_owned(), error);
             }
         }
     }
 
-    /// What a preset counts for the targets that `is_of` takes by their label, and when that was, Unix seconds. Each
-    /// metric is taken of the job that was scraped last among those that have it.
-    pub fn counters(
-        &self,
+    /// All targets that are up.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.keys()
+    }
+
+    /// What a preset counts of one of a node's targets: of that which has most of its metrics, so that what other
+    /// exporters of the machine tell of themselves is not taken for the media server's. Of several with as many it is
+    /// the `last` one again, for another would look like a restart.
+    pub fn counters<'r>(
+        &'r self,
         preset: &Preset,
-        label: &str,
-        is_of: impl Fn(&str) -> bool,
-    ) -> Result<(f64, Counters), ScrapeError> {
-        let mut samples = Vec::new();
-        let mut oldest = f64::INFINITY;
-        let mut refused = 0;
+        of_node: &[&'r Target],
+        last: Option<&Target>,
+    ) -> Result<Found<'r>, ScrapeError> {
+        // Without one of them the rest may mean something else.
+        if let Some(error) = preset.wanted().find_map(|(metric, _)| self.failed.get(metric)) {
+            return Err(error.clone());
+        }
+        let candidates = of_node.iter().filter_map(|target| {
+            let scrape = self.targets.get(target)?;
+            let has = preset.wanted().filter(|(metric, _)| scrape.series.contains_key(*metric)).count();
+            (has > 0).then_some((has, Some(*target) == last, *target, scrape))
+        });
+        let best = candidates.max_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(b.2.cmp(a.2)));
+        let Some((_, _, target, scrape)) = best else {
+            let target = of_node.first().map(|target| target.label.clone()).unwrap_or_default();
+            return Err(ScrapeError::NotOfTarget { target, metrics: looked_for(preset) });
+        };
+        let mut found = Exposition { samples: Vec::new(), refused: 0 };
         for (metric, can_be_negative) in preset.wanted() {
-            let Some(series) = self.series.get(metric) else { continue };
-            let of_node = || series.iter().filter(|series| is_of(series.label(label)));
-            let time = |series: &Series| {
-                self.scraped.get(&(series.label(label).to_owned(), series.label(JOB).to_owned())).copied()
-            };
-            let latest = of_node().filter_map(|series| Some((time(series)?, series.label(label), series.label(JOB))));
-            let Some((at, instance, job)) = latest.max_by(|a, b| a.0.total_cmp(&b.0)) else { continue };
-            for series in of_node().filter(|series| series.label(label) == instance && series.label(JOB) == job) {
-                let value = series.value().filter(|value| can_be_negative || *value >= 0.0);
-                let Some(value) = value else {
-                    refused += 1;
+            for series in scrape.series.get(metric).into_iter().flatten() {
+                let Some(value) = series.value().filter(|value| can_be_negative || *value >= 0.0) else {
+                    found.refused += 1;
                     continue;
                 };
-                let labels = series.metric.iter().filter(|(key, _)| !is_of_target(key, label));
+                let labels = series.metric.iter().filter(|(key, _)| !is_of_target(key, &self.label));
                 let labels = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
-                samples.push(Sample { name: metric, labels, value });
-                oldest = oldest.min(at);
+                found.samples.push(Sample { name: metric, labels, value });
             }
         }
-        if samples.is_empty() {
-            return Err(ScrapeError::NothingWanted { refused });
-        }
-        Ok((oldest, count(preset, &Exposition { samples, refused })?))
+        Ok(Found { target, scraped: scrape.at, counters: count(preset, &found)? })
     }
+}
+
+/// The first metric of each rule of a preset.
+fn looked_for(preset: &Preset) -> String {
+    let first = preset.rules.iter().filter_map(|rule| rule.metric.first());
+    let names: BTreeSet<String> = first.map(|selector| format!("`{}`", selector.metric)).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// Labels that Prometheus gave, which the exporter's own answer does not have.

@@ -23,7 +23,7 @@ pub struct Utilisation {
     pub cpu: Option<f64>,
     /// Cores that the media server's process used, or the busiest of several.
     pub process_cpu: Option<f64>,
-    /// How many it may use, as the exporter tells.
+    /// How many it may use, as the exporter tells; one where the preset looks for no number.
     pub cores: Option<f64>,
     /// What was sent to viewers.
     pub egress: Option<Bitrate>,
@@ -82,7 +82,7 @@ impl fmt::Display for NoRates {
 }
 
 impl Utilisation {
-    /// What the rules of a preset found, for each resource the first that found anything.
+    /// What the rules of a preset found, for each resource the first that found anything; of drops the most.
     pub fn of_amounts<'p>(amounts: impl Iterator<Item = (&'p Rule, Option<Amount>)>) -> Self {
         let mut used = Self::default();
         for (rule, amount) in amounts {
@@ -103,14 +103,17 @@ impl Utilisation {
         match &rule.resource {
             Resource::Cpu => self.cpu = self.cpu.or(share),
             Resource::ProcessCpu if self.process_cpu.is_none() => {
-                (self.process_cpu, self.cores) = (Some(used), capacity);
+                // One busy thread is what most media servers have, so that one core is all they can use.
+                let assumed = rule.capacity.is_empty().then_some(1.0);
+                (self.process_cpu, self.cores) = (Some(used), capacity.or(assumed));
             }
             Resource::Egress if self.egress.is_none() => {
                 (self.egress, self.link) = (Some(Bitrate(used)), capacity.map(Bitrate));
             }
             Resource::Clients if self.clients.is_none() => (self.clients, self.seats) = (Some(used), capacity),
             Resource::ProcessCpu | Resource::Egress | Resource::Clients => {}
-            Resource::UdpDrops => self.udp_drops = self.udp_drops.or(share),
+            // Datagrams that come and that go have a rule each, and either queue may be full.
+            Resource::UdpDrops => self.udp_drops = [self.udp_drops, share].into_iter().flatten().reduce(f64::max),
             Resource::Memory => self.memory = self.memory.or(share),
             Resource::Disk => self.disk = self.disk.or(share),
             Resource::Custom(name) => {
@@ -125,6 +128,7 @@ impl Utilisation {
 /// What a preset finds between two scrapes that are `elapsed` seconds apart by our clock.
 pub fn between(preset: &Preset, before: &Counters, after: &Counters, elapsed: f64) -> Result<Utilisation, NoRates> {
     let found = amounts(preset, &Recent::default(), (0.0, before), (elapsed, after))?;
+    let found = found.into_iter().map(|found| found.map(|(amount, _)| amount));
     Ok(Utilisation::of_amounts(preset.rules.iter().zip(found)))
 }
 

@@ -65,19 +65,21 @@ impl Recent {
         (of_two, None)
     }
 
-    /// Where the window of a rule begins that has one longer than from scrape to scrape.
-    pub(super) fn since(&self, index: usize) -> Option<(f64, &BTreeMap<String, Counted>)> {
-        self.rules.get(index)?.scrapes.front().map(|(at, groups)| (*at, groups))
+    /// The scrapes from which on a rule may look that has a longer window than from scrape to scrape, the first first.
+    fn since(&self, index: usize) -> impl Iterator<Item = (f64, &BTreeMap<String, Counted>)> {
+        let scrapes = self.rules.get(index).into_iter().flat_map(|kept| &kept.scrapes);
+        scrapes.map(|(at, groups)| (*at, groups))
     }
 }
 
-/// What the rules of a preset find between two scrapes with their times, and in those before that some of them need.
+/// What the rules of a preset find between two scrapes with their times, and in those before that some of them need;
+/// and since when.
 pub(super) fn amounts(
     preset: &Preset,
     recent: &Recent,
     (since, before): (f64, &Counters),
     (at, after): (f64, &Counters),
-) -> Result<Vec<Option<Amount>>, NoRates> {
+) -> Result<Vec<Option<(Amount, f64)>>, NoRates> {
     if has_restarted(before, after) {
         return Err(NoRates::Restarted);
     }
@@ -85,11 +87,14 @@ pub(super) fn amounts(
     let nothing = BTreeMap::new();
     let amount = |(index, rule): (usize, &Rule)| {
         let groups = after.rules.get(index).unwrap_or(&nothing);
-        match recent.since(index) {
-            // By our clock: the node's is known of the last scrape only.
-            Some((since, earlier)) if at > since => measure(rule, earlier, groups, at - since),
-            _ => measure(rule, before.rules.get(index).unwrap_or(&nothing), groups, elapsed),
+        // By our clock: the node's is known of the last scrape only. What began within the window is measured since then.
+        for (since, earlier) in recent.since(index).filter(|(since, _)| at > *since) {
+            if let Some(amount) = measure(rule, earlier, groups, at - since)? {
+                return Ok(Some((amount, since)));
+            }
         }
+        let of_two = measure(rule, before.rules.get(index).unwrap_or(&nothing), groups, elapsed)?;
+        Ok(of_two.map(|amount| (amount, since)))
     };
     let found = preset.rules.iter().enumerate().map(amount).collect::<Result<_, _>>()?;
     if is_frozen(preset, before, after) { Err(NoRates::Frozen) } else { Ok(found) }

@@ -44,6 +44,11 @@ impl Steps {
         match self.edges.back() {
             Some(last) if last.value == value && at - last.at < STILL * step => return,
             Some(last) if last.value == value => self.edges.push_back(Edge { at, value }),
+            // One of several series has ended, or its program was started anew.
+            Some(last) if last.value > value => {
+                self.edges.clear();
+                self.edges.push_back(Edge { at: at - since / 2.0, value });
+            }
             _ => self.edges.push_back(Edge { at: at - since / 2.0, value }),
         }
         let Some(last) = self.edges.back().copied() else { return };
@@ -138,6 +143,14 @@ mod tests {
         assert_eq!(rates[4], 1.6);
         assert!(rates[5] < 1.2, "{rates:?}");
         assert_eq!(rates.last(), Some(&0.0));
+    }
+
+    #[test]
+    fn a_counter_that_falls_begins_anew_and_never_has_a_rate_below_zero() {
+        let octets = [0.0, 6e6, 12e6, 18e6, 3e6, 4e6, 5e6, 6e6];
+        let rates = rates((0..).map(|n| 5.0 * f64::from(n)).zip(octets));
+        assert!(rates.iter().all(|rate| *rate > 0.0), "{rates:?}");
+        assert_eq!(rates.last(), Some(&1.6));
     }
 
     #[test]

@@ -19,15 +19,15 @@ pub struct Preset {
     pub collect: Vec<String>,
     /// For each resource the first rule that finds anything counts.
     pub rules: Vec<Rule>,
-    /// What is another one after a restart.
+    /// What is another one after a restart; the first that is there counts.
     pub restart: Vec<Identity>,
     /// The node's clock in Unix seconds: it measures the time between two scrapes without the network's delay, and
     /// stands still in an answer that is repeated.
     pub clock: Option<Selector>,
     /// 0 = the exporter cannot reach its server.
     pub up: Option<Selector>,
-    /// Not 0 = the server lets nobody new in.
-    pub draining: Option<Selector>,
+    /// Any of them not 0 = the server lets nobody new in.
+    pub draining: Vec<Selector>,
 }
 
 /// What an exporter's load is of; where several tell what a node sends, the widest is believed.
@@ -61,6 +61,8 @@ pub struct Rule {
     pub is_rest: bool,
     /// Groups in which this is not 0 are left out.
     pub unless: Option<Selector>,
+    /// Without any series to count, nothing is used where these are there and all 0.
+    pub idle: Option<Selector>,
     /// Labels that tell groups apart; none = each series is a group.
     pub each: Option<Vec<String>>,
     /// What becomes of two scrapes.
@@ -145,7 +147,8 @@ impl Preset {
         let counted = self.rules.iter().flat_map(|rule| rule.metric.iter().chain(&rule.of));
         let rules = self.rules.iter();
         let beside = rules.flat_map(|rule| {
-            rule.unless.iter().chain(&rule.clock).chain(rule.capacity.iter().flat_map(Told::selectors))
+            let beside = rule.unless.iter().chain(&rule.idle).chain(&rule.clock);
+            beside.chain(rule.capacity.iter().flat_map(Told::selectors))
         });
         let own = self.restart.iter().map(|identity| &identity.selector);
         let own = own.chain(&self.clock).chain(&self.up).chain(&self.draining);

@@ -1,5 +1,7 @@
 //! The cluster's listener: other nameservers tell here what they know, and hear what we do. Whoever has neither token nor
-//! certificate is sent away before anything of what he says is read.
+//! certificate of a nameserver is sent away before anything of what he says is read.
+
+mod places;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,16 +17,18 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
+use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject;
-use rustls::server::{ServerConfig, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::{ParsedCertificate, ServerConfig, WebPkiClientVerifier};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use self::places::{Place, Places};
 use super::tls::Certificate;
 use crate::config::MutualTls;
 use crate::diagnostic::Diagnostic;
@@ -32,13 +36,13 @@ use crate::intake::{Cluster, Event, MAX_MESSAGE, Message, Refusal};
 
 /// Where nameservers tell what they know.
 const PATH: &str = "/v1/peer";
-/// Connections at a time: each of 15 others keeps one, and opens a new one now and then.
-const MAX_CONNECTIONS: usize = 64;
 /// How long a handshake, a body, and the feed may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 const BODY: Duration = Duration::from_secs(5);
 const FEED: Duration = Duration::from_secs(2);
-/// How long a connection may go without a request: others come every five seconds.
+/// How long a connection may take until it has shown by what it is known.
+const FIRST: Duration = Duration::from_secs(5);
+/// How long it may go without a request after that: others come every five seconds.
 const IDLE: Duration = Duration::from_secs(30);
 /// How long one may last; then the other makes a new one.
 const TOTAL: Duration = Duration::from_secs(600);
@@ -80,7 +84,7 @@ pub fn mutual_tls(tls: &MutualTls, directory: &Path) -> Result<Arc<ServerConfig>
 
 /// Listens to other nameservers until it is stopped.
 pub async fn serve(listener: TcpListener, door: Door, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -94,7 +98,8 @@ pub async fn serve(listener: TcpListener, door: Door, stop: CancellationToken) {
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let is_peers = |peer: &SocketAddr| peer.ip().to_canonical() == from.ip().to_canonical();
+        let Some(place) = places.take(from.ip(), door.cluster.addresses().iter().any(is_peers)) else {
             door.cluster.refuse(Refusal::Connections);
             continue;
         };
@@ -104,24 +109,35 @@ pub async fn serve(listener: TcpListener, door: Door, stop: CancellationToken) {
         tokio::spawn(async move {
             let served = async {
                 match &door.tls {
-                    None => converse(stream, from, &door).await,
+                    None => converse(stream, from, None, &place, &door).await,
                     Some(tls) => {
                         let acceptor = TlsAcceptor::from(Arc::clone(tls));
                         let shaken = timeout(HANDSHAKE, acceptor.accept(stream)).await;
-                        converse(shaken.map_err(io::Error::other)??, from, &door).await
+                        let stream = shaken.map_err(io::Error::other)??;
+                        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                        let shown = shown.cloned().map(CertificateDer::into_owned);
+                        converse(stream, from, shown.as_ref(), &place, &door).await
                     }
                 }
             };
             let served = tokio::select! {
                 () = stop.cancelled() => Ok(()),
+                () = unknown(&place) => Err(io::Error::other("nothing by which it is known")),
                 served = served => served,
             };
             if let Err(error) = served {
                 door.cluster.refuse(Refusal::Connection);
                 tracing::debug!(%from, %error, "a connection to the cluster's listener has failed");
             }
-            drop(place);
         });
+    }
+}
+
+/// Until somebody has had time enough to show by what he is known, and has not.
+async fn unknown(place: &Place) {
+    sleep(FIRST).await;
+    if place.is_known() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -129,9 +145,11 @@ pub async fn serve(listener: TcpListener, door: Door, stop: CancellationToken) {
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     from: SocketAddr,
+    shown: Option<&CertificateDer<'_>>,
+    place: &Place,
     door: &Door,
 ) -> io::Result<()> {
-    let service = service_fn(|request| async move { answer(request, from.ip(), door).await });
+    let service = service_fn(|request| async move { answer(request, from.ip(), shown, place, door).await });
     let mut connection = std::pin::pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -157,8 +175,14 @@ async fn converse(
 /// What somebody is told who may not be heard.
 struct Refused(StatusCode, Refusal, String);
 
-async fn answer(request: Request<Incoming>, from: IpAddr, door: &Door) -> Result<Response<Full<Bytes>>, http::Error> {
-    match hear(request, from, door).await {
+async fn answer(
+    request: Request<Incoming>,
+    from: IpAddr,
+    shown: Option<&CertificateDer<'_>>,
+    place: &Place,
+    door: &Door,
+) -> Result<Response<Full<Bytes>>, http::Error> {
+    match hear(request, from, shown, place, door).await {
         Ok(body) => Response::builder().header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body))),
         Err(Refused(status, refusal, words)) => {
             door.cluster.refuse(refusal);
@@ -168,7 +192,13 @@ async fn answer(request: Request<Incoming>, from: IpAddr, door: &Door) -> Result
     }
 }
 
-async fn hear(request: Request<Incoming>, from: IpAddr, door: &Door) -> Result<Vec<u8>, Refused> {
+async fn hear(
+    request: Request<Incoming>,
+    from: IpAddr,
+    shown: Option<&CertificateDer<'_>>,
+    place: &Place,
+    door: &Door,
+) -> Result<Vec<u8>, Refused> {
     let refused = |status, refusal, words: &str| Refused(status, refusal, words.to_owned());
     let tokens = door.cluster.tokens();
     if !tokens.is_empty() {
@@ -179,6 +209,16 @@ async fn hear(request: Request<Incoming>, from: IpAddr, door: &Door) -> Result<V
         if !shown.is_some_and(|token| tokens.know(token.trim())) {
             return Err(refused(StatusCode::UNAUTHORIZED, Refusal::Token, "the token is another one here"));
         }
+    }
+    // The authority may vouch for others than nameservers, too.
+    let vouched =
+        door.tls.as_ref().map(|_| shown.map_or_else(Vec::new, |shown| vouched(shown, &door.cluster.addresses())));
+    if vouched.as_ref().is_some_and(Vec::is_empty) {
+        let words = "the certificate has no address of the peers here";
+        return Err(refused(StatusCode::FORBIDDEN, Refusal::Stranger, words));
+    }
+    if !place.admit() {
+        return Err(refused(StatusCode::SERVICE_UNAVAILABLE, Refusal::Connections, "too many connections"));
     }
     if request.uri().path() != PATH {
         return Err(refused(StatusCode::NOT_FOUND, Refusal::Unreadable, "there is only /v1/peer"));
@@ -199,7 +239,7 @@ async fn hear(request: Request<Incoming>, from: IpAddr, door: &Door) -> Result<V
     let message = Message::read(&body)
         .map_err(|error| Refused(StatusCode::BAD_REQUEST, Refusal::Unreadable, format!("no message: {error}")))?;
     let (sender, reply) = oneshot::channel();
-    let event = Event::Peer { from, message: Box::new(message), answer: sender };
+    let event = Event::Peer { from, vouched, message: Box::new(message), answer: sender };
     let told = async {
         door.events.send(event).await.ok()?;
         reply.await.ok()
@@ -212,4 +252,11 @@ async fn hear(request: Request<Incoming>, from: IpAddr, door: &Door) -> Result<V
             Err(refused(StatusCode::SERVICE_UNAVAILABLE, Refusal::Stranger, "the feed has no time, or has ended"))
         }
     }
+}
+
+/// The peers for whose addresses a certificate stands.
+fn vouched(shown: &CertificateDer<'_>, peers: &[SocketAddr]) -> Vec<SocketAddr> {
+    let Ok(shown) = ParsedCertificate::try_from(shown) else { return Vec::new() };
+    let stands = |peer: &&SocketAddr| verify_server_name(&shown, &ServerName::from(peer.ip())).is_ok();
+    peers.iter().filter(stands).copied().collect()
 }

@@ -5,6 +5,7 @@ mod kin;
 mod learned;
 mod peers;
 mod pools;
+mod report;
 mod states;
 
 use std::collections::HashMap;
@@ -31,7 +32,7 @@ use learned::Inherited;
 use peers::Peers;
 
 pub use learned::Learned;
-pub use peers::{PeerFailure, PeerFlow, Report};
+pub use report::{PeerFailure, PeerFlow, PeerRest, Report};
 
 /// Seconds between ticks below which nothing but health can have changed.
 const SHORTEST: f64 = 0.25;
@@ -150,6 +151,11 @@ impl Controller {
         self.peers.take(peer, report, now);
     }
 
+    /// Another nameserver is no longer one: what it reported counts no more.
+    pub fn forget_peer(&mut self, peer: &str) {
+        self.peers.forget(peer);
+    }
+
     /// So many other nameservers belong to the installation, whether they report or not.
     pub fn expect_peers(&mut self, count: usize) {
         self.peers.expect(count);
@@ -157,7 +163,13 @@ impl Controller {
 
     /// What other nameservers need to know; what is next to nothing is left out.
     pub fn report(&self, fleet: &Fleet, regions: &[Region]) -> Report {
-        peers::report(self, fleet, regions)
+        report::report(self, fleet, regions, report::MAX_FLOWS)
+    }
+
+    /// The same with at most so many flows to single nodes.
+    #[cfg(test)]
+    pub(super) fn report_with(&self, fleet: &Fleet, regions: &[Region], most: usize) -> Report {
+        report::report(self, fleet, regions, most)
     }
 
     /// What is wrong, as of the last tick.
@@ -221,7 +233,7 @@ impl Controller {
         let dismissed = self.forget_dismissed(fleet, first_seen);
         for (index, (model, node)) in self.nodes.iter_mut().zip(&fleet.nodes).enumerate() {
             let link = nodes.get(index).and_then(|node| node.reading.last()).and_then(|load| load.egress_capacity);
-            model.configure(node, link, overrides.limit(&node.node.name));
+            model.configure(node, link, overrides.limit(&node.node.name, node.currency));
             if index >= known || dismissed.get(index) == Some(&true) {
                 self.inherited.give_node(&node.node.name, model);
             }
@@ -297,7 +309,10 @@ impl Controller {
             model.flows.iter_mut().for_each(|flow| flow.theirs = Theirs::default());
         }
         let Self { peers, nodes, demands, pools, .. } = self;
-        peers.number(inputs, pools);
+        let weight = |node: NodeId| {
+            nodes.get(usize::from(node.0)).filter(|model| model.health().is_up()).map_or(0.0, Model::capacity)
+        };
+        peers.number(inputs, pools, weight);
         let flow =
             |theirs: &Theirs, node: NodeId, demand| nodes[usize::from(node.0)].flows.of(demand).theirs.add(theirs);
         peers.each(inputs.now, flow, |demand, viewers| {

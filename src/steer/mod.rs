@@ -3,6 +3,7 @@
 
 mod alarm;
 mod barrier;
+mod bounded;
 mod constants;
 mod controller;
 mod demand;
@@ -28,9 +29,11 @@ mod tables;
 mod tests;
 mod weigh;
 
+pub(crate) use bounded::first;
+
 pub use alarm::{Alarm, Names};
 pub use constants::Constants;
-pub use controller::{Controller, Inputs, Learned, NodeInput, PeerFailure, PeerFlow, Report};
+pub use controller::{Controller, Inputs, Learned, NodeInput, PeerFailure, PeerFlow, PeerRest, Report};
 pub use fleet::{Assembly, Fleet, FleetNode, FleetPool, FleetService, Guess, Site};
 pub use forecast::{SiteForecast, forecast};
 pub use hash::{Key, mix};

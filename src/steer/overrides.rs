@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::geo::RegionId;
+use crate::pool::Currency;
 
 pub use agreement::{Agreement, Change, Decree, Said, Stamp};
 pub use drain::{Cause, Drain};
@@ -84,6 +85,17 @@ impl Limited {
     pub fn load(self) -> f64 {
         match self {
             Self::Egress(load) | Self::Clients(load) => load,
+        }
+    }
+
+    /// The same where a node's load is counted in that. None where it is counted in something else: other nameservers may
+    /// count so; and none of no capacity at all, by which nothing could be said of pressures: that is what draining is for.
+    fn in_currency(self, currency: Currency) -> Option<f64> {
+        match (self, currency) {
+            (Self::Egress(load), Currency::Egress) | (Self::Clients(load), Currency::Clients) if load > 0.0 => {
+                Some(load)
+            }
+            _ => None,
         }
     }
 }
@@ -202,11 +214,10 @@ impl Overrides {
         self.standing.iter().find_map(of).unwrap_or(1.0)
     }
 
-    /// A node's capacity for the time being.
-    pub fn limit(&self, name: &str) -> Option<f64> {
+    /// A node's capacity for the time being, if it is limited in what its load is counted in.
+    pub fn limit(&self, name: &str, currency: Currency) -> Option<f64> {
         self.standing.iter().find_map(|each| match each {
-            // Without any capacity nothing could be said of its pressure; that is what draining is for.
-            Override::Limit { node, capacity } if node == name => Some(capacity.load()).filter(|load| *load > 0.0),
+            Override::Limit { node, capacity } if node == name => capacity.in_currency(currency),
             _ => None,
         })
     }
@@ -242,6 +253,18 @@ mod tests {
             assert_eq!(serde_json::from_str::<Override>(&json).unwrap(), each, "{json}");
             assert!(Override::WORDS.contains(&each.word()));
         }
+    }
+
+    #[test]
+    fn a_limit_holds_where_loads_are_counted_in_its_unit() {
+        let limited = |capacity| {
+            let overrides =
+                Overrides::new(vec![Override::Limit { node: "a".to_owned(), capacity }], std::iter::empty());
+            [Currency::Egress, Currency::Clients].map(|currency| overrides.limit("a", currency))
+        };
+        assert_eq!(limited(Limited::Egress(2_000.0)), [Some(2_000.0), None]);
+        assert_eq!(limited(Limited::Clients(800.0)), [None, Some(800.0)]);
+        assert_eq!(limited(Limited::Egress(-1.0)), [None; 2]);
     }
 
     #[test]

@@ -290,6 +290,30 @@ fn a_site_that_two_of_three_nameservers_see_fail_is_left_by_these_two() {
 }
 
 #[test]
+fn flows_that_are_too_many_are_told_by_place_and_counted_there() {
+    let mut first = World::new(&FIVE);
+    for _ in 0..10 {
+        for name in ["a", "b", "c", "d", "e", "far"] {
+            first.answer(name, 4, if name == "far" { 0.3 } else { 0.1 });
+        }
+        first.tick(&[]);
+    }
+    let (all, some) = [6, 1].map(|most| first.controller.report_with(&first.fleet, &first.regions(), most)).into();
+    assert_eq!((all.flows.len(), all.rest.len(), some.flows.len(), some.rest.len()), (6, 0, 1, 1));
+    assert_eq!((some.flows[0].node.as_str(), some.rest[0].place.as_str()), ("far", "fra"), "the largest one is told");
+    let committed = |report: Report| {
+        let mut second = World::new(&FIVE);
+        second.tick(&[]);
+        second.controller.take_report("ns1", report, second.now);
+        let tables = second.tick(&[]);
+        ["a", "b", "c", "d", "e", "far"].map(|name| tables.nodes[usize::from(second.id(name).0)].prediction.committed)
+    };
+    for (one, other) in committed(all).into_iter().zip(committed(some)) {
+        assert!(one > 0.0 && (one - other).abs() < 0.01 * one, "{one} {other}");
+    }
+}
+
+#[test]
 fn a_node_that_was_near_full_and_fails_its_probes_is_full() {
     let mut world = World::new(&FIVE);
     world.set("a", 0.96, false);
@@ -318,6 +342,20 @@ fn what_other_nameservers_promise_counts_and_fades_to_nothing_in_half_a_minute()
     let later = second.tick(&[]).nodes[a].prediction.committed;
     assert!(later > 0.0 && later < committed);
     second.now += 10.0;
+    assert_eq!(second.tick(&[]).nodes[a].prediction.committed, 0.0);
+}
+
+#[test]
+fn what_a_nameserver_reported_that_is_no_peer_any_more_counts_no_more() {
+    let (mut first, mut second) = (World::new(&FIVE), World::new(&FIVE));
+    first.tick(&[]);
+    first.answer("a", 4, 0.1);
+    first.tick(&[]);
+    second.tick(&[]);
+    second.controller.take_report("ns1", first.report(), second.now);
+    let a = usize::from(second.id("a").0);
+    assert!(second.tick(&[]).nodes[a].prediction.committed > 0.0);
+    second.controller.forget_peer("ns1");
     assert_eq!(second.tick(&[]).nodes[a].prediction.committed, 0.0);
 }
 

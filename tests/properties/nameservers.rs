@@ -3,7 +3,7 @@
 use proptest::prelude::{Strategy, any};
 use thalweg::geo::RegionId;
 use thalweg::pool::{Family, NodeId, PoolId};
-use thalweg::steer::{Controller, Estimate, Fleet, Ledger, Observation, PeerFailure, PeerFlow, Report, mix};
+use thalweg::steer::{Controller, Estimate, Fleet, Ledger, Observation, PeerFailure, PeerFlow, PeerRest, Report, mix};
 
 use super::super::check;
 use super::world::{AnyKey, AnyLoad, World, any_world, ask, light_keys, observation};
@@ -149,14 +149,22 @@ fn reports_of_any_kind_make_no_answer_invalid() {
     let report = (proptest::collection::vec(flow, 0..6), proptest::collection::vec(number, 0..3)).prop_map(
         |(flows, viewers)| {
             let pool = "edge Planner Auto []".to_owned();
-            let arrivals = viewers.into_iter().map(|viewers| (pool.clone(), "region0".to_owned(), viewers));
+            let arrivals = viewers.iter().copied().map(|viewers| (pool.clone(), "region0".to_owned(), viewers));
             let seen = |pool: Option<&str>| PeerFailure {
                 node: "node0".to_owned(),
                 family: "ipv9".to_owned(),
                 pool: pool.map(str::to_owned),
             };
             let failing = vec![seen(None), seen(Some("no pool"))];
-            Report { flows, arrivals: arrivals.collect(), down: vec!["node0".to_owned(), String::new()], failing }
+            let at = |place: &str| PeerRest {
+                pool: pool.clone(),
+                region: "region0".to_owned(),
+                place: place.to_owned(),
+                moved: viewers.first().copied().unwrap_or(1.0),
+                ..PeerRest::default()
+            };
+            let rest = vec![at("place0"), at("nowhere")];
+            Report { flows, rest, arrivals: arrivals.collect(), down: vec!["node0".to_owned(), String::new()], failing }
         },
     );
     check(400, &(any_calm_fleet(), report), |(world, report)| {

@@ -37,6 +37,31 @@ pub(in crate::config) struct AccessTable {
     pub(in crate::config) headers: BTreeMap<String, String>,
 }
 
+impl AccessTable {
+    /// Whether any of its keys is there.
+    pub(in crate::config) fn says_anything(&self) -> bool {
+        let Self {
+            place: _,
+            bearer_file,
+            basic,
+            ca,
+            certificate,
+            key,
+            server_name,
+            insecure_skip_verify,
+            params,
+            headers,
+        } = self;
+        let files = [bearer_file, ca, certificate, key];
+        files.into_iter().any(Option::is_some)
+            || basic.is_some()
+            || server_name.is_some()
+            || insecure_skip_verify.is_some()
+            || !params.is_empty()
+            || !headers.is_empty()
+    }
+}
+
 /// `basic`; what is missing has been reported.
 #[derive(Debug, Clone)]
 pub(in crate::config) struct BasicTable {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::intake::{Message, PROTOCOL, Part, PeerStatus};
-use crate::steer::Decree;
+use crate::intake::{Idle, Message, PROTOCOL, Part, PeerStatus};
+use crate::steer::{Decree, Order, Override, Said};
 
 /// Time without a word after which it is told: what it reported counts no more by then.
 const SILENT: Duration = Duration::from_secs(30);
@@ -13,6 +13,8 @@ const SILENT: Duration = Duration::from_secs(30);
 const DIFFERS: Duration = Duration::from_secs(5 * 60);
 /// Seconds that clocks may be apart: cookies bear 300 (RFC 9018 §4.3), operators' times less.
 const APART: f64 = 60.0;
+/// Seconds that clocks have to be apart before times of orders are converted: a message takes up to two.
+const NOTABLE: f64 = 5.0;
 /// A push that came through so lately that nothing needs to be repeated in a reply.
 const LATELY: Duration = Duration::from_secs(10);
 
@@ -46,6 +48,8 @@ pub(super) struct Peer {
     ahead: f64,
     /// What it knows of orders.
     knows: Vec<Decree>,
+    /// Which of them do nothing there.
+    idle: Vec<Idle>,
 }
 
 /// Why something that it was told did not arrive.
@@ -74,6 +78,7 @@ impl Peer {
             differs: BTreeMap::new(),
             ahead: 0.0,
             knows: Vec::new(),
+            idle: Vec::new(),
         }
     }
 
@@ -109,6 +114,7 @@ impl Peer {
         self.heard = Some(now);
         self.ahead = if message.clock == 0 { 0.0 } else { (message.clock as f64 - clock as f64) / 1_000.0 };
         self.knows.clone_from(&message.decrees);
+        self.idle.clone_from(&message.idle);
         // Another version may hash in another way.
         let is_comparable = message.version == env!("CARGO_PKG_VERSION");
         let differs = |part: &Part| {
@@ -123,6 +129,16 @@ impl Peer {
             }
         }
         true
+    }
+
+    /// What it says of an order with the end by our clock: half an hour is half an hour wherever it was ordered.
+    pub(super) fn by_our_clock(&self, mut decree: Decree) -> Decree {
+        if let Said::Given(Order { until: Some(until), .. }) = &mut decree.said
+            && self.ahead.abs() > NOTABLE
+        {
+            *until = until.saturating_add_signed(-self.ahead.round() as i64);
+        }
+        decree
     }
 
     /// It answered.
@@ -161,6 +177,12 @@ impl Peer {
         &self.knows
     }
 
+    /// Why an order that it knows does nothing there.
+    pub(super) fn idle(&self, what: &Override) -> Option<&str> {
+        let is_it = |idle: &&Idle| (idle.what.as_str(), idle.subject.as_str()) == (what.word(), what.subject());
+        self.idle.iter().find(is_it).map(|idle| idle.because.as_str())
+    }
+
     /// What is wrong with it: a word for metrics, and what is so and what follows.
     pub(super) fn alarms(&self, now: Instant) -> Vec<(&'static str, String)> {
         let mut alarms = Vec::new();
@@ -181,7 +203,7 @@ impl Peer {
         } else if let Some(because) = &self.refuses {
             alarms.push((
                 "peer_refuses",
-                format!("{address} does not hear us: {because}; see token_file and peers there"),
+                format!("{address} does not hear us: {because}; see token_file, tls and peers there"),
             ));
         }
         let quiet = now.saturating_duration_since(self.heard.unwrap_or(self.since));

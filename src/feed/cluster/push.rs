@@ -125,9 +125,17 @@ impl Pusher {
         let body = body.to_bytes();
         if status != StatusCode::OK {
             let said: String = String::from_utf8_lossy(&body).trim().chars().take(MAX_WORDS).collect();
-            return Err(NotTold::Refused(if said.is_empty() { status.to_string() } else { said }));
+            return Err(not_told(status, if said.is_empty() { status.to_string() } else { said }));
         }
         Message::read(&body).map_err(|error| unreached(format!("its answer cannot be read: {error}")))
+    }
+}
+
+fn not_told(status: StatusCode, said: String) -> NotTold {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => NotTold::Refused(said),
+        // It has no time, or the message is too long: that says nothing of tokens and peers there.
+        _ => NotTold::Unreached(said),
     }
 }
 
@@ -153,4 +161,20 @@ fn mutual(tls: &MutualTls, directory: &Path) -> Result<ClientConfig, Diagnostic>
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, secret)
         .map_err(|error| certificate.error(format!("certificate and key cannot be used: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_wants_another_token_or_peer_refuses() {
+        let said = || "words".to_owned();
+        for status in [401, 403] {
+            assert_eq!(not_told(StatusCode::from_u16(status).unwrap(), said()), NotTold::Refused(said()));
+        }
+        for status in [400, 408, 413, 503] {
+            assert_eq!(not_told(StatusCode::from_u16(status).unwrap(), said()), NotTold::Unreached(said()));
+        }
+    }
 }

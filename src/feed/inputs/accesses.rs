@@ -10,6 +10,7 @@ use hyper::Uri;
 
 use super::{Loader, read_file, shown};
 use crate::config::Config;
+use crate::diagnostic::Diagnostic;
 use crate::feed::credentials::{Credentials, Keyring};
 use crate::name::Name;
 use crate::pool::{Check, Node, Whence};
@@ -76,19 +77,32 @@ impl Loader {
 
     /// Warns of exporters whose names this server would be asked for: without it, it could not read them at its start.
     pub(super) fn warn_of_own_names(&mut self, config: &Config, zones: &Zones) {
-        let named: Vec<_> =
-            config.nodes.iter().flat_map(|node| hosts(&node.value).map(move |host| (node, host))).collect();
+        type Warn<'c> = Box<dyn Fn(String) -> Diagnostic + 'c>;
+        let of_nodes = config.nodes.iter().flat_map(|node| {
+            let warn = move |host| (Box::new(move |message| node.warning(message)) as Warn<'_>, host);
+            hosts(urls(&node.value)).map(warn)
+        });
+        let of_load = hosts(config.load.iter().flat_map(|load| &load.prometheus));
+        let of_load = of_load.map(|host| {
+            let warn = |message| Diagnostic::warning(message).note("named by `prometheus` of `[load]`");
+            (Box::new(warn) as Warn<'_>, host)
+        });
+        let of_lists = config.inventories.iter().flat_map(|inventory| {
+            let warn = move |host| (Box::new(move |message| inventory.warning(message)) as Warn<'_>, host);
+            hosts(inventory.value.url.iter().map(|url| &url.value)).map(warn)
+        });
+        let named: Vec<(Warn<'_>, String)> = of_nodes.chain(of_load).chain(of_lists).collect();
         if named.is_empty() {
             return;
         }
         let mut told = BTreeSet::new();
-        for (node, host) in &named {
+        for (warn, host) in &named {
             let Ok(name) = Name::parse(host, None) else { continue };
             if let Some(zone) = zones.iter().find(|zone| name.is_at_or_below(zone.apex()))
                 && told.insert(zone.apex().clone())
             {
                 let message = format!("`{host}` is in the zone `{}`, which this server answers for", zone.apex());
-                self.diagnostics.push(node.warning(message).help(REMEDY));
+                self.diagnostics.push(warn(message).help(REMEDY));
             }
         }
         let listens: Vec<_> = config.server.dns.iter().map(|listen| listen.value).collect();
@@ -99,30 +113,34 @@ impl Loader {
                 listen.port() == PORT && (listen.ip() == *nameserver || (is_any && is_ours(*nameserver)))
             })
         });
-        if let (Some(own), Some((node, host))) = (own, named.first()) {
+        if let (Some(own), Some((warn, host))) = (own, named.first()) {
             let message = format!("`{host}` is looked up by {own}, as {RESOLV_CONF} has it, and that is this server");
-            self.diagnostics.push(node.warning(message).help(REMEDY));
+            self.diagnostics.push(warn(message).help(REMEDY));
         }
     }
 }
 
-const REMEDY: &str = "write addresses in the URLs of exporters and checks, such as `http://{address}:9100/metrics`";
+const REMEDY: &str =
+    "write addresses in URLs that are asked for nodes and their load, such as `http://{address}:9100/metrics`";
 
-/// The names of hosts that a node's exporters and check are asked at; addresses are none.
-fn hosts(node: &Node) -> impl Iterator<Item = String> {
+/// The URLs that a node's exporters and checks are asked at.
+fn urls(node: &Node) -> impl Iterator<Item = &String> {
     let checks = node.checks.iter().filter_map(|check| match check {
         Check::Http { url, status: _ } => Some(url),
         Check::Tcp(_) | Check::Rtmp(_) | Check::Tls(_) => None,
     });
     let exporters = node.exporters.iter().filter(|exporter| matches!(exporter.whence(), Whence::Url(_)));
-    let urls = exporters.map(|exporter| &exporter.url).chain(checks);
-    let hosts = urls.filter_map(|url| {
+    exporters.map(|exporter| &exporter.url).chain(checks)
+}
+
+/// The names of hosts in URLs; addresses are none.
+fn hosts<'u>(urls: impl Iterator<Item = &'u String>) -> impl Iterator<Item = String> {
+    urls.filter_map(|url| {
         let uri: Uri = url.parse().ok()?;
         let host = uri.host()?;
         let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
         (!is_address && !host.eq_ignore_ascii_case("localhost")).then(|| host.to_owned())
-    });
-    hosts.collect::<Vec<_>>().into_iter()
+    })
 }
 
 /// The nameservers of a resolv.conf.
@@ -183,6 +201,29 @@ mod tests {
         assert_eq!(shown(&broken).as_deref(), Some("Bearer second"));
         let expected = "there is no token in it";
         assert!(told(&broken).contains(expected) && !told(&broken).contains("second"), "{}", told(&broken));
+    }
+
+    #[test]
+    fn names_of_prometheus_and_of_lists_in_our_own_zones_are_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("thalweg.toml");
+        let zones = directory.path().join("zones");
+        fs::create_dir(&zones).unwrap();
+        for zone in ["a.example", "b.example"] {
+            let text = "@ 60 SOA ns1 host 1 1h 1h 1h 60\n@ 60 NS ns1\nns1 60 A 192.0.2.53\n";
+            fs::write(zones.join(format!("{zone}.zone")), text).unwrap();
+        }
+        let more = "[inventory.fleet]\nhttp_sd = \"http://lists.b.example/\"\n\
+                    [load]\nprometheus = [\"http://metrics.a.example:9090\"]\n";
+        let config = CONFIG.replace("[scrape]\nbearer_file = \"token\"\n", "");
+        let config = config.replace("\"http://{address}/metrics\"", "\"prometheus\"");
+        fs::write(&file, format!("{config}{more}")).unwrap();
+        let told: String = load(&file, &[], None).diagnostics.iter().map(ToString::to_string).collect();
+        for words in
+            ["`metrics.a.example` is in the zone `a.example.`", "`lists.b.example` is in the zone `b.example.`"]
+        {
+            assert!(told.contains(words), "{told}");
+        }
     }
 
     #[test]

@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::steer::{Decree, Report};
+use crate::steer::{Decree, Report, first};
 
 /// The protocol that is spoken here; whoever speaks another is not understood.
 pub const PROTOCOL: u32 = 1;
-/// Octets of the longest message that is read: 10,000 flows and 2,000 orders take half of it.
+/// Octets of the longest message that is read: whoever writes one bounds each of its lists so that it is shorter.
 pub const MAX_MESSAGE: usize = 4 << 20;
+/// The most decrees that are read: all that a nameserver keeps.
+const MAX_DECREES: usize = 2_000;
 /// Characters of a name or a version that are kept.
 const MAX_NAME: usize = 100;
 
@@ -37,8 +39,23 @@ pub struct Message {
     /// What was ordered and lifted; those of a kind that is not known are left out.
     #[serde(deserialize_with = "understood")]
     pub decrees: Vec<Decree>,
+    /// The orders that do nothing there.
+    #[serde(deserialize_with = "first::<_, _, MAX_DECREES>", skip_serializing_if = "Vec::is_empty")]
+    pub idle: Vec<Idle>,
     /// Whom its answers send where, and which nodes fail; none in a reply to one that was told it already.
     pub report: Option<Report>,
+}
+
+/// An order that a nameserver knows and cannot follow: its inputs have no such node, for instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Idle {
+    /// The word for the order's kind.
+    pub what: String,
+    /// What it is about.
+    pub subject: String,
+    /// Why it does nothing.
+    pub because: String,
 }
 
 /// A part of the inputs that should be the same on all nameservers.
@@ -92,7 +109,8 @@ impl Message {
             let Head { protocol, server, name, version, listen } = head;
             Self { protocol, server, name, version, listen, ..Self::default() }
         };
-        Ok(Self { name: line(&message.name), version: line(&message.version), ..message })
+        let idle = message.idle.into_iter().map(|idle| Idle { because: line(&idle.because), ..idle });
+        Ok(Self { name: line(&message.name), version: line(&message.version), idle: idle.collect(), ..message })
     }
 }
 
@@ -103,7 +121,7 @@ fn line(text: &str) -> String {
 
 /// Those that can be read: a newer version may have kinds of orders that we do not.
 fn understood<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Decree>, D::Error> {
-    let values = Vec::<Value>::deserialize(deserializer)?;
+    let values = first::<_, Value, MAX_DECREES>(deserializer)?;
     Ok(values.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect())
 }
 
@@ -138,6 +156,7 @@ mod tests {
             clock: 1_700_000_000_123,
             inputs: [(Part::Zones, "00ff".to_owned())].into(),
             decrees: vec![Decree { stamp: Stamp { time: 7, server: 9 }, said: Said::Given(order) }],
+            idle: vec![Idle { what: "drain".to_owned(), subject: "fra1".to_owned(), because: "no node".to_owned() }],
             report: Some(Report { flows: vec![flow], down: vec!["fra2".to_owned()], ..Report::default() }),
         }
     }
@@ -167,6 +186,13 @@ mod tests {
         assert_eq!((flow.moved, flow.committed, read.clock), (0.5, 0.0, 0));
         let least = Message::read(br#"{"protocol":1}"#).unwrap();
         assert_eq!(least, Message { protocol: 1, ..Message::default() });
+    }
+
+    #[test]
+    fn no_more_orders_are_read_than_anybody_keeps() {
+        let decree = serde_json::to_string(&message().decrees[0]).unwrap();
+        let long = format!("{{\"protocol\":1,\"decrees\":[{decree}{}]}}", format!(",{decree}").repeat(MAX_DECREES + 5));
+        assert_eq!(Message::read(long.as_bytes()).unwrap().decrees.len(), MAX_DECREES);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Other nameservers: what they have promised counts as if we had, and what they see fail is believed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use serde::{Deserialize, Serialize};
-
-use super::{Controller, Inputs};
-use crate::geo::Region;
+use super::Inputs;
+use super::report::{PeerFailure, PeerFlow, PeerRest, Report};
+use crate::geo::RegionId;
 use crate::pool::NodeId;
 use crate::steer::fleet::Fleet;
 use crate::steer::flows::Theirs;
@@ -18,65 +17,30 @@ const OVER: f64 = 30.0;
 const VOTE: f64 = 15.0;
 /// Viewers that no region has: whoever reports so many does not count.
 const ABSURD: f64 = 1e9;
-/// What is below this part of the largest flow is left out of a report.
-const NEGLIGIBLE: f64 = 0.001;
-
-/// What a nameserver tells the others, by names: their numbers differ.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Report {
-    /// Flows of viewers.
-    pub flows: Vec<PeerFlow>,
-    /// Expected viewers per second, by use of a pool and region.
-    pub arrivals: Vec<(String, String, f64)>,
-    /// Nodes that serve nobody by its probes; older versions know no more.
-    pub down: Vec<String>,
-    /// Where nodes fail its probes.
-    #[serde(default)]
-    pub failing: Vec<PeerFailure>,
-}
-
-/// Where a node fails the probes of a nameserver.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PeerFailure {
-    /// Node.
-    pub node: String,
-    /// `ipv4` or `ipv6`.
-    pub family: String,
-    /// The pool whose checks it fails; none = those of the node, and so in all pools.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pool: Option<String>,
-}
-
-/// What a nameserver's answers send from a region to a node.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PeerFlow {
-    /// Use of a pool.
-    pub pool: String,
-    /// Client region.
-    pub region: String,
-    /// Node.
-    pub node: String,
-    /// Viewers per second, of answers and of caches.
-    pub moved: f64,
-    /// Viewers per second, of caches.
-    pub rate: f64,
-    /// Viewers who are still to come.
-    pub committed: f64,
-}
 
 /// The reports of all others.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    reports: HashMap<String, (Report, f64)>,
-    /// The reports in our numbers, with the seconds at which they came.
-    flows: Vec<(Theirs, NodeId, u32, f64)>,
-    arrivals: Vec<(u32, f64, f64)>,
-    is_numbered: bool,
+    /// By peer; in this order they are added up, so that the same reports give the same sums.
+    reports: BTreeMap<String, Reported>,
     /// How many others there are.
     expected: usize,
+}
+
+/// A report, with the seconds at which it came.
+#[derive(Debug)]
+struct Reported {
+    report: Report,
+    at: f64,
+    /// The same in our numbers, once they were looked up.
+    numbers: Option<Numbers>,
+}
+
+/// A report in our numbers: flows by node and demand, and expected viewers by demand.
+#[derive(Debug, Default)]
+struct Numbers {
+    flows: Vec<(Theirs, NodeId, u32)>,
+    arrivals: Vec<(u32, f64)>,
 }
 
 impl Theirs {
@@ -86,13 +50,23 @@ impl Theirs {
         self.rate += other.rate;
         self.committed += other.committed;
     }
+
+    /// Numbers of somebody else, without those that cannot be.
+    fn sound(moved: f64, rate: f64, committed: f64) -> Self {
+        let sound = |value: f64| if (0.0..ABSURD).contains(&value) { value } else { 0.0 };
+        Self { moved: sound(moved), rate: sound(rate), committed: sound(committed) }
+    }
 }
 
 impl Peers {
     /// Takes a report in the place of the one before.
     pub(super) fn take(&mut self, peer: &str, report: Report, now: f64) {
-        self.reports.insert(peer.to_owned(), (report, now));
-        self.is_numbered = false;
+        self.reports.insert(peer.to_owned(), Reported { report, at: now, numbers: None });
+    }
+
+    /// Knows nothing more of one that is no longer a peer.
+    pub(super) fn forget(&mut self, peer: &str) {
+        self.reports.remove(peer);
     }
 
     /// So many others there are, whether they report or not.
@@ -114,52 +88,28 @@ impl Peers {
     }
 
     fn most_see(&self, now: f64, sees: impl Fn(&Report) -> bool) -> bool {
-        let fresh = || self.reports.values().filter(|(_, at)| now - at <= VOTE);
+        let fresh = || self.reports.values().filter(|reported| now - reported.at <= VOTE);
         let others = self.expected.max(fresh().count());
-        let see_it = fresh().filter(|(report, _)| sees(report)).count();
+        let see_it = fresh().filter(|reported| sees(&reported.report)).count();
         // With us. Alone we are no majority, for nobody confirms us.
         see_it > 0 && 2 * (see_it + 1) > others + 1
     }
 
-    /// Puts the reports into our numbers, if they are new or the fleet is.
-    pub(super) fn number(&mut self, inputs: &Inputs<'_>, pools: &[String]) {
-        if self.is_numbered {
+    /// Puts reports into our numbers that are new, or all of them if the fleet is. What is told by place is shared out among
+    /// the nodes there by their weight.
+    pub(super) fn number(&mut self, inputs: &Inputs<'_>, pools: &[String], weight: impl Fn(NodeId) -> f64) {
+        if self.reports.values().all(|report| report.numbers.is_some()) {
             return;
         }
-        self.is_numbered = true;
-        self.flows.clear();
-        self.arrivals.clear();
-        let nodes: HashMap<&str, u16> = inputs
-            .fleet
-            .nodes
-            .iter()
-            .enumerate()
-            .map(|(index, known)| (known.node.name.as_str(), index as u16))
-            .collect();
-        let regions: HashMap<&str, usize> =
-            inputs.regions.iter().enumerate().map(|(index, region)| (region.name.as_str(), index)).collect();
-        let demand = |pool: &str, region: &str| {
-            let pool = pools.iter().position(|known| known == pool)?;
-            Some((pool * inputs.regions.len() + regions.get(region)?) as u32)
-        };
-        for (report, at) in self.reports.values() {
-            for PeerFlow { pool, region, node, moved, rate, committed } in &report.flows {
-                let (Some(demand), Some(node)) = (demand(pool, region), nodes.get(node.as_str())) else { continue };
-                let sound = |value: f64| if (0.0..ABSURD).contains(&value) { value } else { 0.0 };
-                let theirs = Theirs { moved: sound(*moved), rate: sound(*rate), committed: sound(*committed) };
-                self.flows.push((theirs, NodeId(*node), demand, *at));
-            }
-            for (pool, region, viewers) in &report.arrivals {
-                if let Some(demand) = demand(pool, region).filter(|_| (0.0..ABSURD).contains(viewers)) {
-                    self.arrivals.push((demand, *viewers, *at));
-                }
-            }
+        let numbering = Numbering::new(inputs, pools);
+        for reported in self.reports.values_mut().filter(|reported| reported.numbers.is_none()) {
+            reported.numbers = Some(numbering.numbers(&reported.report, &weight));
         }
     }
 
     /// The numbers are no longer what they were.
     pub(super) fn forget_numbers(&mut self) {
-        self.is_numbered = false;
+        self.reports.values_mut().for_each(|reported| reported.numbers = None);
     }
 
     /// Each flow and each number of viewers per second, faded by age.
@@ -169,53 +119,81 @@ impl Peers {
         mut flow: impl FnMut(&Theirs, NodeId, u32),
         mut arrivals: impl FnMut(u32, f64),
     ) {
-        let fade = |at: f64| ((OVER - (now - at)) / (OVER - FRESH)).clamp(0.0, 1.0);
-        for (theirs, node, demand, at) in &self.flows {
-            let part = fade(*at);
-            let Theirs { moved, rate, committed } = *theirs;
-            let theirs = Theirs { moved: moved * part, rate: rate * part, committed: committed * part };
-            flow(&theirs, *node, *demand);
-        }
-        for (demand, viewers, at) in &self.arrivals {
-            arrivals(*demand, viewers * fade(*at));
+        for Reported { at, numbers, .. } in self.reports.values() {
+            let part = ((OVER - (now - at)) / (OVER - FRESH)).clamp(0.0, 1.0);
+            let Some(Numbers { flows, arrivals: expected }) = numbers else { continue };
+            for (theirs, node, demand) in flows {
+                let Theirs { moved, rate, committed } = *theirs;
+                let theirs = Theirs { moved: moved * part, rate: rate * part, committed: committed * part };
+                flow(&theirs, *node, *demand);
+            }
+            for (demand, viewers) in expected {
+                arrivals(*demand, viewers * part);
+            }
         }
     }
 }
 
-/// What the others need to know of us.
-pub(super) fn report(controller: &Controller, fleet: &Fleet, regions: &[Region]) -> Report {
-    let count = controller.regions.max(1);
-    let names = |demand: u32| {
-        let (pool, region) = (demand as usize / count, demand as usize % count);
-        Some((controller.pools.get(pool)?.clone(), regions.get(region)?.name.clone()))
-    };
-    let mut flows = Vec::new();
-    for (model, known) in controller.nodes.iter().zip(&fleet.nodes) {
-        for flow in model.flows.iter() {
-            let Some((pool, region)) = names(flow.demand) else { continue };
-            let (moved, rate, committed) = (flow.smooth, flow.rate, flow.committed);
-            flows.push(PeerFlow { pool, region, node: known.node.name.clone(), moved, rate, committed });
+/// The numbers of the names in reports.
+struct Numbering<'a> {
+    inputs: &'a Inputs<'a>,
+    pools: HashMap<&'a str, usize>,
+    regions: HashMap<&'a str, usize>,
+    nodes: HashMap<&'a str, NodeId>,
+}
+
+impl<'a> Numbering<'a> {
+    fn new(inputs: &'a Inputs<'a>, pools: &'a [String]) -> Self {
+        let nodes = inputs.fleet.nodes.iter().enumerate();
+        Self {
+            inputs,
+            pools: pools.iter().enumerate().map(|(index, pool)| (pool.as_str(), index)).collect(),
+            regions: inputs.regions.iter().enumerate().map(|(index, region)| (region.name.as_str(), index)).collect(),
+            nodes: nodes.map(|(index, known)| (known.node.name.as_str(), NodeId(index as u16))).collect(),
         }
     }
-    let largest = flows.iter().map(|flow| flow.moved.max(flow.rate)).fold(0.0, f64::max);
-    flows.retain(|flow| flow.moved.max(flow.rate) > NEGLIGIBLE * largest);
-    let arrivals = controller.demands.iter().enumerate().filter_map(|(index, demand)| {
-        let (pool, region) = names(index as u32)?;
-        (demand.own() > 0.0).then(|| (pool, region, demand.own()))
-    });
-    let down = controller.nodes.iter().zip(&fleet.nodes).filter(|(model, _)| !model.health().is_up());
-    let mut failing: Vec<PeerFailure> = Vec::new();
-    for &Failing { node, pool, family } in &controller.failing {
-        let Some(known) = fleet.nodes.get(usize::from(node.0)) else { continue };
-        let pool = pool.and_then(|pool| fleet.pools.get(usize::from(pool.0))).map(|used| used.pool.name.clone());
-        let seen = PeerFailure { node: known.node.name.clone(), family: family.word().to_owned(), pool };
-        // A pool may be used in several ways.
-        if failing.last() != Some(&seen) {
-            failing.push(seen);
-        }
+
+    fn demand(&self, pool: &str, region: &str) -> Option<u32> {
+        Some((self.pools.get(pool)? * self.inputs.regions.len() + self.regions.get(region)?) as u32)
     }
-    let down = down.map(|(_, known)| known.node.name.clone()).collect();
-    Report { flows, arrivals: arrivals.collect(), down, failing }
+
+    /// The nodes of a place that clients of a region may be sent to.
+    fn nodes_at(&self, pool: &str, region: &str, place: &str) -> Option<Vec<NodeId>> {
+        let fleet = self.inputs.fleet;
+        let pool = fleet.pools.get(*self.pools.get(pool)?)?;
+        let sites = pool.candidates(RegionId(*self.regions.get(region)? as u16)).iter();
+        let sites = sites.filter_map(|site| pool.sites.get(usize::from(*site)));
+        let there = sites.filter(|site| fleet.places.get(usize::from(site.place.0)).is_some_and(|at| at.name == place));
+        Some(there.flat_map(|site| site.nodes.iter().copied()).collect())
+    }
+
+    fn numbers(&self, report: &Report, weight: &impl Fn(NodeId) -> f64) -> Numbers {
+        let mut numbers = Numbers::default();
+        for PeerFlow { pool, region, node, moved, rate, committed } in &report.flows {
+            let (Some(demand), Some(node)) = (self.demand(pool, region), self.nodes.get(node.as_str())) else {
+                continue;
+            };
+            numbers.flows.push((Theirs::sound(*moved, *rate, *committed), *node, demand));
+        }
+        for PeerRest { pool, region, place, moved, rate, committed } in &report.rest {
+            let (Some(demand), Some(nodes)) = (self.demand(pool, region), self.nodes_at(pool, region, place)) else {
+                continue;
+            };
+            let all: f64 = nodes.iter().map(|node| weight(*node)).sum();
+            let Theirs { moved, rate, committed } = Theirs::sound(*moved, *rate, *committed);
+            for node in &nodes {
+                let part = if all > 0.0 { weight(*node) / all } else { 1.0 / nodes.len() as f64 };
+                let theirs = Theirs { moved: moved * part, rate: rate * part, committed: committed * part };
+                numbers.flows.push((theirs, *node, demand));
+            }
+        }
+        for (pool, region, viewers) in &report.arrivals {
+            if let Some(demand) = self.demand(pool, region).filter(|_| (0.0..ABSURD).contains(viewers)) {
+                numbers.arrivals.push((demand, *viewers));
+            }
+        }
+        numbers
+    }
 }
 
 #[cfg(test)]
