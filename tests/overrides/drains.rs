@@ -74,7 +74,9 @@ fn who_is_the_last_of_its_pool_over_one_family_is_told() {
         "{SERVER}[service.\"play.live.example\"]\n[place.fra]\nat = [50.1, 8.7]\n[defaults.node]\nplace = \"fra\"\n\
          [node.fra1]\naddresses = [\"198.51.100.1\", \"2001:db8::1\"]\n[node.fra2]\naddresses = [\"198.51.100.2\"]\n"
     );
-    let inputs = inputs(&Installation::new([("thalweg.toml", config.as_str())]).config()).unwrap();
+    let inputs =
+        inputs(&Installation::new([("thalweg.toml", config.as_str()), ("zones/live.example.zone", ZONE)]).config())
+            .unwrap();
     let unserved = |drained: &str| {
         let snapshot = snapshot(&inputs, |_| Load::Fresh(Use::Pressure(0.2)));
         let node = snapshot.fleet.find_node(drained).unwrap();

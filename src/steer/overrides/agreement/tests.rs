@@ -89,7 +89,7 @@ enum Step {
         from: usize,
         to: usize,
     },
-    /// One comes back with what it kept.
+    /// One comes back with what it kept, and a number that nobody had.
     Restart {
         at: usize,
     },
@@ -116,7 +116,7 @@ fn steps(kinds: u8) -> impl Strategy<Value = Vec<(Step, u64)>> {
 fn play(steps: Vec<(Step, u64)>, skews: &[u64]) -> (Vec<Server>, BTreeMap<usize, u64>, u64) {
     let mut servers: Vec<Server> = (1..=3).map(Server::new).collect();
     let (mut now, mut id, mut last) = (NOW, 0, BTreeMap::new());
-    for (step, later) in steps {
+    for (number, (step, later)) in (100..).zip(steps) {
         now += later;
         let clock = |server: usize| now + skews[server];
         match step {
@@ -134,10 +134,10 @@ fn play(steps: Vec<(Step, u64)>, skews: &[u64]) -> (Vec<Server>, BTreeMap<usize,
                 servers[at].lift(&what, clock(at));
             }
             Step::Exchange { from, to } => exchange(&mut servers, from, to, clock(to)),
-            Step::Restart { at } => servers[at].restart(100 + id, clock(at)),
+            Step::Restart { at } => servers[at].restart(number, clock(at)),
             Step::Upgrade { at } => {
                 let orders = std::mem::take(&mut servers[at].orders);
-                let mut agreement = Agreement::new(100 + id);
+                let mut agreement = Agreement::new(number);
                 agreement.observe(&orders, clock(at));
                 servers[at] = Server { orders, agreement };
             }
