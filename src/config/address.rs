@@ -46,11 +46,19 @@ pub(super) fn of_node(item: &Item) -> Reading<IpAddr> {
         }
         _ if address.is_unspecified() => "is no machine's address",
         _ if address.is_multicast() => "is a multicast address, not one machine's",
-        IpAddr::V4(v4) if v4.is_broadcast() => "is the broadcast address, not one machine's",
-        IpAddr::V4(_) | IpAddr::V6(_) => return Ok(address),
+        _ if is_machine(address) => return Ok(address),
+        _ => "is the broadcast address, not one machine's",
     };
     let help = "write the address at which viewers reach the node";
     Err(Wrong::new(format!("{} {why}", shown(item))).help(help))
+}
+
+/// Whether an address is that of one machine, as viewers may be told.
+pub fn is_machine(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast()),
+        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_multicast() || v6.to_ipv4_mapped().is_some()),
+    }
 }
 
 /// What may have been meant by a text that is no address.

@@ -34,6 +34,7 @@ mod units;
 mod value;
 mod written;
 
+pub use address::is_machine;
 pub use heartbeat::Heartbeat;
 pub use inventory::{Effect, Format, Gain, Inventory, List, is_pattern};
 pub use policy::policy_of_word;

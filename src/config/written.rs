@@ -127,6 +127,10 @@ impl<T> Written<T> {
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     list: RefCell<Vec<(Order, Diagnostic)>>,
+    /// How many are told at most; none = all.
+    most: Option<usize>,
+    /// How many there were beyond these, how bad the worst was, and where the first.
+    beyond: RefCell<Option<(usize, Severity, Place)>>,
 }
 
 impl Problems {
@@ -135,8 +139,23 @@ impl Problems {
         self.add(place, Diagnostic::error(message));
     }
 
+    /// None yet, of which so many are told one by one, and the others are counted.
+    pub(super) fn at_most(most: usize) -> Self {
+        Self { most: Some(most), ..Self::default() }
+    }
+
     /// Any diagnostic that has no place yet, at a place.
     pub(super) fn add(&self, place: &Place, diagnostic: impl Into<Diagnostic>) {
+        if self.most.is_some_and(|most| self.list.borrow().len() >= most) {
+            let severity = diagnostic.into().severity;
+            let mut beyond = self.beyond.borrow_mut();
+            let (count, worst, _) = beyond.get_or_insert_with(|| (0, severity, place.clone()));
+            *count += 1;
+            if severity == Severity::Error {
+                *worst = severity;
+            }
+            return;
+        }
         self.list.borrow_mut().push((place.order(), place.pin(diagnostic.into())));
     }
 
@@ -159,18 +178,25 @@ impl Problems {
 
     /// How many there are so far: a thing is sound if reading it adds none.
     pub(super) fn count(&self) -> usize {
-        self.list.borrow().len()
+        self.list.borrow().len() + self.beyond.borrow().as_ref().map_or(0, |(count, ..)| *count)
     }
 
     /// Whether one of them is an error: then what was read may not be what was meant.
     pub(super) fn has_errors(&self) -> bool {
-        self.list.borrow().iter().any(|(_, diagnostic)| diagnostic.severity == Severity::Error)
+        let is_error = |(_, diagnostic): &(Order, Diagnostic)| diagnostic.severity == Severity::Error;
+        let beyond = self.beyond.borrow();
+        self.list.borrow().iter().any(is_error)
+            || beyond.as_ref().is_some_and(|(_, worst, _)| *worst == Severity::Error)
     }
 
     /// All of them, in the order of their places.
     pub(super) fn into_diagnostics(self) -> Vec<Diagnostic> {
         let mut list = self.list.into_inner();
         list.sort_by(|(left, _), (right, _)| left.cmp(right));
-        list.into_iter().map(|(_, diagnostic)| diagnostic).collect()
+        let beyond = self.beyond.into_inner().map(|(count, worst, place)| {
+            let message = format!("{count} more things are wrong, from here on");
+            place.pin(if worst == Severity::Error { Diagnostic::error(message) } else { Diagnostic::warning(message) })
+        });
+        list.into_iter().map(|(_, diagnostic)| diagnostic).chain(beyond).collect()
     }
 }

@@ -74,11 +74,10 @@ impl Enrolment {
         }
     }
 
-    /// Takes note of which nodes of an inventory are served.
-    pub(super) fn settle(&mut self, inventory: &str, served: &BTreeSet<String>) {
-        if let Some(members) = self.by_inventory.get_mut(inventory) {
-            members.settle(served, Instant::now());
-        }
+    /// Takes note of which nodes of an inventory are served; whether any has left.
+    pub(super) fn settle(&mut self, inventory: &str, served: &BTreeSet<String>) -> bool {
+        let members = self.by_inventory.get_mut(inventory);
+        members.is_some_and(|members| members.settle(served, Instant::now()))
     }
 
     /// Puts to how inventories stand what heartbeats know of it.
@@ -236,8 +235,10 @@ impl Feed {
     /// Raises the alarm of nodes that wait, or ends it.
     fn tell_waiting(&self) {
         for (inventory, members) in &self.enrolment.by_inventory {
-            let names: BTreeSet<(&str, IpAddr)> =
-                members.waiting.keys().map(|(name, address)| (name.as_str(), *address)).collect();
+            // An inventory that is gone, or renamed, takes nobody.
+            let is_there = self.inputs.config.heartbeat(inventory).is_some();
+            let waiting = members.waiting.keys().filter(|_| is_there);
+            let names: BTreeSet<(&str, IpAddr)> = waiting.map(|(name, address)| (name.as_str(), *address)).collect();
             let Some((first, address)) = names.first() else {
                 if self.board.clear(PENDING, inventory) {
                     tracing::info!(alarm = PENDING, inventory, "no node waits any more");
@@ -259,7 +260,7 @@ impl Feed {
     }
 
     /// Writes down who was let in; `done` hears whether the disk has it.
-    fn save_enrolled(&self, done: Option<Done>) {
+    pub(super) fn save_enrolled(&self, done: Option<Done>) {
         let octets = serde_json::to_vec(&self.enrolment.kept())
             .inspect_err(|error| tracing::error!("the nodes that were let in cannot be written down: {error}"));
         match (&self.keeper, octets, done) {

@@ -41,6 +41,10 @@ const MAX_REPLY: usize = 32 << 20;
 /// The longest time from one round to the next; scrapes of Prometheus are noticed that late at most.
 const ROUND: Duration = Duration::from_secs(5);
 
+/// Seconds for which nothing else is read in place of a target that is not up: what other exporters of its machine tell of
+/// themselves is no load of the media server.
+const KEPT: f64 = 300.0;
+
 /// A Prometheus server, and what is to be asked of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
@@ -203,12 +207,17 @@ impl Teller {
             let of_node = directory.of(wanted);
             let found = match of_node.is_empty() {
                 true => Err(ScrapeError::NoTarget(query.label.clone())),
-                false => round.replies.counters(preset, &of_node, last.as_ref().map(|(target, _)| target)),
+                false => {
+                    let last = last.as_ref().filter(|(_, at)| round.evaluated - at <= KEPT);
+                    round.replies.counters(preset, &of_node, last.map(|(target, _)| target))
+                }
             };
             match found {
                 Ok(Found { target, scraped: at, counters }) => {
-                    let is_news = last.is_none_or(|(known, before)| (known, before) != (target.clone(), at));
-                    told.insert(key, (target.clone(), at));
+                    // A server whose clock was set back tells what it told before, until that has caught up.
+                    let again = last.filter(|(known, before)| known == target && at <= *before);
+                    let is_news = again.is_none();
+                    told.insert(key, again.unwrap_or_else(|| (target.clone(), at)));
                     if is_news {
                         news.push(scraped(wanted, self.moment(at), Ok(counters)));
                     }

@@ -25,7 +25,8 @@ pub(super) struct Readiness {
     scrapes: HashSet<Source>,
     /// URLs of lists that nobody has.
     lists: HashSet<String>,
-    /// None before the round begins.
+    /// When the first round began, and the latest; none before.
+    first: Option<Instant>,
     begun: Option<Instant>,
 }
 
@@ -37,6 +38,7 @@ impl Readiness {
             probes: HashSet::new(),
             scrapes: HashSet::new(),
             lists: HashSet::new(),
+            first: None,
             begun: None,
         }
     }
@@ -53,6 +55,7 @@ impl Readiness {
         probes: impl IntoIterator<Item = Probe>,
         scrapes: impl IntoIterator<Item = Source>,
     ) {
+        self.first.get_or_insert(now);
         self.begun = Some(now);
         self.probes.extend(probes);
         self.scrapes.extend(scrapes);
@@ -91,14 +94,16 @@ impl Readiness {
 
     /// Tells once, after tables were made, that all were tried before or have had their time.
     pub(super) fn judge(&mut self, now: Instant) {
-        let Some(begun) = self.begun.filter(|_| !*self.sender.borrow()) else { return };
+        let (Some(first), Some(begun)) = (self.first, self.begun.filter(|_| !*self.sender.borrow())) else { return };
         let untried = self.probes.len() + self.scrapes.len();
         let missing = self.lists.len();
-        let patience = if missing > 0 { PATIENCE_WITH_LISTS } else { PATIENCE };
-        if untried + missing > 0 && now.saturating_duration_since(begun) < patience {
+        let awaits_lists = missing > 0 && now.saturating_duration_since(first) < PATIENCE_WITH_LISTS;
+        let awaits_nodes = untried > 0 && now.saturating_duration_since(begun) < PATIENCE;
+        if awaits_lists || awaits_nodes {
             return;
         }
         if missing > 0 {
+            let patience = PATIENCE_WITH_LISTS;
             tracing::warn!(missing, "ready, though URLs have given no list of nodes yet: {patience:?} are over");
         } else if untried > 0 {
             tracing::warn!(untried, "ready, though not all nodes have been probed and scraped: {PATIENCE:?} are over");
@@ -181,6 +186,20 @@ mod tests {
         assert!(!*readiness.receiver().borrow(), "its node has not been probed");
         readiness.probed(&probe(1));
         readiness.judge(later);
+        assert!(*readiness.receiver().borrow());
+    }
+
+    #[test]
+    fn lists_that_come_late_one_after_another_do_not_begin_the_time_for_lists_anew() {
+        let start = Instant::now();
+        let mut readiness = Readiness::new();
+        readiness.lack(["http://a/", "http://b/"].map(str::to_owned));
+        readiness.begin(start, [], []);
+        let late = start + PATIENCE_WITH_LISTS - Duration::from_secs(1);
+        readiness.listed(late, ["http://a/"].iter(), (Vec::new(), Vec::new()));
+        readiness.judge(late);
+        assert!(!*readiness.receiver().borrow());
+        readiness.judge(start + PATIENCE_WITH_LISTS);
         assert!(*readiness.receiver().borrow());
     }
 

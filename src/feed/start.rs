@@ -189,7 +189,9 @@ fn cluster_of(options: &Options, inputs: &Inputs) -> Result<Option<Cluster>, Sta
 /// Inputs in which what is broken on disk is as it was when it was sound last; and whether anything is.
 fn or_kept(loaded: Loaded, options: &Options, store: &Store, (lists, news): (&Lists, &News)) -> (Loaded, bool) {
     let Some(found) = state::find(store) else { return (loaded, false) };
-    let kept = inputs::load_kept(&found, lists);
+    let served = |loaded: Loaded| loaded.inputs.is_some().then_some(loaded);
+    // Lists may be of a later configuration than the one that was kept.
+    let kept = served(inputs::load_kept(&found, lists)).unwrap_or_else(|| inputs::load_kept(&found, &Lists::default()));
     let is_sound = !has_errors(kept.faults());
     let Loaded { inputs, lists: kept_lists, .. } = kept;
     let Some(inputs) = inputs.filter(|_| is_sound) else {

@@ -139,8 +139,8 @@ impl Terms {
             let words = "it says no `ip`; `heartbeat.address = \"source\"` takes where it comes from";
             return Err((Unwanted::Address, words.to_owned()));
         };
-        let is_one_machine = !(address.is_unspecified() || address.is_multicast() || address.is_loopback())
-            || self.heartbeat.addresses.iter().any(|prefix| prefix.contains(address));
+        let is_named = self.heartbeat.addresses.iter().any(|prefix| prefix.contains(address));
+        let is_one_machine = config::is_machine(address) && (is_named || !address.is_loopback());
         if !is_one_machine || !self.heartbeat.may_name(address) {
             let key = if self.heartbeat.addresses.is_empty() { "from" } else { "addresses" };
             let words = format!(

@@ -157,8 +157,10 @@ impl History {
             return Err(Trouble::OneScrape);
         };
         let window = at - since;
-        if window < MIN_WINDOW.min(self.interval / 4.0) {
-            // Too soon to say anything new: the next one is measured from the same baseline.
+        let is_told_twice = window < self.interval / 2.0 && counters == *before;
+        if window < MIN_WINDOW.min(self.interval / 4.0) || is_told_twice {
+            // Too soon to say anything new, or one scrape as two servers tell it: the next one is measured from the same
+            // baseline.
             return Ok(());
         }
         let rates = amounts(&preset, &self.recent, (*since, before), (at, &counters));
@@ -410,6 +412,36 @@ mod tests {
                 assert!((load.window - 60.0).abs() < 6.0 && load.at == at - load.window / 2.0, "{load:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_container_that_was_made_anew_counts_beside_older_ones_from_its_second_scrape_on() {
+        let capacity = Capacity { egress: Some(Bitrate(16e6)), ..Capacity::default() };
+        let mut history = History::new(preset("cadvisor"), capacity, Limits::default(), Duration::from_secs(5));
+        let sent = |id: &str, octets: f64| {
+            format!("container_network_transmit_bytes_total{{id=\"/{id}\",interface=\"eth0\"}} {octets}\n")
+        };
+        for scrape in 0..20 {
+            let at = f64::from(scrape) * 5.0;
+            // At 70 s the media server has another container; that beside it sends next to nothing.
+            let media = if at < 70.0 { sent("a", at * 1e6) } else { sent("b", (at - 70.0) * 1e6) };
+            let body = sent("log", 10.0 * at) + &media;
+            let _first = history.observe(at, load::read(&preset("cadvisor"), body.as_bytes()).expect("counters"));
+            if at >= 75.0 {
+                let Reading::Fresh(load) = history.load(at) else { panic!("no load at {at}") };
+                assert!((load.egress.expect("octets").0 - 8e6).abs() < 1e3, "{at}: {load:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_scrape_that_two_servers_tell_is_no_idle_node() {
+        let mut history = loaded();
+        assert_eq!(history.observe(105.5, counters(13.0, 1.0)), Ok(()));
+        assert_eq!(pressure(&history.load(105.5)), Some(0.5));
+        // The next is measured from the first of the two.
+        assert_eq!(history.observe(108.0, counters(16.0, 2.0)), Ok(()));
+        assert_eq!(pressure(&history.load(108.0)), Some(0.5));
     }
 
     #[test]

@@ -216,7 +216,7 @@ impl Replies {
 
     /// What a preset counts of one of a node's targets: of that which has most of its metrics, so that what other
     /// exporters of the machine tell of themselves is not taken for the media server's. Of several with as many it is
-    /// the `last` one again, for another would look like a restart.
+    /// the `last` one again, for another would look like a restart; and while that is not up, none.
     pub fn counters<'r>(
         &'r self,
         preset: &Preset,
@@ -226,6 +226,9 @@ impl Replies {
         // Without one of them the rest may mean something else.
         if let Some(error) = preset.wanted().find_map(|(metric, _)| self.failed.get(metric)) {
             return Err(error.clone());
+        }
+        if let Some(last) = last.filter(|last| !of_node.contains(last)) {
+            return Err(ScrapeError::NotOfTarget { target: last.label.clone(), metrics: looked_for(preset) });
         }
         let candidates = of_node.iter().filter_map(|target| {
             let scrape = self.targets.get(target)?;

@@ -87,8 +87,11 @@ pub(super) fn amounts(
     let nothing = BTreeMap::new();
     let amount = |(index, rule): (usize, &Rule)| {
         let groups = after.rules.get(index).unwrap_or(&nothing);
-        // By our clock: the node's is known of the last scrape only. What began within the window is measured since then.
-        for (since, earlier) in recent.since(index).filter(|(since, _)| at > *since) {
+        // By our clock: the node's is known of the last scrape only. Where something began within the window, all is measured
+        // since then: what a server brings that was just started again must not wait for the window to pass.
+        let earlier = || recent.since(index).filter(|(since, _)| at > *since);
+        let whole = earlier().filter(|(_, earlier)| groups.keys().all(|group| earlier.contains_key(group)));
+        for (since, earlier) in whole.chain(earlier()) {
             if let Some(amount) = measure(rule, earlier, groups, at - since)? {
                 return Ok(Some((amount, since)));
             }

@@ -215,7 +215,8 @@ impl Evidence<'_> {
 impl Group {
     fn take(&mut self, capacity: f64) {
         self.withdrawn += capacity;
-        self.count += 1;
+        // Who gets nobody anyhow is no loss.
+        self.count += u32::from(capacity > 0.0);
     }
 
     fn may_lose(&self, capacity: f64) -> bool {

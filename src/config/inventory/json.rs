@@ -2,6 +2,7 @@
 #![deny(clippy::disallowed_methods)]
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
@@ -15,17 +16,24 @@ use crate::diagnostic::{Diagnostic, Source};
 
 /// How deep a list is read: list, group, labels, value. What lies deeper can only be wrong.
 const MAX_DEPTH: usize = 4;
+/// Values of a list: one of 4,096 nodes with 50 labels each has fewer.
+const MAX_ITEMS: usize = 1_000_000;
 
 /// Reads JSON; nothing if its syntax is wrong anywhere.
 pub(super) fn parse(source: &Source) -> Result<Item, Box<Diagnostic>> {
     // Some editors of other systems begin a file with a mark of its encoding.
     let text = source.text.trim_start_matches('\u{feff}');
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| broken(source, &error))?;
-    item(source, raw, 0)
+    item(source, raw, 0, &Cell::new(0))
 }
 
-fn item(source: &Source, raw: &RawValue, depth: usize) -> Result<Item, Box<Diagnostic>> {
+fn item(source: &Source, raw: &RawValue, depth: usize, count: &Cell<usize>) -> Result<Item, Box<Diagnostic>> {
     let text = raw.get();
+    count.set(count.get() + 1);
+    if count.get() > MAX_ITEMS {
+        let message = format!("there are more than {MAX_ITEMS} values, more than any list has");
+        return Err(Box::new(Diagnostic::error(message).in_file(source.name.as_ref())));
+    }
     let span = span(source, text).unwrap_or(0..0);
     let place = Place::in_file(source, span);
     // Whether it is JSON at all was looked at before.
@@ -33,7 +41,7 @@ fn item(source: &Source, raw: &RawValue, depth: usize) -> Result<Item, Box<Diagn
     let value = match text.as_bytes().first() {
         Some(b'[') if depth < MAX_DEPTH => {
             let items: Vec<&RawValue> = serde_json::from_str(text).map_err(wrong)?;
-            Value::Array(items.into_iter().map(|raw| item(source, raw, depth + 1)).collect::<Result<_, _>>()?)
+            Value::Array(items.into_iter().map(|raw| item(source, raw, depth + 1, count)).collect::<Result<_, _>>()?)
         }
         Some(b'{') if depth < MAX_DEPTH => {
             let Members(members) = serde_json::from_str(text).map_err(wrong)?;
@@ -44,7 +52,7 @@ fn item(source: &Source, raw: &RawValue, depth: usize) -> Result<Item, Box<Diagn
                 if !names.insert(key.to_string()) {
                     continue;
                 }
-                let item = item(source, raw, depth + 1)?;
+                let item = item(source, raw, depth + 1, count)?;
                 // A key with escapes was copied: then its value says where it is.
                 let place = |key| span_of_key(source, key).map(|span| Place::in_file(source, span));
                 let key_place = match &key {
@@ -153,6 +161,14 @@ mod tests {
         let Value::Table(labels) = &group[1].item.value else { panic!("{tree:?}") };
         assert_eq!((labels[0].key.as_str(), labels[0].item.place.text()), ("ä", "\"x\\ny\""));
         assert!(matches!(&labels[0].item.value, Value::Variable(text) if text == "x\ny"));
+    }
+
+    #[test]
+    fn a_list_of_more_values_than_any_has_is_refused() {
+        let ones = |count: usize| Source::new("ones.json", format!("[{}1]", "1,".repeat(count - 1)));
+        assert!(parse(&ones(MAX_ITEMS - 1)).is_ok());
+        let refused = parse(&ones(MAX_ITEMS)).unwrap_err().to_string();
+        assert!(refused.contains("more than any list has"), "{refused}");
     }
 
     #[test]

@@ -29,6 +29,9 @@ use target::{Mapping, Target};
 
 pub use effect::{Effect, Gain};
 
+/// What is wrong with a list is told so often at most: lists are made by programs, which repeat their faults.
+const MAX_TOLD: usize = 20;
+
 /// Where others list nodes.
 #[derive(Debug, Clone)]
 pub struct Inventory {
@@ -103,7 +106,7 @@ impl List {
 impl Config {
     /// Reads a list of an inventory; if anything in it is wrong, that, all of it, and no list.
     pub fn read_list(&self, inventory: &Inventory, source: &Source, format: Format) -> Result<List, Vec<Diagnostic>> {
-        let problems = Problems::default();
+        let problems = Problems::at_most(MAX_TOLD);
         let tree = match format {
             Format::Json => json::parse(source),
             Format::Yaml => yaml::parse(source),

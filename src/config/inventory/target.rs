@@ -133,8 +133,20 @@ impl Mapping {
     }
 }
 
+/// The most labels of all targets together: 4,096 nodes with three exporters and forty labels each have fewer. A group of a
+/// few lines can stand for any number of them.
+const MAX_LABELS: usize = 500_000;
+
 /// What groups say of their targets; what is wrong is reported.
 pub(super) fn read(mapping: &Mapping, groups: Vec<Group>, known: &Known<'_>, problems: &Problems) -> Vec<Target> {
+    let labels = groups.iter().map(|group| group.targets.len().saturating_mul(group.labels.len())).sum::<usize>();
+    if let Some(first) = groups.iter().find_map(|group| group.targets.first()).filter(|_| labels > MAX_LABELS) {
+        let message =
+            format!("the targets of the list have {labels} labels together, and at most {MAX_LABELS} are taken");
+        problems
+            .add_to(first, Diagnostic::error(message).help("leave out labels that neither pools nor this mapping use"));
+        return Vec::new();
+    }
     let mut targets = Vec::new();
     for Group { targets: addresses, labels } in groups {
         for address in addresses {
@@ -352,6 +364,8 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Format;
+    use crate::diagnostic::Source;
 
     #[test]
     fn hosts_are_what_stands_before_the_port() {
@@ -364,6 +378,30 @@ mod tests {
         ] {
             assert_eq!(host_of(target), host);
         }
+    }
+
+    fn told(list: &str) -> Vec<String> {
+        let config = "[service.\"play.live.example\"]\n[place.fra]\nat = [50, 8]\n[defaults.node]\nplace = \"fra\"\n\
+                      [inventory.fleet]\nfile_sd = \"nodes.json\"\n";
+        let (config, said) = crate::config::read(&Source::new("thalweg.toml", config), &[]);
+        let config = config.unwrap_or_else(|| panic!("{said:?}"));
+        let source = Source::new("nodes.json", list);
+        let read = config.read_list(&config.inventories[0].value, &source, Format::Json);
+        read.expect_err("something is wrong").iter().map(|diagnostic| diagnostic.message.clone()).collect()
+    }
+
+    #[test]
+    fn what_is_wrong_with_all_of_a_list_is_told_twenty_times_and_counted() {
+        let told = told(&format!("[{}1]", "1,".repeat(99)));
+        assert_eq!((told.len(), told[20].as_str()), (21, "80 more things are wrong, from here on"));
+    }
+
+    #[test]
+    fn a_few_lines_do_not_stand_for_millions_of_labels() {
+        let targets: Vec<String> = (0..1_000).map(|target| format!("\"n{target}:1\"")).collect();
+        let labels: Vec<String> = (0..1_000).map(|label| format!("\"l{label}\":\"x\"")).collect();
+        let told = told(&format!("[{{\"targets\":[{}],\"labels\":{{{}}}}}]", targets.join(","), labels.join(",")));
+        assert!(told.len() == 1 && told[0].contains("have 1000000 labels together"), "{told:?}");
     }
 
     #[test]

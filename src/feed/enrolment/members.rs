@@ -12,7 +12,7 @@ use crate::intake::{Beat, EnrolWish, Unwanted};
 use crate::pool::MAX_NODES;
 use crate::snapshot::WaitingStatus;
 
-/// Three heartbeats: a node that is silent for longer may be gone, and another may have its name.
+/// Three heartbeats as they usually come: a node that is silent for longer may be gone, and another may have its name.
 const SILENT: Duration = Duration::from_secs(30);
 /// The most nodes that wait.
 const MAX_WAITING: usize = 1_000;
@@ -49,6 +49,9 @@ pub(super) struct Member {
     by: Option<(String, String)>,
     #[serde(skip, default = "Instant::now")]
     last: Instant,
+    /// The times between its last heartbeats.
+    #[serde(skip)]
+    gaps: [Duration; 2],
 }
 
 /// What a heartbeat came to.
@@ -68,7 +71,7 @@ impl Members {
         let Beat { node, address, at, .. } = beat;
         let key = (node.clone(), *address);
         if let Some(member) = self.approved.get_mut(node) {
-            let is_alive = at.saturating_duration_since(member.last) <= SILENT;
+            let is_alive = !member.is_silent(*at);
             if is_alive && !member.is_of(beat) {
                 return Taken::Refused(Unwanted::Taken);
             }
@@ -78,12 +81,15 @@ impl Members {
             }
         }
         if let Some(member) = self.waiting.get_mut(&key) {
-            let is_alive = at.saturating_duration_since(member.last) <= SILENT;
+            let is_alive = !member.is_silent(*at);
             if is_alive && !member.is_of(beat) {
                 return Taken::Refused(Unwanted::Taken);
             }
             member.hear(beat);
-            if is_open && let Some(member) = self.waiting.remove(&key) {
+            if is_open
+                && self.make_room(1)
+                && let Some(member) = self.waiting.remove(&key)
+            {
                 self.approved.insert(node.clone(), Member { since: now, ..member });
                 return Taken::Member(true);
             }
@@ -91,7 +97,7 @@ impl Members {
         }
         let member = Member::new(beat, now);
         if is_open {
-            if self.approved.len() >= MAX_NODES {
+            if !self.make_room(1) {
                 return Taken::Refused(Unwanted::Crowded);
             }
             self.approved.insert(node.clone(), member);
@@ -142,7 +148,8 @@ impl Members {
                 twice.join(", ")
             ));
         }
-        if self.approved.len() + names.len() > MAX_NODES {
+        let new = names.iter().filter(|name| !self.approved.contains_key(**name)).count();
+        if !self.make_room(new) {
             return Err(format!("there would be more than {MAX_NODES} nodes"));
         }
         let mut told = Vec::new();
@@ -153,6 +160,18 @@ impl Members {
             self.approved.insert(key.0.clone(), Member { since: now, by, is_in: true, ..member });
         }
         Ok(told)
+    }
+
+    /// Forgets nodes that left, who was heard longest ago first, until so many more may be let in; whether they may.
+    fn make_room(&mut self, wanted: usize) -> bool {
+        while self.approved.len() + wanted > MAX_NODES {
+            let gone = self.approved.iter().filter(|(_, member)| !member.is_in);
+            let Some(oldest) = gone.min_by_key(|(_, member)| member.last).map(|(name, _)| name.clone()) else {
+                return false;
+            };
+            self.approved.remove(&oldest);
+        }
+        true
     }
 
     fn unknown(&self, inventory: &str, name: Option<&str>, is_approval: bool) -> String {
@@ -171,40 +190,35 @@ impl Members {
     /// is rather we who hear nothing: then they leave at once or not at all, and the guard of lists has its say.
     pub(super) fn list(&mut self, now: Instant, leaves_after: Duration) -> (String, bool) {
         self.waiting.retain(|_, member| now.saturating_duration_since(member.last) <= WAITS);
-        let silent_for = |time: Duration| {
-            let members = self
-                .approved
-                .iter()
-                .filter(move |(_, member)| member.is_in && now.saturating_duration_since(member.last) > time);
-            members.map(|(name, _)| name.clone()).collect::<BTreeSet<String>>()
+        let names = |is_meant: &dyn Fn(&Member) -> bool| {
+            let meant = self.approved.iter().filter(|(_, member)| member.is_in && is_meant(member));
+            meant.map(|(name, _)| name.clone()).collect::<BTreeSet<String>>()
         };
-        let (silent, due) = (silent_for(SILENT.min(leaves_after)), silent_for(leaves_after));
+        let is_due = |member: &Member| now.saturating_duration_since(member.last) > leaves_after;
+        let (silent, due) = (names(&|member| member.is_silent(now) || is_due(member)), names(&is_due));
         let all = self.approved.values().filter(|member| member.is_in).count();
         let is_sudden = shrinks_suddenly(all, all - silent.len());
         let leave = if is_sudden && !due.is_empty() { &silent } else { &due };
         let is_in = |(name, member): &(&String, &Member)| member.is_in && !leave.contains(*name);
         let groups = self.approved.iter().filter(is_in).map(|(name, member)| member.group(name));
         let text = serde_json::Value::Array(groups.collect()).to_string();
-        let has_changed = !is_sudden && !due.is_empty();
-        if has_changed {
-            self.expel(|name, _| due.contains(name));
-        }
+        let has_changed = !is_sudden && self.expel(|name, _| due.contains(name));
         (text, has_changed)
     }
 
-    /// Takes note of which nodes are served: of those that are silent the others have left.
-    pub(super) fn settle(&mut self, served: &BTreeSet<String>, now: Instant) {
-        self.expel(|name, member| !served.contains(name) && now.saturating_duration_since(member.last) > SILENT);
+    /// Takes note of which nodes are served: of those that are silent the others have left. Whether any has.
+    pub(super) fn settle(&mut self, served: &BTreeSet<String>, now: Instant) -> bool {
+        self.expel(|name, member| !served.contains(name) && member.is_silent(now))
     }
 
-    fn expel(&mut self, is_meant: impl Fn(&str, &Member) -> bool) {
-        let meant = self.approved.iter_mut().filter(|(name, member)| is_meant(name, member));
-        meant.for_each(|(_, member)| member.is_in = false);
+    fn expel(&mut self, is_meant: impl Fn(&str, &Member) -> bool) -> bool {
+        let meant = self.approved.iter_mut().filter(|(name, member)| member.is_in && is_meant(name, member));
+        meant.map(|(_, member)| member.is_in = false).count() > 0
     }
 
     /// Nodes of the list that are silent now.
     pub(super) fn silent(&self, now: Instant) -> usize {
-        let is_silent = |member: &&Member| member.is_in && now.saturating_duration_since(member.last) > SILENT;
+        let is_silent = |member: &&Member| member.is_in && member.is_silent(now);
         self.approved.values().filter(is_silent).count()
     }
 
@@ -243,7 +257,15 @@ impl Member {
             is_in: true,
             by: None,
             last: *at,
+            gaps: [Duration::ZERO; 2],
         }
+    }
+
+    /// Whether three heartbeats were missed, of those that come so often.
+    fn is_silent(&self, now: Instant) -> bool {
+        // An outage is one long gap, and no habit.
+        let gap = self.gaps[0].min(self.gaps[1]);
+        now.saturating_duration_since(self.last) > SILENT.max(gap.saturating_mul(3))
     }
 
     /// Whether a heartbeat is of the same server.
@@ -257,7 +279,8 @@ impl Member {
         let is_same = self.is_in
             && (self.source, &self.server, &self.device, &self.ports)
                 == (new.source, &new.server, &new.device, &new.ports);
-        *self = Self { address: self.address, by: self.by.take(), ..new };
+        let gaps = [beat.at.saturating_duration_since(self.last), self.gaps[0]];
+        *self = Self { address: self.address, by: self.by.take(), gaps, ..new };
         !is_same
     }
 

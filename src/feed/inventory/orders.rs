@@ -101,8 +101,10 @@ impl Feed {
                 None => {}
             }
         }
-        for (name, taken) in lists.by_name.iter().filter(|(_, taken)| taken.pending.is_none()) {
-            self.enrolment.settle(name, &taken.nodes);
+        let settled = lists.by_name.iter().filter(|(_, taken)| taken.pending.is_none());
+        let left = settled.filter(|(name, taken)| self.enrolment.settle(name, &taken.nodes)).count();
+        if left > 0 {
+            self.save_enrolled(None);
         }
         for name in self.lists.by_name.keys().filter(|name| !lists.by_name.contains_key(*name)) {
             self.board.clear(SHRUNK, name);

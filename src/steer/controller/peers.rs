@@ -1,6 +1,6 @@
 //! Other nameservers: what they have promised counts as if we had, and what they see fail is believed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Inputs;
 use super::report::{PeerFailure, PeerFlow, PeerRest, Report};
@@ -15,6 +15,8 @@ const FRESH: f64 = 10.0;
 const OVER: f64 = 30.0;
 /// Seconds for which it counts that a node fails elsewhere: three reports.
 const VOTE: f64 = 15.0;
+/// The most flows of a report, once what it tells by place is shared out: some 20 MB.
+const MAX_SHARED: usize = 500_000;
 /// Viewers that no region has: whoever reports so many does not count.
 const ABSURD: f64 = 1e9;
 
@@ -31,6 +33,9 @@ pub(super) struct Peers {
 #[derive(Debug)]
 struct Reported {
     report: Report,
+    /// Nodes that it has down everywhere, and where others fail: asked of each node that fails here, at each tick.
+    down: HashSet<String>,
+    failing: HashMap<String, Vec<PeerFailure>>,
     at: f64,
     /// The same in our numbers, once they were looked up.
     numbers: Option<Numbers>,
@@ -60,8 +65,13 @@ impl Theirs {
 
 impl Peers {
     /// Takes a report in the place of the one before.
-    pub(super) fn take(&mut self, peer: &str, report: Report, now: f64) {
-        self.reports.insert(peer.to_owned(), Reported { report, at: now, numbers: None });
+    pub(super) fn take(&mut self, peer: &str, mut report: Report, now: f64) {
+        let down = std::mem::take(&mut report.down).into_iter().collect();
+        let mut failing: HashMap<String, Vec<PeerFailure>> = HashMap::new();
+        for seen in std::mem::take(&mut report.failing) {
+            failing.entry(seen.node.clone()).or_default().push(seen);
+        }
+        self.reports.insert(peer.to_owned(), Reported { report, down, failing, at: now, numbers: None });
     }
 
     /// Knows nothing more of one that is no longer a peer.
@@ -81,16 +91,15 @@ impl Peers {
     pub(super) fn confirm(&self, fleet: &Fleet, failing: Failing, now: f64) -> bool {
         let node = &fleet.node(failing.node).node.name;
         let pool = failing.pool.map(|pool| fleet.pool(pool).pool.name.as_str());
-        let is_it = |seen: &PeerFailure| {
-            seen.node == *node && seen.family == failing.family.word() && seen.pool.as_deref() == pool
-        };
-        self.most_see(now, |report| report.down.contains(node) || report.failing.iter().any(is_it))
+        let is_it = |seen: &PeerFailure| seen.family == failing.family.word() && seen.pool.as_deref() == pool;
+        let is_seen = |seen: &Vec<PeerFailure>| seen.iter().any(is_it);
+        self.most_see(now, |reported| reported.down.contains(node) || reported.failing.get(node).is_some_and(is_seen))
     }
 
-    fn most_see(&self, now: f64, sees: impl Fn(&Report) -> bool) -> bool {
+    fn most_see(&self, now: f64, sees: impl Fn(&Reported) -> bool) -> bool {
         let fresh = || self.reports.values().filter(|reported| now - reported.at <= VOTE);
         let others = self.expected.max(fresh().count());
-        let see_it = fresh().filter(|reported| sees(&reported.report)).count();
+        let see_it = fresh().filter(|reported| sees(reported)).count();
         // With us. Alone we are no majority, for nobody confirms us.
         see_it > 0 && 2 * (see_it + 1) > others + 1
     }
@@ -179,6 +188,9 @@ impl<'a> Numbering<'a> {
             let (Some(demand), Some(nodes)) = (self.demand(pool, region), self.nodes_at(pool, region, place)) else {
                 continue;
             };
+            if numbers.flows.len() + nodes.len() > MAX_SHARED {
+                break;
+            }
             let all: f64 = nodes.iter().map(|node| weight(*node)).sum();
             let Theirs { moved, rate, committed } = Theirs::sound(*moved, *rate, *committed);
             for node in &nodes {
@@ -200,8 +212,8 @@ impl<'a> Numbering<'a> {
 mod tests {
     use super::*;
 
-    fn sees(report: &Report) -> bool {
-        report.down.contains(&"fra1".to_owned())
+    fn sees(reported: &Reported) -> bool {
+        reported.down.contains("fra1")
     }
 
     /// What one nameserver of `all` makes of a node that fails here, if these others report, of whom so many see it fail.

@@ -30,6 +30,8 @@ struct World {
     silent: Vec<Option<f64>>,
     healths: Vec<NodeHealth>,
     drained: Vec<usize>,
+    /// It is out of memory.
+    exhausted: Option<usize>,
     now: f64,
 }
 
@@ -85,6 +87,7 @@ impl World {
             silent: vec![None; count],
             healths: vec![NodeHealth::default(); count],
             drained: Vec::new(),
+            exhausted: None,
             now: 1_000.0,
         }
     }
@@ -112,6 +115,7 @@ impl World {
                 at: self.now - age - 0.5,
                 sampled: self.now - age,
                 window: 1.0,
+                gate: if self.exhausted == Some(index) { 0.0 } else { 1.0 },
                 ..NodeLoad::default()
             };
             let reading = match self.silent[index] {
@@ -332,4 +336,13 @@ fn who_is_held_is_told_to_others_with_what_is_sent_there() {
     world.controller.book(&ledger);
     let committed: Vec<f64> = world.tick().nodes.iter().map(|node| node.prediction.committed).collect();
     assert!(committed[0] == 0.0 && committed[1] > 0.0 && committed[2] > 0.0, "{committed:?}");
+}
+
+#[test]
+fn a_node_that_gets_nobody_anyhow_uses_up_no_part_of_the_brake() {
+    let mut world = World::new(3);
+    world.exhausted = Some(0);
+    world.die(0, 100.0);
+    world.die(1, 990.0);
+    assert_eq!(standings(&world.tick(), EDGE, V4), [Standing::Down, Standing::Down, Standing::Known]);
 }

@@ -138,3 +138,57 @@ fn many_that_fall_silent_one_after_another_leave_in_one_list_which_can_be_held()
     members.take(&beat("n2", 2, 2, "s", late), false, 0);
     assert_eq!(listed(&mut members, late), ["n1", "n2"]);
 }
+
+#[test]
+fn nodes_that_left_make_room_for_others() {
+    let now = Instant::now();
+    let mut members = Members::default();
+    let let_in = |members: &mut Members, index: usize, at: Instant| {
+        let address = std::net::Ipv4Addr::from_bits(0xC612_0000 + index as u32).into();
+        members.take(&Beat { address, ..beat(&format!("n{index}"), 1, 1, "s", at) }, true, 0)
+    };
+    for index in 0..MAX_NODES {
+        assert_eq!(let_in(&mut members, index, now), Taken::Member(true));
+    }
+    assert_eq!(let_in(&mut members, MAX_NODES, now), Taken::Refused(Unwanted::Crowded));
+    let later = now + LEAVES + SECOND;
+    for index in 1..MAX_NODES {
+        let_in(&mut members, index, later);
+    }
+    members.list(later, LEAVES);
+    assert_eq!(let_in(&mut members, MAX_NODES, later), Taken::Member(true));
+    assert!(members.approved.len() == MAX_NODES && !members.approved.contains_key("n0"));
+}
+
+#[test]
+fn nodes_that_beat_once_a_minute_are_not_silent_between() {
+    let now = Instant::now();
+    let nodes = [("a", 1), ("b", 2), ("c", 3), ("d", 4)];
+    let mut members = members(&nodes, now);
+    for minute in 1..5 {
+        for (node, address) in nodes {
+            members.take(&beat(node, address, address, "s", now + 60 * minute * SECOND), false, 0);
+        }
+    }
+    let last = now + 240 * SECOND;
+    assert_eq!(members.silent(last + 170 * SECOND), 0);
+    assert_eq!(members.silent(last + 190 * SECOND), 4);
+    // After an outage of an hour a minute is the habit again.
+    for after in [3600, 3660] {
+        members.take(&beat("a", 1, 1, "s", last + after * SECOND), false, 0);
+    }
+    let other = beat("a", 1, 9, "t", last + 3850 * SECOND);
+    assert_ne!(members.take(&other, false, 0), Taken::Refused(Unwanted::Taken));
+    let soon = beat("b", 2, 9, "t", last + 100 * SECOND);
+    assert_eq!(members.take(&soon, false, 0), Taken::Refused(Unwanted::Taken));
+}
+
+#[test]
+fn whether_any_has_left_is_told_once() {
+    let now = Instant::now();
+    let mut members = members(&[("a", 1), ("b", 2)], now);
+    let served = BTreeSet::from(["a".to_owned()]);
+    assert!(!members.settle(&served, now), "nobody is silent");
+    assert!(members.settle(&served, now + 40 * SECOND));
+    assert!(!members.settle(&served, now + 41 * SECOND));
+}
