@@ -451,6 +451,10 @@ impl Loader {
             let service = fleet.services.iter().find(|service| service.service.name == written.value.name);
             let Some(pool) = service.map(|service| fleet.pool(service.pool)) else { continue };
             let name = &written.value.name;
+            // Where no place is excluded, that of a pool without any node is told elsewhere.
+            if pool.sites.is_empty() && written.value.within.is_empty() {
+                continue;
+            }
             if pool.sites.is_empty() {
                 let message = format!(
                     "`within` leaves the service `{name}` without any node: none of the pool `{}` stands there",

@@ -149,8 +149,8 @@ async fn hear(request: Request<Incoming>, from: SocketAddr, ear: &Ear) -> Result
         return refused(StatusCode::NOT_FOUND, Unwanted::Unreadable, words);
     };
     if !terms.tokens.know(&shown) {
-        let words = "its token is another one: `url` of `heartbeat` in srs.conf must end with `?token=` and the line of the \
-                     `token_file`";
+        let words = "its token is another one: `url` of `heartbeat` in srs.conf is http://HOST:PORT/TOKEN/api/v1/srs/register, with \
+                     the line of the `token_file`";
         return refused(StatusCode::UNAUTHORIZED, Unwanted::Token, words);
     }
     if request.method() != Method::POST {
