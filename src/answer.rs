@@ -1,18 +1,21 @@
 //! The engine: a snapshot and a query → a reply. Pure; everything that answers goes through here.
 #![deny(clippy::disallowed_methods)]
 
+mod course;
 mod explain;
 mod reasons;
 mod resolve;
 mod steer;
 mod whoami;
 
+pub use course::{Course, follow};
 pub use explain::{Explanation, Question, explain};
 pub use reasons::{LocatedReason, Reasons};
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::name::LookupName;
 use crate::snapshot::Snapshot;
 use crate::steer::{Estimate, KeyTable, Observation};
 use crate::wire::{MAX_STREAM, Query, Rcode, Reply, Wishes, udp_limit};
@@ -115,9 +118,10 @@ impl Subject {
     pub const ERROR: Self = Self { kind: SubjectKind::Error, name: 0 };
 }
 
-/// Reads a message; none if it must be dropped without a word.
-pub fn read(message: &[u8]) -> Option<Query<'_>> {
-    Query::read(message)
+/// Reads a message, its name into `name`; none if it must be dropped without a word.
+#[inline]
+pub fn read<'m>(message: &'m [u8], name: &'m mut LookupName) -> Option<Query<'m>> {
+    Query::read(message, name)
 }
 
 /// Answers a query into `out`, which should have room for 1,232 octets (UDP) or 65,535 (streams).
@@ -127,6 +131,21 @@ pub fn read(message: &[u8]) -> Option<Query<'_>> {
 pub fn answer<'s>(
     snapshot: &'s Snapshot,
     query: &Query<'_>,
+    context: &Context,
+    keys: Option<&mut KeyTable>,
+    out: &mut [u8],
+    reasons: Option<&mut Reasons>,
+) -> (Outcome, Option<Observation<'s>>) {
+    let course = Course::of(snapshot, query);
+    answer_on(snapshot, query, course, context, keys, out, reasons)
+}
+
+/// The same for a query of a batch, whose course was followed in this snapshot and for these keys.
+#[inline]
+pub fn answer_on<'s>(
+    snapshot: &'s Snapshot,
+    query: &Query<'_>,
+    course: Course<'s>,
     context: &Context,
     keys: Option<&mut KeyTable>,
     out: &mut [u8],
@@ -143,7 +162,7 @@ pub fn answer<'s>(
             reply.rcode = problem.rcode();
             (Subject::ERROR, None)
         }
-        None => resolve::resolve(snapshot, query, context, keys, &mut reply, reasons),
+        None => resolve::resolve(snapshot, query, course, context, keys, &mut reply, reasons),
     };
     (write(&reply, query, context, subject, out), observation)
 }

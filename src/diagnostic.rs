@@ -60,6 +60,8 @@ pub struct Diagnostic {
 enum Place {
     Text {
         source: Source,
+        /// Lines of the file in front of the source, which may be an excerpt.
+        before: usize,
         span: Range<usize>,
         label: String,
     },
@@ -81,7 +83,7 @@ impl Diagnostic {
     /// Says where: octets of a source.
     #[must_use]
     pub fn at(mut self, source: &Source, span: Range<usize>) -> Self {
-        self.place = Some(Box::new(Place::Text { source: source.clone(), span, label: String::new() }));
+        self.place = Some(Box::new(Place::Text { source: source.clone(), before: 0, span, label: String::new() }));
         self
     }
 
@@ -145,12 +147,12 @@ impl Diagnostic {
         // A file without lines cannot be drawn; its name goes into the title.
         let named;
         let mut group = match self.place.as_deref() {
-            Some(Place::Text { source, span, label }) => {
+            Some(Place::Text { source, before, span, label }) => {
                 let span = visible(&source.text, span);
                 let lines = lines_around(&source.text, &span);
                 let annotation = AnnotationKind::Primary.span(span.start - lines.start..span.end - lines.start);
                 let annotation = if label.is_empty() { annotation } else { annotation.label(label.as_str()) };
-                let first_line = newlines(&source.text[..lines.start]) + 1;
+                let first_line = before + newlines(&source.text[..lines.start]) + 1;
                 let excerpt = Snippet::source(&source.text[lines]).line_start(first_line).path(&*source.name);
                 title.element(excerpt.annotation(annotation))
             }
@@ -179,8 +181,9 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.place.as_deref() {
-            Some(Place::Text { source, span, .. }) => {
+            Some(Place::Text { source, before, span, .. }) => {
                 let (line, column) = source.position(span.start);
+                let line = before + line;
                 write!(f, "{}:{line}:{column}: ", source.name)?;
             }
             Some(Place::File(name)) => write!(f, "{name}: ")?,
@@ -204,6 +207,36 @@ impl fmt::Display for Diagnostic {
 /// Whether any of them is an error.
 pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(Diagnostic::is_error)
+}
+
+/// Octets of the longest lines that are copied for an excerpt: a thousand diagnostics of one file may each have theirs.
+const MAX_EXCERPT: usize = 4_096;
+
+/// Makes diagnostics keep nothing of the texts that they are about but the lines that they show: they may be told again long
+/// after these were read. Those about longer lines than any that people write go on holding the whole text, all the same one.
+pub fn keep_excerpts(diagnostics: &mut [Diagnostic]) {
+    // Most are in the order of their text, so that its lines are counted once, not once for each.
+    let mut counted: Option<(Arc<str>, usize, usize)> = None;
+    for diagnostic in diagnostics {
+        let Some(Place::Text { source, before, span, .. }) = diagnostic.place.as_deref_mut() else { continue };
+        let seen = visible(&source.text, span);
+        let lines = lines_around(&source.text, &seen);
+        if lines.len() > MAX_EXCERPT || lines.len() == source.text.len() {
+            continue;
+        }
+        let (from, known) = match &counted {
+            Some((text, at, lines_before)) if Arc::ptr_eq(text, &source.text) && *at <= lines.start => {
+                (*at, *lines_before)
+            }
+            _ => (0, 0),
+        };
+        let skipped = known + newlines(&source.text[from..lines.start]);
+        *before += skipped;
+        *span = seen.start - lines.start..seen.end - lines.start;
+        let excerpt = source.text[lines.clone()].into();
+        let whole = std::mem::replace(&mut source.text, excerpt);
+        counted = Some((whole, lines.start, skipped));
+    }
 }
 
 /// The known word that is most like the given one, if any is like it: for "did you mean".
@@ -323,6 +356,35 @@ mod tests {
         let lines: Vec<&str> = drawn.lines().map(str::trim_end).collect();
         let expected = ["error: odd", " --> x:2:3", "  |", "2 |   two", "  |  ___^", "3 | | three", "  | |__^"];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn an_excerpt_is_told_as_the_whole_text_is() {
+        let long = format!("a\n{}\nb\n", "x".repeat(MAX_EXCERPT + 1));
+        for text in ["one\nzwö\nthree\nfour\n", "one\n\n", "one", "", &long] {
+            let source = Source::new("x", text);
+            let spans = [0..0, 0..2, 4..7, 6..10, 9..12, 4..5, 16..19, 20..99, 99..99];
+            let whole: Vec<Diagnostic> =
+                spans.into_iter().map(|span| Diagnostic::error("odd").at(&source, span).label("here")).collect();
+            let mut excerpts = whole.clone();
+            for _ in 0..2 {
+                keep_excerpts(&mut excerpts);
+                for (whole, excerpt) in whole.iter().zip(&excerpts) {
+                    assert_eq!((whole.to_string(), whole.render(false)), (excerpt.to_string(), excerpt.render(false)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn excerpts_let_go_of_their_text() {
+        let source = Source::new("x", "one\ntwo\n".repeat(100_000));
+        let mut diagnostics: Vec<Diagnostic> =
+            [5, 700_001, 9].into_iter().map(|at| Diagnostic::error("odd").at(&source, at..at + 1)).collect();
+        keep_excerpts(&mut diagnostics);
+        assert_eq!(Arc::strong_count(&source.text), 1);
+        let places: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+        assert_eq!(places, ["x:2:2: error: odd", "x:175001:2: error: odd", "x:3:2: error: odd"]);
     }
 
     #[test]

@@ -113,12 +113,6 @@ impl Counts {
         }
     }
 
-    /// Counts an answer beyond the rate.
-    #[inline]
-    pub fn beyond_rate(&self, kind: SubjectKind, beyond: Beyond) {
-        self.beyond[beyond as usize][kind as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Takes how long resolvers kept answers, since the start: the one writer of these counts knows it all.
     #[inline]
     pub fn set_effective_ttls(&self, gaps: &GapHistogram) {
@@ -151,6 +145,9 @@ impl Counts {
         for (count, value) in self.replies.iter().zip(tally.replies) {
             add(count, value);
         }
+        for (count, value) in self.beyond.as_flattened().iter().zip(tally.beyond.as_flattened()) {
+            add(count, *value);
+        }
     }
 
     /// Totals since the start.
@@ -162,12 +159,8 @@ impl Counts {
             replies: self.replies.each_ref().map(load),
             unsent: load(&self.unsent),
             steered: load(&self.steered),
+            beyond: self.beyond.each_ref().map(|by_kind| by_kind.each_ref().map(load)),
         }
-    }
-
-    /// Answers beyond the rate, since the start.
-    pub fn answers_beyond_rate(&self, kind: SubjectKind, beyond: Beyond) -> u64 {
-        self.beyond[beyond as usize][kind as usize].load(Ordering::Relaxed)
     }
 
     /// Answers that named the node, since the start, in whole answers.
@@ -235,6 +228,8 @@ pub struct Tally {
     pub unsent: u64,
     /// Replies that steering made.
     pub steered: u64,
+    /// Answers beyond the rate, by `Beyond` and by `SubjectKind`.
+    pub beyond: [[u64; SubjectKind::ALL.len()]; Beyond::ALL.len()],
 }
 
 impl Tally {

@@ -14,6 +14,7 @@ pub mod load;
 pub mod metrics;
 pub mod name;
 pub mod pool;
+pub mod prefetch;
 pub mod serve;
 pub mod simulate;
 pub mod snapshot;

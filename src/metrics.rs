@@ -118,10 +118,11 @@ impl Readout {
     fn rate_limit(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Answers beyond server.rate_limit, by what they are about and by what was done in their place";
         let mut family = encoder.encode_descriptor("answers_beyond_rate", help, None, MetricType::Counter)?;
+        let totals: Vec<Tally> = self.counts.iter().map(|counts| counts.total()).collect();
         for kind in SubjectKind::ALL {
             let subject = kind.word();
             for (beyond, done) in Beyond::ALL {
-                let value: u64 = self.counts.iter().map(|counts| counts.answers_beyond_rate(kind, beyond)).sum();
+                let value: u64 = totals.iter().map(|total| total.beyond[beyond as usize][kind as usize]).sum();
                 if value > 0 {
                     ConstCounter::new(value).encode(family.encode_family(&[("subject", subject), ("done", done)])?)?;
                 }
@@ -249,8 +250,8 @@ mod tests {
             tally.replied(Rcode::NXDOMAIN);
             tally.replied(Rcode::BADVERS);
             tally.replied(Rcode::BADCOOKIE);
+            tally.beyond[Beyond::Truncated as usize][SubjectKind::NxDomain as usize] = 1;
             writer.add(&tally);
-            writer.beyond_rate(SubjectKind::NxDomain, Beyond::Truncated);
             let mut gaps = GapHistogram::default();
             (gaps.counts[4], gaps.counts[GAP_BOUNDS.len()], gaps.sum) = (2, 1, 1_230.5);
             writer.set_effective_ttls(&gaps);

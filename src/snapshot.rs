@@ -1,22 +1,22 @@
-//! The snapshot: everything an answer depends on, frozen and numbered; and the one place where it is replaced.
+//! The snapshot: everything an answer depends on, frozen and numbered.
 #![deny(clippy::disallowed_methods)]
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
 use crate::config::RateLimit;
 use crate::geo::Geo;
-use crate::name::{LookupName, MAX_LABELS, SuffixHashes, hash_wire};
+use crate::name::{LookupName, hash_wire};
 use crate::steer::{Fleet, Tables};
 use crate::wire::{Identity, Secrets};
 use crate::zone::Zone;
 
 mod elsewhere;
 mod inventory;
+mod published;
 
 pub use elsewhere::Elsewhere;
 pub use inventory::{HeartbeatStatus, InventoryStatus, PendingStatus, WaitingStatus};
+pub use published::{Published, Reader};
 
 /// Everything an answer depends on.
 pub struct Snapshot {
@@ -63,83 +63,74 @@ pub struct InputStatus {
 #[derive(Default)]
 pub struct Zones {
     zones: Vec<Arc<Zone>>,
-    /// Indices of zones by the hash of the apex; its length is a power of two, `EMPTY` where there is none.
-    table: Box<[u32]>,
-    /// Bit n: there is a zone whose apex has n labels.
-    depths: u128,
+    /// By the hash of the apex; its length is a power of two.
+    table: Box<[ZoneAt]>,
+    /// Labels that apexes have, most first.
+    depths: Box<[u8]>,
 }
 
-const EMPTY: u32 = u32::MAX;
+/// A place of the open-addressing hash table of apexes.
+#[derive(Debug, Clone, Copy)]
+struct ZoneAt {
+    hash: u32,
+    /// Its index; none if the place is free.
+    zone: Option<u32>,
+}
 
 impl Zones {
     /// Zones by their apexes, which differ.
     pub fn new(zones: Vec<Arc<Zone>>) -> Self {
         let size = (zones.len() * 2).next_power_of_two().max(2);
-        let mut table = vec![EMPTY; size].into_boxed_slice();
-        let mut depths = 0;
-        for (index, zone) in zones.iter().enumerate() {
-            depths |= 1 << zone.apex().label_count();
-            let mut at = hash_wire(&zone.apex().lower_wire()) as usize % size;
-            while table[at] != EMPTY {
-                at = (at + 1) % size;
+        let mut table = vec![ZoneAt { hash: 0, zone: None }; size].into_boxed_slice();
+        for (zone, index) in zones.iter().zip(0..) {
+            let hash = hash_wire(zone.lower_apex());
+            let mut at = hash as usize & (size - 1);
+            while table[at].zone.is_some() {
+                at = (at + 1) & (size - 1);
             }
-            table[at] = index as u32;
+            table[at] = ZoneAt { hash, zone: Some(index) };
         }
-        Self { zones, table, depths }
+        let mut depths: Vec<u8> = zones.iter().map(|zone| zone.apex_labels() as u8).collect();
+        depths.sort_unstable_by(|a, b| b.cmp(a));
+        depths.dedup();
+        Self { zones, table, depths: depths.into() }
     }
 
     /// The zone with the longest apex of at most `max_labels` labels that the name is at or below.
     #[inline]
-    pub fn find(&self, name: &LookupName, hashes: &SuffixHashes, max_labels: usize) -> Option<&Arc<Zone>> {
-        let most = name.label_count().min(max_labels).min(MAX_LABELS);
-        let mut depths = self.depths & u128::MAX >> (MAX_LABELS - most);
-        while depths != 0 {
-            let depth = MAX_LABELS - depths.leading_zeros() as usize;
-            depths ^= 1 << depth;
-            let suffix = name.suffix(depth);
-            let mut at = hashes[depth] as usize % self.table.len();
-            while let Some(zone) = self.zones.get(self.table[at] as usize) {
-                if zone.apex().wire().eq_ignore_ascii_case(suffix) {
-                    return Some(zone);
-                }
-                at = (at + 1) % self.table.len();
+    pub fn find(&self, name: &LookupName, max_labels: usize) -> Option<&Arc<Zone>> {
+        let most = name.label_count().min(max_labels);
+        for &depth in &self.depths {
+            let depth = usize::from(depth);
+            if depth > most {
+                continue;
+            }
+            let zone = self.at(name.suffix_hash(depth), name.suffix(depth));
+            if zone.is_some() {
+                return zone;
             }
         }
         None
     }
 
+    /// The zone with this apex, in lower-case wire form.
+    #[inline]
+    fn at(&self, hash: u32, apex: &[u8]) -> Option<&Arc<Zone>> {
+        // Half of the places are free, so the search ends; without a zone there is no depth to be asked for.
+        let mask = self.table.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let place = self.table[at];
+            let zone = &self.zones[place.zone? as usize];
+            if place.hash == hash && zone.lower_apex() == apex {
+                return Some(zone);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
     /// All zones.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Zone>> {
         self.zones.iter()
-    }
-}
-
-/// Where the newest snapshot is to be had: the only door from the feed to those who answer.
-pub struct Published {
-    store: ArcSwap<Snapshot>,
-}
-
-/// A worker's own handle on the newest snapshot: one atomic load while nothing has changed.
-pub type Reader<'p> = arc_swap::Cache<&'p ArcSwap<Snapshot>, Arc<Snapshot>>;
-
-impl Published {
-    /// Publishes a first snapshot.
-    pub fn new(first: Snapshot) -> Self {
-        Self { store: ArcSwap::from_pointee(first) }
-    }
-
-    /// Replaces the snapshot: queries that have begun keep the old one to their end.
-    pub fn publish(&self, snapshot: Snapshot) {
-        self.store.store(Arc::new(snapshot));
-    }
-
-    /// The newest snapshot.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.store.load_full()
-    }
-
-    /// A handle for a worker that asks often.
-    pub fn reader(&self) -> Reader<'_> {
-        arc_swap::Cache::new(&self.store)
     }
 }

@@ -148,7 +148,7 @@ impl Served {
             .into_iter()
             .map(|socket| {
                 let learner = Learner::new(2, 1).0;
-                udp::Worker { socket, counts: Arc::clone(&counts), learner, watch: Arc::default() }
+                udp::Worker { socket, counts: Arc::clone(&counts), learner, watch: Arc::default(), core: None }
             })
             .collect();
         let workers = udp::Workers::start(workers, 1, &published).unwrap();

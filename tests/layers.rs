@@ -30,7 +30,7 @@ enum Within {
 const LAYERS: &[Layer] = &[
     Layer {
         name: "words",
-        modules: &["diagnostic", "name", "geo", "pool"],
+        modules: &["diagnostic", "prefetch", "name", "geo", "pool"],
         imports: &[],
         within: Within::ToTheLeft,
         is_pure: true,

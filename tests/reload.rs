@@ -16,6 +16,8 @@ use thalweg::wire::RecordType;
 mod heartbeats;
 #[path = "reload/inventories.rs"]
 mod inventories;
+#[path = "reload/retired.rs"]
+mod retired;
 mod support;
 
 const ZONE: &str = "zones/live.example.zone";

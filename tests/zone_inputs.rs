@@ -15,6 +15,8 @@ use thalweg::feed::inputs::{Inputs, Loaded, load};
 use thalweg::wire::RecordType;
 
 mod support;
+#[path = "zone_inputs/unchanged.rs"]
+mod unchanged;
 
 const ZONE: &str = "zones/live.example.zone";
 const HEAD: &str = "$TTL 60\n@ SOA ns1 host 1 2h 15m 2w 60\n@ NS ns1\nns1 A 192.0.2.53\n";

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Outcome, Reasons, Transport, answer, read};
 use crate::geo::Prefix;
-use crate::name::Name;
+use crate::name::{LookupName, Name};
 use crate::snapshot::Snapshot;
 use crate::steer::Estimate;
 use crate::wire::{CLASS_IN, HEADER, MAX_UDP, RecordType};
@@ -91,7 +91,8 @@ fn estimate(snapshot: &Snapshot, question: &Question) -> Estimate {
 pub fn explain(snapshot: &Snapshot, question: &Question, now: u64) -> Explanation {
     let message = question.message();
     let mut explanation = Explanation { generation: snapshot.generation, ..Explanation::default() };
-    let Some(query) = read(&message) else { return explanation };
+    let mut name = LookupName::new();
+    let Some(query) = read(&message, &mut name) else { return explanation };
     let context = Context {
         client: SocketAddr::new(question.resolver, PORT),
         local: None,

@@ -5,8 +5,9 @@ use std::ptr;
 
 use arrayvec::ArrayVec;
 
+use super::course::{Course, zone_of};
 use super::{Context, Reasons, Subject, SubjectKind, Transport};
-use crate::name::{LookupName, MAX_LABELS, MAX_NAME, Printed, SuffixHashes, is_at_or_below, labels};
+use crate::name::{LookupName, MAX_LABELS, MAX_NAME, Printed, is_at_or_below};
 use crate::snapshot::Snapshot;
 use crate::steer::{KeyTable, Observation};
 use crate::wire::{
@@ -21,13 +22,14 @@ const MAX_CHAIN: usize = 16;
 pub(super) fn resolve<'s>(
     snapshot: &'s Snapshot,
     query: &Query<'_>,
+    course: Course<'s>,
     context: &Context,
     keys: Option<&mut KeyTable>,
     reply: &mut Reply<'s>,
     reasons: Option<&mut Reasons>,
 ) -> (Subject, Option<Observation<'s>>) {
     let mut resolution = Resolution { snapshot, query, context, keys, reply, reasons, subject: Subject::ERROR };
-    let observation = resolution.follow();
+    let observation = resolution.follow(course);
     (resolution.subject, observation)
 }
 
@@ -47,7 +49,7 @@ type Renamed = ArrayVec<u64, MAX_CHAIN>;
 
 impl<'s> Resolution<'s, '_> {
     /// Looks the name up, and what it is an alias of, to the end of the chain.
-    fn follow(&mut self) -> Option<Observation<'s>> {
+    fn follow(&mut self, mut course: Course<'s>) -> Option<Observation<'s>> {
         let qtype = self.query.qtype;
         let is_transfer = matches!(qtype, RecordType::AXFR | RecordType::IXFR);
         if self.query.qclass != CLASS_IN {
@@ -59,15 +61,11 @@ impl<'s> Resolution<'s, '_> {
             return None;
         }
         let mut aliased: LookupName;
-        let mut name = &self.query.name;
+        let mut name = self.query.name;
         let mut owner = Owner::Question;
         let mut renamed = Renamed::new();
         loop {
-            let hashes = name.suffix_hashes();
-            if owner == Owner::Question {
-                self.subject = Subject { kind: SubjectKind::Answer, name: hashes[name.label_count()] };
-            }
-            let Some(zone) = self.zone_of(name, &hashes) else {
+            let (Some(zone), Some(lookup)) = (course.zone, course.lookup) else {
                 // Outside our zones a chain just ends; a question does not belong here.
                 if owner == Owner::Question {
                     self.refuse_name();
@@ -82,10 +80,7 @@ impl<'s> Resolution<'s, '_> {
             if owner == Owner::Question {
                 self.tell_version(zone);
             }
-            let lookup = zone.lookup(name, &hashes, qtype);
-            if let Some(labels) = lookup.wildcard {
-                self.subject = Subject { kind: SubjectKind::Wildcard, name: hashes[usize::from(labels)] };
-            }
+            self.subject = course.subject(name, self.subject);
             match lookup.found {
                 Found::Records(rrset) | Found::Any(rrset) => {
                     self.note(|| format!("{} has records of the type", Printed(name.wire())));
@@ -103,7 +98,9 @@ impl<'s> Resolution<'s, '_> {
                     self.tell_whoami(owner);
                     return None;
                 }
-                Found::Steered { service, family } => return self.steer(service, family, owner, zone, name, &hashes),
+                Found::Steered { service, family } => {
+                    return self.steer(service, family, owner, zone, name, course.key);
+                }
                 Found::Cname { record, target } => {
                     self.note(|| format!("{} is an alias of {}", Printed(name.wire()), Printed(target)));
                     let is_this = |item: &Item<'_>| matches!(item.records, Records::Ready { bytes, .. } if ptr::eq(bytes, record.bytes));
@@ -119,17 +116,16 @@ impl<'s> Resolution<'s, '_> {
                     owner = Owner::Target;
                     aliased = LookupName::from_wire(target);
                     name = &aliased;
+                    course = self.go_on(name);
                 }
                 Found::Dname { owner: from, record, target } => {
                     self.note(|| format!("all below {} is below {}", Printed(from), Printed(target)));
-                    let labels = labels(from).count();
-                    self.subject = Subject { kind: SubjectKind::Wildcard, name: hashes[labels] };
                     aliased = self.rename(name, owner, from, record, target, &mut renamed)?;
                     owner = Owner::Target;
                     name = &aliased;
+                    course = self.go_on(name);
                 }
                 Found::NoData { service } => {
-                    self.subject.kind = SubjectKind::NoData;
                     self.note(|| format!("{} exists without the type", Printed(name.wire())));
                     let longest = service.map(|id| self.snapshot.fleet.service(id).service.ttl.max);
                     self.reply.authority = Some(negative(zone, longest));
@@ -139,12 +135,10 @@ impl<'s> Resolution<'s, '_> {
                     self.note(|| format!("{} does not exist", Printed(name.wire())));
                     // RFC 6604 §3: the response code is that of the last name of a chain.
                     self.reply.rcode = Rcode::NXDOMAIN;
-                    self.subject = Subject { kind: SubjectKind::NxDomain, name: hashes[zone.apex_labels()] };
                     self.reply.authority = Some(negative(zone, None));
                     return None;
                 }
-                Found::Referral { cut, labels, ns } => {
-                    self.subject = Subject { kind: SubjectKind::Referral, name: hashes[usize::from(labels)] };
+                Found::Referral { cut, labels: _, ns } => {
                     self.note(|| format!("{} is delegated", Printed(cut)));
                     // RFC 1034 §4.3.2 step 3b: a referral is not authoritative; a chain before it is.
                     self.reply.is_authoritative = owner != Owner::Question;
@@ -154,6 +148,13 @@ impl<'s> Resolution<'s, '_> {
                 }
             }
         }
+    }
+
+    /// The course of what the question's name is an alias of.
+    fn go_on(&self, name: &LookupName) -> Course<'s> {
+        let zone = zone_of(self.snapshot, name, self.query.qtype);
+        let lookup = zone.map(|zone| zone.lookup(name, self.query.qtype));
+        Course { zone, lookup, key: None }
     }
 
     /// Answers questions of class CHAOS about this server; there is nothing else outside class IN.
@@ -176,15 +177,15 @@ impl<'s> Resolution<'s, '_> {
     /// Transfers are for nobody; but over UDP, IXFR gets the serial number that is here (RFC 1995 §2).
     #[cold]
     fn refuse_transfer(&mut self) {
-        let name = &self.query.name;
-        let zone = self.zone_of(name, &name.suffix_hashes());
+        let name = self.query.name;
+        let zone = zone_of(self.snapshot, name, self.query.qtype);
         let is_told = self.query.qtype == RecordType::IXFR && self.context.transport == Transport::Udp;
         match zone {
             Some(zone) if is_told && zone.apex_labels() == name.label_count() => {
                 self.reply.is_authoritative = true;
                 self.reply.answer.push(Item::required(Owner::Question, ready(zone.raw_soa())));
                 self.tell_expire(zone.raw_soa());
-                self.subject = Subject { kind: SubjectKind::Answer, name: name.suffix_hashes()[zone.apex_labels()] };
+                self.subject = Subject { kind: SubjectKind::Answer, name: name.hash_of_all() };
             }
             Some(_) => self.reply.rcode = Rcode::REFUSED,
             None => self.refuse_name(),
@@ -265,20 +266,6 @@ impl<'s> Resolution<'s, '_> {
         record.rtype == RecordType::DNAME && self.reply.answer.iter().any(is_this)
     }
 
-    /// The zone that answers for a name.
-    #[inline]
-    fn zone_of(&self, name: &LookupName, hashes: &SuffixHashes) -> Option<&'s Zone> {
-        let zones = &self.snapshot.zones;
-        if self.query.qtype == RecordType::DS {
-            // RFC 4035 §3.1.4.1: DS belongs to the parent, also where parent and child are both served here.
-            let parent = zones.find(name, hashes, name.label_count().saturating_sub(1));
-            if let Some(zone) = parent {
-                return Some(zone);
-            }
-        }
-        zones.find(name, hashes, MAX_LABELS).map(|zone| &**zone)
-    }
-
     /// Addresses of the hosts that NS, MX, SRV, SVCB and HTTPS records name in our zones, where there is room (RFC 1035 §3.3, RFC 2782,
     /// RFC 9460 §4.1).
     fn add_addresses(&mut self, rrset: Rrset<'s>) {
@@ -286,7 +273,7 @@ impl<'s> Resolution<'s, '_> {
             RecordType::NS | RecordType::MX | RecordType::SRV | RecordType::SVCB | RecordType::HTTPS => {
                 for host in rrset.targets() {
                     let name = LookupName::from_wire(host);
-                    if let Some(zone) = self.snapshot.zones.find(&name, &name.suffix_hashes(), MAX_LABELS) {
+                    if let Some(zone) = self.snapshot.zones.find(&name, MAX_LABELS) {
                         self.add_host(zone, host, false);
                     }
                 }

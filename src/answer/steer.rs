@@ -3,7 +3,7 @@
 use super::resolve::{Resolution, negative, ready};
 use super::{LocatedReason, SubjectKind};
 use crate::geo::{Located, Prefix};
-use crate::name::{LookupName, SuffixHashes};
+use crate::name::LookupName;
 use crate::pool::{Family, HashKey, Policy, ServiceId};
 use crate::snapshot::Snapshot;
 use crate::steer::{
@@ -13,7 +13,7 @@ use crate::wire::{ExtendedError, Item, Owner, RecordType, Records};
 use crate::zone::Zone;
 
 impl<'s> Resolution<'s, '_> {
-    /// Puts the nodes of the decision into the reply, or where else viewers are sent.
+    /// Puts the nodes of the decision into the reply, or where else viewers are sent. The client's key may be `known`.
     pub(super) fn steer(
         &mut self,
         id: ServiceId,
@@ -21,7 +21,7 @@ impl<'s> Resolution<'s, '_> {
         owner: Owner<'s>,
         zone: &'s Zone,
         name: &LookupName,
-        hashes: &SuffixHashes,
+        known: Option<u64>,
     ) -> Option<Observation<'s>> {
         let snapshot = self.snapshot;
         let service = snapshot.fleet.service(id);
@@ -29,8 +29,8 @@ impl<'s> Resolution<'s, '_> {
         let network = subnet.and_then(|subnet| subnet.network);
         let key = Key::of(network, self.context.client.ip());
         let located = snapshot.geo.locate(key.network.address());
-        let (estimate, place) = self.estimate(id, service, family, &key, &located, name, hashes);
-        let hash = key_hash(snapshot, service, &key, name, hashes);
+        let (estimate, place) = self.estimate(id, service, family, &key, &located, name, known);
+        let hash = key_hash(snapshot, service, &key, name);
         let asker = Asker { region: located.region, hash, estimate, slot: slot(self.context.now) };
         let decision = pick(&snapshot.tables, service, family, &asker);
         if let (Some(keys), Some(place)) = (&mut self.keys, place) {
@@ -41,7 +41,7 @@ impl<'s> Resolution<'s, '_> {
         if self.reasons.is_some() {
             self.explain(service, family, &key, &located, &asker, &decision);
         }
-        self.put(service, family, owner, zone, name, hashes, &decision);
+        self.put(service, family, owner, zone, name, &decision);
         decision.site?;
         Some(Observation {
             region: located.region,
@@ -64,13 +64,13 @@ impl<'s> Resolution<'s, '_> {
         key: &Key,
         located: &Located,
         name: &LookupName,
-        hashes: &SuffixHashes,
+        known: Option<u64>,
     ) -> (Estimate, Option<KeySlot>) {
         let Some(keys) = &mut self.keys else { return (self.context.estimate, None) };
         // All names of a wildcard service have keys of their own: viewers of one room say nothing of another.
         let demand = self.snapshot.tables.pools[usize::from(service.pool.0)].demand(located.region);
         let asking = Asking {
-            key: keys.key(self.context.client.ip(), key, u64::from(hashes[name.label_count()])),
+            key: known.unwrap_or_else(|| keys.key(self.context.client.ip(), key, u64::from(name.hash_of_all()))),
             service: id,
             family,
             now: self.context.now,
@@ -81,7 +81,6 @@ impl<'s> Resolution<'s, '_> {
     }
 
     /// The records of the decision.
-    #[expect(clippy::too_many_arguments, reason = "all of it is what records follow from")]
     #[inline]
     fn put(
         &mut self,
@@ -90,7 +89,6 @@ impl<'s> Resolution<'s, '_> {
         owner: Owner<'s>,
         zone: &'s Zone,
         name: &LookupName,
-        hashes: &SuffixHashes,
         decision: &Decision<'s>,
     ) {
         let fleet = &self.snapshot.fleet;
@@ -116,7 +114,7 @@ impl<'s> Resolution<'s, '_> {
             Family::V6 => RecordType::AAAA,
         };
         self.reply.options.error = Some(ExtendedError::PROHIBITED);
-        match zone.fixed(name, hashes, rtype) {
+        match zone.fixed(name, rtype) {
             Some(rrset) => {
                 self.note(|| "a barrier keeps every node from this client: the zone's own records".to_owned());
                 self.reply.answer.push(Item::required(owner, ready(rrset)));
@@ -165,16 +163,10 @@ impl<'s> Resolution<'s, '_> {
 
 /// The hash by which a service finds the nodes of a key.
 #[inline]
-pub(super) fn key_hash(
-    snapshot: &Snapshot,
-    service: &FleetService,
-    key: &Key,
-    name: &LookupName,
-    hashes: &SuffixHashes,
-) -> u64 {
+pub(super) fn key_hash(snapshot: &Snapshot, service: &FleetService, key: &Key, name: &LookupName) -> u64 {
     match snapshot.fleet.pool(service.pool).policy {
         Policy::Hash { key: HashKey::Label, .. } => mix(snapshot.seed ^ label_hash(name)),
-        Policy::Hash { key: HashKey::Name, .. } => mix(snapshot.seed ^ u64::from(hashes[name.label_count()])),
+        Policy::Hash { key: HashKey::Name, .. } => mix(snapshot.seed ^ u64::from(name.hash_of_all())),
         _ => key.hash(snapshot.seed),
     }
 }

@@ -57,7 +57,7 @@ impl<'s> Resolution<'s, '_> {
         let (snapshot, fleet) = (self.snapshot, &self.snapshot.fleet);
         let family = if fleet.has_family(service.pool, Family::V4) { Family::V4 } else { Family::V6 };
         let name = LookupName::from_wire(service.service.name.wire());
-        let asker = asker(key_hash(snapshot, service, key, &name, &name.suffix_hashes()));
+        let asker = asker(key_hash(snapshot, service, key, &name));
         let decision = pick(&snapshot.tables, service, family, &asker);
         let names: Vec<&str> = decision.nodes.iter().map(|node| fleet.node(*node).node.name.as_str()).collect();
         match (decision.site, names.is_empty()) {

@@ -20,6 +20,7 @@ use crate::intake::{Counts, Event, events};
 use crate::metrics::Metrics;
 use crate::serve::admin::{self, Admin};
 use crate::serve::cluster::{self, Door};
+use crate::serve::cores;
 use crate::serve::heartbeat::{self, Ear};
 use crate::serve::hickory::{Certificate, Encrypted};
 use crate::serve::ownership::keep_networks_together;
@@ -64,7 +65,10 @@ pub struct Listening {
 
 /// Sockets that are bound, before anything answers on them.
 struct Bound {
+    /// One a worker, address by address.
     udp: Vec<UdpSocket>,
+    /// Workers of each address.
+    workers: usize,
     /// Over how many sockets in `udp` the queries of one client network are spread.
     spread: usize,
     tcp: Vec<TcpListener>,
@@ -126,8 +130,13 @@ impl Daemon {
             shelves.push(shelf);
             learner
         };
-        let worker = |socket| udp::Worker { socket, counts: counted(), learner: learner(), watch: Arc::default() };
-        let workers: Vec<_> = bound.udp.into_iter().map(worker).collect();
+        let cores = if server.pin_workers { cores::of_workers(bound.workers) } else { vec![None; bound.workers] };
+        let worker = |(socket, core)| {
+            let (counts, learner, watch) = (counted(), learner(), Arc::default());
+            udp::Worker { socket, counts, learner, watch, core }
+        };
+        // Each address has a worker on each of these cores.
+        let workers: Vec<_> = bound.udp.into_iter().zip(cores.into_iter().cycle()).map(worker).collect();
         let watches = workers.iter().map(|worker| Arc::clone(&worker.watch)).collect();
         let responder = Responder::new(Arc::clone(&published), counted(), learner());
         let answers = counted();
@@ -298,7 +307,7 @@ fn bind(config: &Config, directory: &Path) -> Result<Bound, StartError> {
     match admin {
         Ok((address, admin)) if diagnostics.is_empty() => {
             listening.admin = address;
-            Ok(Bound { udp, spread, tcp, tls, quic, admin, cluster: of_cluster, heartbeats, listening })
+            Ok(Bound { udp, workers, spread, tcp, tls, quic, admin, cluster: of_cluster, heartbeats, listening })
         }
         Ok(_) => Err(StartError { diagnostics }),
         Err(error) => {

@@ -62,6 +62,7 @@ pub(super) struct ServerTable {
     pub(super) admin: Option<Written<SocketAddr>>,
     /// None inside = `"auto"`.
     pub(super) workers: Option<Written<Option<u32>>>,
+    pub(super) pin_workers: Option<Written<bool>>,
     pub(super) tcp: TcpTable,
     pub(super) rate_limit: RateLimitTable,
     pub(super) identity: Option<Written<String>>,
@@ -213,6 +214,7 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
     let quic = table.table("quic", "server.quic").map(read_secure);
     let admin = table.value("admin", |item| address::listen(item, defaults::ADMIN_PORT));
     let workers = table.value("workers", |item| value::auto_or_whole(item, &(1..=1024)));
+    let pin_workers = table.value("pin_workers", value::boolean);
     let tcp = table.table("tcp", "server.tcp").map(read_tcp).unwrap_or_default();
     let rate_limit = table.table("rate_limit", "server.rate_limit").map(read_rate_limit).unwrap_or_default();
     let identity = table.value("identity", |item| value::short_text(item, MAX_STRING));
@@ -228,6 +230,7 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
         quic,
         admin,
         workers,
+        pin_workers,
         tcp,
         rate_limit,
         identity,

@@ -106,6 +106,8 @@ pub struct Server {
     pub admin: Written<SocketAddr>,
     /// UDP threads.
     pub workers: Workers,
+    /// Whether each of them keeps to a core of its own.
+    pub pin_workers: bool,
     /// Limits of TCP.
     pub tcp: TcpLimits,
     /// The limit of answers over UDP; shared with the snapshots, for a reload may change it.

@@ -153,6 +153,7 @@ fn check_listeners(
         quic,
         admin,
         workers: _,
+        pin_workers: _,
         tcp: _,
         rate_limit: _,
         identity: _,

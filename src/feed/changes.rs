@@ -1,10 +1,12 @@
 //! What a reload changed, in a few words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::inputs::Inputs;
 use crate::config::{Inventory, MutualTls, Secure, Written};
 use crate::intake::Part;
+use crate::zone::Zone;
 
 /// Says what differs: `+1 node, ~2 zones`; words for that if nothing does.
 pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
@@ -22,10 +24,15 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
         services.map(|service| (service.name.to_string(), format!("{service:?}"))).collect()
     };
     compare(&mut parts, "service", &services(old), &services(new));
+    let kept: BTreeSet<_> = old.zones.iter().map(Arc::as_ptr).collect();
+    let kept: BTreeSet<_> = new.zones.iter().map(Arc::as_ptr).filter(|zone| kept.contains(zone)).collect();
     let zones = |inputs: &Inputs| -> Vec<(String, String)> {
-        let zones = inputs.zones.iter();
-        // Steered names are part of a zone, so it changes with its services too.
-        zones.map(|zone| (zone.apex().to_string(), zone.fingerprint().to_string())).collect()
+        // Steered names are part of a zone, so it changes with its services too. To hash a large one takes a while.
+        let said = |zone: &Arc<Zone>| match kept.contains(&Arc::as_ptr(zone)) {
+            true => String::new(),
+            false => zone.fingerprint().to_string(),
+        };
+        inputs.zones.iter().map(|zone| (zone.apex().to_string(), said(zone))).collect()
     };
     compare(&mut parts, "zone", &zones(old), &zones(new));
     let regions = |inputs: &Inputs| -> Vec<(String, String)> {
@@ -73,7 +80,7 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
     if parts.is_empty() { "nothing that is served has changed".to_owned() } else { parts.join(", ") }
 }
 
-/// Keys of listeners, of TCP or of the state directory that differ: they are read at the start only.
+/// Keys of listeners, of workers, of TCP or of the state directory that differ: they are read at the start only.
 pub(super) fn needs_restart(old: &Inputs, new: &Inputs) -> bool {
     let listeners = |inputs: &Inputs| {
         let server = &inputs.config.server;
@@ -93,8 +100,9 @@ pub(super) fn needs_restart(old: &Inputs, new: &Inputs) -> bool {
         };
         let heartbeats: Vec<_> = inputs.config.inventories.iter().filter_map(of_heartbeats).collect();
         let state = server.state.as_ref().map(|state| state.value.clone());
+        let workers = (server.workers, server.pin_workers);
         let secured = (secure(&server.tls), secure(&server.quic));
-        (dns, server.admin.value, server.workers, server.tcp, secured, cluster, heartbeats, state)
+        (dns, server.admin.value, workers, server.tcp, secured, cluster, heartbeats, state)
     };
     listeners(old) != listeners(new)
 }
@@ -195,6 +203,14 @@ mod tests {
         let old = state("state = \"a\"");
         assert!(needs_restart(&old, &state("state = \"b\"")) && needs_restart(&old, &state("")));
         assert!(!needs_restart(&old, &state("state = \"a\"\nnsid = \"x\"")));
+    }
+
+    #[test]
+    fn pinning_takes_a_restart() {
+        let pinned = |pin_workers: &str| inputs(&format!("[server]\nadmin = \"127.0.0.1:0\"\n{pin_workers}"));
+        let old = pinned("");
+        assert!(needs_restart(&old, &pinned("pin_workers = true")));
+        assert!(!needs_restart(&old, &pinned("pin_workers = false")));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::inputs::{Taken, read_file, shown};
+use super::seal::Seal;
 use super::stamps::Stamps;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::zone::{self, Inclusion};
@@ -16,15 +17,45 @@ use crate::zone::{self, Inclusion};
 pub(super) struct Includes {
     /// No file outside this directory is opened; in its real form, without symbolic links.
     jail: io::Result<PathBuf>,
-    /// By their real paths.
-    opened: HashMap<PathBuf, Source>,
+    /// By their real paths; the zone's own file is among them.
+    opened: HashMap<PathBuf, Opened>,
     /// Where a source stands: what it includes is sought beside it.
     paths: HashMap<Arc<str>, PathBuf>,
+    /// Their texts, by their real paths.
+    texts: HashMap<PathBuf, Source>,
+    inclusions: Inclusions,
+}
+
+/// What a zone's files wanted to include, one after the other, and what they got. While that is the same, and the octets of the
+/// zone's own file are, so is all that is read.
+#[derive(Debug, Default)]
+pub(super) struct Inclusions {
+    /// The real path of the zone's own file: what includes this, includes itself.
+    own: Option<PathBuf>,
+    wanted: Vec<Wanted>,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    /// The name of the text that includes it.
+    by: Arc<str>,
+    path: Box<[u8]>,
+    /// The file, or why there is none.
+    got: Result<Opened, String>,
+}
+
+/// A file that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Opened {
+    /// What messages call it.
+    name: Arc<str>,
+    real: PathBuf,
+    seal: Seal,
 }
 
 impl Includes {
-    /// Those of a zone whose own file has been read.
-    pub(super) fn new(zone_directory: &Path, path: &Path, source: &Source) -> Self {
+    /// Those of a zone whose own file has been read, and is called so in messages.
+    pub(super) fn new(zone_directory: &Path, path: &Path, name: &Arc<str>, seal: Seal) -> Self {
         let real = |path: &Path| match path.as_os_str().is_empty() {
             true => Path::new(".").canonicalize(),
             false => path.canonicalize(),
@@ -33,13 +64,20 @@ impl Includes {
         // A zone whose file is configured to lie elsewhere has the directory that it lies in.
         let jail = real(zone_directory).ok().filter(|jail| real(beside).is_ok_and(|beside| beside.starts_with(jail)));
         let jail = jail.map_or_else(|| real(beside), Ok);
-        let opened = path.canonicalize().ok().map(|path| (path, source.clone())).into_iter().collect();
-        Self { jail, opened, paths: HashMap::from([(Arc::clone(&source.name), path.to_owned())]) }
+        let own = path.canonicalize().ok();
+        let opened = |real: &PathBuf| (real.clone(), Opened { name: Arc::clone(name), real: real.clone(), seal });
+        Self {
+            jail,
+            opened: own.iter().map(opened).collect(),
+            paths: HashMap::from([(Arc::clone(name), path.to_owned())]),
+            texts: HashMap::new(),
+            inclusions: Inclusions { own, wanted: Vec::new() },
+        }
     }
 
-    /// What was opened.
-    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
-        self.opened.values().map(|source| &*source.text)
+    /// Takes the text of the zone's own file.
+    pub(super) fn begin(&mut self, source: &Source) {
+        self.texts.extend(self.inclusions.own.iter().map(|own| (own.clone(), source.clone())));
     }
 
     /// Opens a file that a zone file includes, and has it watched, also if it is not there.
@@ -49,10 +87,47 @@ impl Includes {
         watched: &mut Stamps,
         taken: &mut Taken,
     ) -> Result<Source, Box<Diagnostic>> {
-        let by = self.paths.get(&inclusion.by.name).and_then(|path| path.parent()).unwrap_or(Path::new(""));
-        let path = by.join(OsStr::from_bytes(inclusion.path));
+        let found = self.find(&inclusion.by.name, inclusion.path, watched, taken);
+        let got = found.as_ref().map(|(opened, _)| opened.clone()).map_err(ToString::to_string);
+        let (by, path) = (Arc::clone(&inclusion.by.name), inclusion.path.into());
+        self.inclusions.wanted.push(Wanted { by, path, got });
+        let (opened, octets) = found?;
+        let text = |octets| Source::new(opened.name, zone::text_of(octets));
+        Ok(self.texts.entry(opened.real).or_insert_with(|| text(octets.unwrap_or_default())).clone())
+    }
+
+    /// Whether all that was wanted then would be got now. If not, some of it has been opened, and nothing else can.
+    pub(super) fn are_still(&mut self, before: &Inclusions, watched: &mut Stamps, taken: &mut Taken) -> bool {
+        self.inclusions.own == before.own
+            && before.wanted.iter().all(|wanted| {
+                match (self.find(&wanted.by, &wanted.path, watched, taken), &wanted.got) {
+                    (Ok((now, _)), Ok(then)) => now == *then,
+                    (Err(now), Err(then)) => now.to_string() == *then,
+                    _ => false,
+                }
+            })
+    }
+
+    /// What was wanted and got, and the texts of included files.
+    pub(super) fn end(mut self) -> (Inclusions, impl Iterator<Item = Source>) {
+        if let Some(own) = &self.inclusions.own {
+            self.texts.remove(own);
+        }
+        (self.inclusions, self.texts.into_values())
+    }
+
+    /// Finds a file that is to be included, and reads it if that has not been done.
+    fn find(
+        &mut self,
+        by: &str,
+        written: &[u8],
+        watched: &mut Stamps,
+        taken: &mut Taken,
+    ) -> Result<(Opened, Option<Vec<u8>>), Box<Diagnostic>> {
+        let beside = self.paths.get(by).and_then(|path| path.parent()).unwrap_or(Path::new(""));
+        let path = beside.join(OsStr::from_bytes(written));
         let unreadable = |error: &io::Error| {
-            let help = format!("the path starts at the directory of {}", inclusion.by.name);
+            let help = format!("the path starts at the directory of {by}");
             Box::new(Diagnostic::error(format!("{} cannot be read: {error}", shown(&path))).help(help))
         };
         let jail = self.jail.as_ref().map_err(&unreadable)?;
@@ -73,17 +148,17 @@ impl Includes {
         }
         watched.take(&path);
         watched.take(&real);
-        if let Some(source) = self.opened.get(&real) {
-            return Ok(source.clone());
+        if let Some(opened) = self.opened.get(&real) {
+            return Ok((opened.clone(), None));
         }
         let octets = read_file(&real).map_err(|error| unreadable(&error))?;
-        taken.take(&real, &octets);
+        let seal = taken.take(&real, &octets);
         taken.keep(&path, &octets);
-        let source = Source::new(shown(&path), zone::text_of(octets));
+        let opened = Opened { name: shown(&path).into(), real: real.clone(), seal };
         // It may be reached by several links; what it includes is sought beside itself.
-        self.paths.insert(Arc::clone(&source.name), real.clone());
-        self.opened.insert(real, source.clone());
-        Ok(source)
+        self.paths.insert(Arc::clone(&opened.name), real.clone());
+        self.opened.insert(real, opened.clone());
+        Ok((opened, Some(octets)))
     }
 }
 

@@ -1,27 +1,29 @@
 //! Inputs: configuration, zones and geography from disk, checked together; what is wrong, all of it.
 
 mod accesses;
+mod barriers;
+mod geography;
+mod guesses;
 mod lists;
+mod loader;
 mod numbers;
+mod secrets;
 mod zones;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::credentials::Keyring;
 use super::inventory::{Lists, News};
 use super::parts::Parts;
-use super::secrets::read_secrets;
 use super::stamps::Stamps;
 use super::state::{Files, Found};
-use super::token::{read_tokens, warn_of_readers};
 use crate::config::{self, Config, Server, Written};
-use crate::diagnostic::{Diagnostic, Severity, Source};
-use crate::geo::{Countries, Database, Geo, Position, Region, RegionId, Rtt, read_networks, read_rtt};
-use crate::intake::{Part, Tokens};
+use crate::diagnostic::Diagnostic;
+use crate::geo::{Database, Geo, Rtt};
+use crate::intake::Tokens;
 use crate::name::Name;
 use crate::pool::Policy;
 use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Zones};
@@ -29,8 +31,12 @@ use crate::steer::{Assembly, Fleet, Guess, Tables, mix};
 use crate::wire::{Identity, Secrets};
 
 pub(super) use lists::{load_lists, urls};
+pub(super) use loader::{Taken, read_file, shown};
 
+use geography::{Compiled, Geography};
+use loader::Loader;
 use numbers::{Gone, assemble};
+use zones::Made;
 
 /// Everything that is read from disk, in the form that is served.
 #[derive(Clone)]
@@ -39,12 +45,16 @@ pub struct Inputs {
     pub config: Arc<Config>,
     /// The geography.
     pub geo: Arc<Geo>,
+    /// What it was compiled from.
+    compiled: Arc<Compiled>,
     /// What is steered.
     pub fleet: Arc<Fleet>,
     /// Where viewers are sent that a pool has no room for.
     pub elsewhere: Arc<Elsewhere>,
     /// The zones.
     pub zones: Arc<Zones>,
+    /// What was made of the files of each zone, the broken ones too.
+    made: Arc<BTreeMap<Name, Arc<Made>>>,
     /// Where the geography has each node's address.
     pub guesses: Arc<BTreeMap<String, Guess>>,
     /// Measured times.
@@ -214,76 +224,14 @@ fn load_from(
     Loaded { files, ..loader.into_loaded(inputs) }
 }
 
-struct Loader {
-    /// Relative paths start here.
-    directory: PathBuf,
-    /// Zone files include none from outside it.
-    zone_directory: PathBuf,
-    /// Stands for the root of inputs that were kept.
-    root: Option<PathBuf>,
-    diagnostics: Vec<Diagnostic>,
-    watched: Stamps,
-    listed: Stamps,
-    lists: Option<Lists>,
-    /// What is wrong with lists.
-    list_diagnostics: Vec<Diagnostic>,
-    taken: Taken,
-    parts: Parts,
-    /// Something is wrong that is not inside a zone: then no input is taken.
-    is_blocked: bool,
-}
-
-/// What was read so far.
-#[derive(Default)]
-pub(in crate::feed) struct Taken {
-    hasher: DefaultHasher,
-    /// The octets themselves, if they are to be kept.
-    kept: Option<Vec<(PathBuf, Vec<u8>)>>,
-}
-
-impl Taken {
-    /// Takes what stood in a file. The path counts too: the name of a file is that of its zone.
-    pub(in crate::feed) fn take(&mut self, path: &Path, octets: &[u8]) {
-        (path, octets).hash(&mut self.hasher);
-        self.keep(path, octets);
-    }
-
-    /// Keeps what stood in a file by another path to it too.
-    pub(in crate::feed) fn keep(&mut self, path: &Path, octets: &[u8]) {
-        if let Some(kept) = &mut self.kept {
-            kept.push((path.to_owned(), octets.to_vec()));
-        }
-    }
+/// Where clients and nodes are.
+struct Surroundings {
+    geography: Geography,
+    guesses: BTreeMap<String, Guess>,
+    rtts: Vec<Rtt>,
 }
 
 impl Loader {
-    fn new(file: &Path, root: Option<PathBuf>) -> Self {
-        let directory = file.parent().unwrap_or(Path::new("")).to_owned();
-        let mut watched = Stamps::default();
-        watched.take(file);
-        Self {
-            zone_directory: directory.clone(),
-            directory,
-            root,
-            diagnostics: Vec::new(),
-            watched,
-            listed: Stamps::default(),
-            lists: None,
-            list_diagnostics: Vec::new(),
-            taken: Taken::default(),
-            parts: Parts::default(),
-            is_blocked: false,
-        }
-    }
-
-    fn into_loaded(self, inputs: Option<Inputs>) -> Loaded {
-        let Self { mut diagnostics, list_diagnostics, watched, listed, lists, .. } = self;
-        let of_lists = list_diagnostics.len();
-        diagnostics.extend(list_diagnostics);
-        let files = Files::default();
-        Loaded { inputs, diagnostics, of_lists, is_lists_only: false, watched, listed, lists, files }
-    }
-
     fn load(
         &mut self,
         file: &Path,
@@ -303,13 +251,17 @@ impl Loader {
         }
         self.read_lists(&mut config, lists, news);
 
-        let zone_texts = self.read_zones(&config);
-        let (geo, databases) = self.read_geography(&config, previous.map(|inputs| &*inputs.geo))?;
-        let guesses = self.guess_places(&config, &databases);
-        let rtts = self.read_round_trips(&config)?;
+        let files = self.find_zones(&config);
+        let told = self.diagnostics.len();
+        let Some(Surroundings { geography, guesses, rtts }) = self.read_surroundings(&config, previous) else {
+            self.read_zones(&files, None, told, previous);
+            return None;
+        };
+        let Geography { geo, compiled, databases, is_as_before: _ } = geography;
         let (fleet, gone) = assemble(&config, geo.regions(), &rtts, &guesses, previous);
         self.check_barriers(&config, &fleet, geo.regions());
-        let zones = self.build_zones(&config, &zone_texts, &fleet, previous);
+        let bound = self.bind(&config, &files, &fleet);
+        let (zones, made) = self.make_zones((&files, &bound), told, &fleet, previous);
         let cookies = self.read_secrets(&config);
         let tokens = self.read_cluster_tokens(&config);
         let heartbeat_tokens = self.read_heartbeat_tokens(&config);
@@ -319,7 +271,7 @@ impl Loader {
             return None;
         }
         let has_inventories = !config.inventories.is_empty();
-        let files_fingerprint = self.taken.hasher.finish();
+        let files_fingerprint = self.taken.fingerprint();
         let server = &config.server;
         let text = |written: &Option<Written<String>>| written.as_ref().map(|text| text.value.clone());
         let [name, version, nsid] = [text(&server.identity), text(&server.version), text(&server.nsid)];
@@ -335,225 +287,32 @@ impl Loader {
             keyring: Arc::new(keyring),
             identity: Arc::new(Identity::new(name.as_deref(), version.as_deref(), nsid.as_deref())),
             config: Arc::new(config),
-            geo: Arc::new(geo),
+            geo,
+            compiled,
             elsewhere: Arc::new(Elsewhere::of(&fleet)),
             fleet: Arc::new(fleet),
             zones: Arc::new(zones),
+            made: Arc::new(made),
             guesses: Arc::new(guesses),
             rtts: rtts.into(),
             fingerprint: self.with_lists(files_fingerprint),
             files_fingerprint,
-            databases: if has_inventories { databases } else { Vec::new() },
+            databases: if has_inventories { databases.all().to_vec() } else { Vec::new() },
             lists: self.lists.clone().unwrap_or_default(),
             gone,
         })
     }
 
-    fn read_geography(&mut self, config: &Config, previous: Option<&Geo>) -> Option<(Geo, Vec<Database>)> {
-        let before = self.diagnostics.len();
-        let mut databases = Vec::new();
-        for written in &config.geoip.databases {
-            let path = self.path(&written.value);
-            self.watched.take(&path);
-            match read_file(&path) {
-                Ok(bytes) => {
-                    self.taken.take(&path, &bytes);
-                    self.parts.add(Part::Geography, &bytes);
-                    match Database::open(&shown(&path), &bytes) {
-                        Ok(database) => databases.push(database),
-                        Err(diagnostic) => self.diagnostics.push(diagnostic),
-                    }
-                }
-                Err(error) => self.diagnostics.push(
-                    written
-                        .error(format!("the database {} cannot be read: {error}", shown(&path)))
-                        .help("put the file there, or leave `databases` out to use the embedded database of countries"),
-                ),
-            }
-        }
-        if config.geoip.databases.is_empty() {
-            databases.push(Database::embedded());
-        }
-        let (countries, rules) = (Countries::embedded(), values(&config.regions));
-        let networks = match &config.geoip.networks {
-            Some(written) => {
-                let source = self.read_table(written)?;
-                self.parts.add(Part::Geography, &source.text);
-                let (networks, diagnostics) = read_networks(&source, countries, &rules, &positions(config));
-                self.diagnostics.extend(diagnostics);
-                networks
-            }
-            None => Vec::new(),
-        };
-        if crate::diagnostic::has_errors(&self.diagnostics[before..]) {
-            return None;
-        }
-        let (geo, diagnostics) = Geo::compile(&databases, countries, &rules, &networks, previous);
-        let is_sound = !crate::diagnostic::has_errors(&diagnostics);
-        self.diagnostics.extend(diagnostics);
-        is_sound.then_some((geo, databases))
+    /// Reads where clients and nodes are.
+    fn read_surroundings(&mut self, config: &Config, previous: Option<&Inputs>) -> Option<Surroundings> {
+        let geography = self.read_geography(config, previous)?;
+        let same = previous.filter(|_| geography.is_as_before);
+        let guesses = self.guess_places(config, &geography.databases, same);
+        let rtts = self.read_round_trips(config)?;
+        Some(Surroundings { geography, guesses, rtts })
     }
-
-    fn read_round_trips(&mut self, config: &Config) -> Option<Vec<Rtt>> {
-        let Some(written) = &config.geoip.rtt else { return Some(Vec::new()) };
-        let source = self.read_table(written)?;
-        self.parts.add(Part::Geography, &source.text);
-        let (rtts, diagnostics) =
-            read_rtt(&source, Countries::embedded(), &values(&config.regions), &positions(config));
-        let is_sound = !crate::diagnostic::has_errors(&diagnostics);
-        self.diagnostics.extend(diagnostics);
-        is_sound.then_some(rtts)
-    }
-
-    fn read_secrets(&mut self, config: &Config) -> Option<Secrets> {
-        let written = config.server.cookie_secrets.as_ref()?;
-        let secrets = self.read_table(written).and_then(|source| {
-            let (secrets, diagnostics) = read_secrets(&source);
-            self.diagnostics.extend(diagnostics);
-            secrets
-        });
-        // Nameservers that make cookies by other secrets than their peers would send each other's clients away.
-        self.is_blocked |= secrets.is_none();
-        secrets
-    }
-
-    fn read_cluster_tokens(&mut self, config: &Config) -> Tokens {
-        let written = config.cluster.as_ref().and_then(|cluster| cluster.token_file.as_ref());
-        written.map_or_else(Tokens::default, |written| self.read_tokens(written))
-    }
-
-    fn read_heartbeat_tokens(&mut self, config: &Config) -> BTreeMap<String, Tokens> {
-        let inventories = config.inventories.iter().map(|written| &written.value);
-        let mut tokens = BTreeMap::new();
-        for (inventory, heartbeat) in
-            inventories.filter_map(|inventory| Some((inventory, inventory.heartbeat.as_ref()?)))
-        {
-            tokens.insert(inventory.name.clone(), self.read_tokens(&heartbeat.token_file));
-        }
-        tokens
-    }
-
-    fn read_tokens(&mut self, written: &Written<PathBuf>) -> Tokens {
-        let tokens = self.read_table(written).and_then(|source| {
-            let (tokens, diagnostics) = read_tokens(&source);
-            self.diagnostics.extend(diagnostics);
-            self.diagnostics.extend(warn_of_readers(&self.directory.join(&written.value)));
-            tokens
-        });
-        // Without it nobody would be asked for one.
-        self.is_blocked |= tokens.is_none();
-        tokens.unwrap_or_default()
-    }
-
-    /// Reports services that barriers leave without a node, now that it is known where nodes and clients are.
-    fn check_barriers(&mut self, config: &Config, fleet: &Fleet, regions: &[Region]) {
-        for written in &config.services {
-            let service = fleet.services.iter().find(|service| service.service.name == written.value.name);
-            let Some(pool) = service.map(|service| fleet.pool(service.pool)) else { continue };
-            let name = &written.value.name;
-            // Where no place is excluded, that of a pool without any node is told elsewhere.
-            if pool.sites.is_empty() && written.value.within.is_empty() {
-                continue;
-            }
-            if pool.sites.is_empty() {
-                let message = format!(
-                    "`within` leaves the service `{name}` without any node: none of the pool `{}` stands there",
-                    pool.pool.name
-                );
-                let help = "widen `within`, or write `place` for nodes that the geography puts elsewhere; `within` then has to name it";
-                self.block_unless_listed(config, written.error(message).help(help));
-            } else if regions.is_empty()
-                || (0..regions.len()).all(|region| pool.candidates(RegionId(region as u16)).is_empty())
-            {
-                let message = format!(
-                    "barriers leave the service `{name}` without any client: no node of the pool `{}` may serve any region",
-                    pool.pool.name
-                );
-                let help = "widen `within` of the service or `serves` of the nodes, or add a place to `near` of regions that are `near_only`";
-                self.block_unless_listed(config, written.error(message).help(help));
-            }
-        }
-    }
-
-    /// Where lists bring nodes, a lack of them is no fault of the configuration, and may be over soon.
-    fn block_unless_listed(&mut self, config: &Config, mut error: Diagnostic) {
-        if config.inventories.is_empty() {
-            self.block(error);
-        } else {
-            error.severity = Severity::Warning;
-            self.diagnostics.push(error);
-        }
-    }
-
-    /// Where a path of the configuration leads.
-    fn path(&self, written: &Path) -> PathBuf {
-        match (&self.root, written.strip_prefix("/")) {
-            (Some(root), Ok(below)) => root.join(below),
-            _ => self.directory.join(written),
-        }
-    }
-
-    /// Reports an error that keeps all inputs from being taken.
-    fn block(&mut self, error: Diagnostic) {
-        self.diagnostics.push(error);
-        self.is_blocked = true;
-    }
-
-    /// A table that the configuration names.
-    fn read_table(&mut self, written: &Written<PathBuf>) -> Option<Source> {
-        let path = self.path(&written.value);
-        self.watched.take(&path);
-        if let Err(error) = std::fs::metadata(&path) {
-            self.diagnostics.push(written.error(format!("{} cannot be read: {error}", shown(&path))));
-            return None;
-        }
-        self.text(&path, read_file(&path))
-    }
-
-    /// What was read of a file.
-    fn octets(&mut self, path: &Path, read: io::Result<Vec<u8>>) -> Option<Vec<u8>> {
-        let octets = read.map_err(|error| {
-            self.diagnostics.push(Diagnostic::error(format!("cannot be read: {error}")).in_file(shown(path)));
-        });
-        let octets = octets.ok()?;
-        self.taken.take(path, &octets);
-        Some(octets)
-    }
-
-    /// The same as text.
-    fn text(&mut self, path: &Path, read: io::Result<Vec<u8>>) -> Option<Source> {
-        match String::from_utf8(self.octets(path, read)?) {
-            Ok(text) => Some(Source::new(shown(path), text)),
-            Err(error) => {
-                let valid = error.utf8_error().valid_up_to();
-                let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
-                self.diagnostics.push(
-                    Diagnostic::error(format!("is not UTF-8: see octet {valid}, on line {line}"))
-                        .in_file(shown(path))
-                        .help("save it as UTF-8"),
-                );
-                None
-            }
-        }
-    }
-}
-
-fn positions(config: &Config) -> Vec<(String, Option<Position>)> {
-    config.places.iter().map(|written| (written.value.name.clone(), written.value.at)).collect()
 }
 
 fn values<T: Clone>(written: &[Written<T>]) -> Vec<T> {
     written.iter().map(|each| each.value.clone()).collect()
-}
-
-/// What stands in a file. To read a pipe or a device might never end, and with it no reload.
-pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    match std::fs::metadata(path)?.is_file() {
-        true => std::fs::read(path),
-        false => Err(io::Error::other("it is no file")),
-    }
-}
-
-pub(super) fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

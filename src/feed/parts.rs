@@ -19,10 +19,13 @@ pub(super) struct Parts {
 impl Parts {
     /// Takes something that belongs to a part.
     pub(super) fn add(&mut self, part: Part, thing: &impl Hash) {
-        let mut hasher = DefaultHasher::new();
-        thing.hash(&mut hasher);
+        self.add_sum(part, share(thing));
+    }
+
+    /// Takes several things, whose shares were added up.
+    pub(super) fn add_sum(&mut self, part: Part, shares: u64) {
         let sum = self.sums.entry(part).or_default();
-        *sum = sum.wrapping_add(hasher.finish());
+        *sum = sum.wrapping_add(shares);
     }
 
     /// Takes the configuration: all but what is the nameserver's own, and without comments.
@@ -53,6 +56,13 @@ impl Parts {
         }
         all.sums.into_iter().map(|(part, sum)| (part, format!("{sum:016x}"))).collect()
     }
+}
+
+/// What a thing adds to the sum of its part, wrapping; the same on all nameservers.
+pub(super) fn share(thing: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    thing.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

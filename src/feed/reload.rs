@@ -2,10 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
+use super::priority::give_way;
 use super::probe::Probe;
 use super::prometheus::{self, Wanted};
 use super::run::{Feed, Options, log};
@@ -19,6 +21,9 @@ use crate::pool::{HEARTBEAT, NodeId, Whence};
 
 /// From heartbeat to heartbeat: media servers send them every 9.3 s if they are not told otherwise.
 const BEAT: Duration = Duration::from_secs(10);
+
+/// The priority of threads that load: on a core that is full answers keep nine tenths of it.
+const NICE: i32 = 10;
 
 /// What is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,13 +66,14 @@ impl Feed {
         let (options, previous) = (self.options.clone(), Arc::clone(&self.inputs));
         let (lists, news) = (Arc::clone(&self.lists), self.news.clone());
         // Large zones take a while; ticks go on meanwhile.
-        let loading = tokio::task::spawn_blocking(move || {
+        let load = move || {
             let Options { file, environment, is_watching: _, is_strict: _ } = &options;
             match scope {
                 Scope::All => inputs::load_all(file, environment, Some(&previous), Some(&lists), &news),
                 Scope::Lists => inputs::load_lists(file, environment, &previous, &lists, &news),
             }
-        });
+        };
+        let loading = tokio::task::spawn_blocking(|| beside_answers(load));
         Reload { loading, scope, waiting, later: None }
     }
 
@@ -305,6 +311,16 @@ impl Feed {
         }
         (probes, scrapes)
     }
+}
+
+/// Loads in a thread of a lower priority, which those that it starts inherit: zones are read on all cores. The runtime's own
+/// threads have other work afterwards, and nobody can raise a priority again.
+fn beside_answers(load: impl FnOnce() -> Loaded + Send) -> Loaded {
+    let work = || {
+        give_way(NICE);
+        load()
+    };
+    thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// What came of the reload that runs, if one does; none if its thread panicked.

@@ -16,6 +16,7 @@ use crate::feed::client::Clients;
 use crate::feed::credentials::Credentials;
 use crate::feed::names::{AT_ONCE as LOOK_UPS_AT_ONCE, Names};
 use crate::feed::pace::{FIRST_WITHIN, keep, next_tick, share};
+use crate::feed::priority::give_way;
 use crate::feed::probe::{self, Probe, Probed};
 use crate::feed::prometheus::{self, Query, Wanted};
 use crate::feed::scrape::exchange::Exchange;
@@ -153,19 +154,12 @@ fn start_thread<F: Future<Output = ()>>(
         .thread_name("look-up")
         .build()?;
     thread::Builder::new().name(name.to_owned()).spawn(move || {
-        give_way();
+        // The threads of look-ups inherit it.
+        give_way(NICE);
         runtime.block_on(task(Names::of_system()));
         // The system's look-up of a name cannot be cancelled, and may hang for a minute: it is left behind.
         runtime.shutdown_background();
     })
-}
-
-/// Answers to queries go before scrapes where cores are short; the threads of look-ups inherit it.
-fn give_way() {
-    // On Linux the priority is that of the thread that asks.
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "scrapes have the priority of everything else");
-    }
 }
 
 /// What the tasks of all targets have in common.

@@ -16,6 +16,8 @@ enum Stamp {
     Missing,
     /// Device, inode, length, seconds and nanoseconds of the last change, its times and rights included.
     Seen(u64, u64, u64, i64, i64),
+    /// Two who looked saw it differ: it is to be read again.
+    Contested,
 }
 
 impl Stamps {
@@ -23,6 +25,17 @@ impl Stamps {
     pub(super) fn take(&mut self, path: &Path) {
         // If it is read twice, it must not have changed since the first time.
         self.by_path.entry(path.to_owned()).or_insert_with(|| Stamp::of(path));
+    }
+
+    /// Takes what somebody else looked at, at about the same time.
+    pub(super) fn append(&mut self, other: Self) {
+        for (path, stamp) in other.by_path {
+            let ours = self.by_path.entry(path).or_insert(stamp);
+            // Which of the two was first is not known; and one of them read what is no more.
+            if *ours != stamp {
+                *ours = Stamp::Contested;
+            }
+        }
     }
 
     /// What was looked at.
@@ -67,5 +80,25 @@ mod tests {
         std::fs::remove_file(&input).unwrap();
         stamps.take(&input);
         assert!(stamps.have_changed(), "what was taken first counts");
+    }
+
+    #[test]
+    fn what_two_saw_differ_has_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let input = directory.path().join("input");
+        let look = || {
+            let mut stamps = Stamps::default();
+            stamps.take(&input);
+            stamps
+        };
+        std::fs::write(&input, "old").unwrap();
+        let old = look();
+        std::fs::write(&input, "newer").unwrap();
+        let mut stamps = look();
+        stamps.append(look());
+        assert!(!stamps.have_changed());
+        stamps.append(old);
+        assert!(stamps.have_changed(), "whoever looked first read the old file");
+        assert!(!stamps.have_changed());
     }
 }

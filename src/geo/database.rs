@@ -1,11 +1,11 @@
 //! Databases of addresses: MaxMind DB files, read once and whole, so that nothing can fail later.
 #![deny(clippy::disallowed_methods)]
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
+use rustc_hash::FxHashMap;
 
 use super::facts::{Facts, Record};
 use super::runs::{NOTHING, Runs};
@@ -94,7 +94,7 @@ fn remedy(bytes: &[u8]) -> &'static str {
 struct Walk {
     records: Vec<Facts>,
     /// Many networks share a record: each is decoded once, at the first sight of its place in the file.
-    by_offset: HashMap<usize, u32>,
+    by_offset: FxHashMap<usize, u32>,
     v4: Runs<u32>,
     v6: Runs<u128>,
 }
@@ -103,7 +103,7 @@ impl Walk {
     fn over(reader: &Reader<&[u8]>) -> Result<Self, MaxMindDbError> {
         let mut walk = Self {
             records: vec![Facts::default()],
-            by_offset: HashMap::new(),
+            by_offset: FxHashMap::default(),
             v4: Runs::whole(NOTHING),
             v6: Runs::whole(NOTHING),
         };

@@ -37,7 +37,7 @@ impl Geo {
     pub(super) fn new(regions: Vec<Region>, v4: Runs<u32>, v6: &Runs<u128>, number: impl Fn(u32) -> RegionId) -> Self {
         let by_name = regions.iter().zip(0..).map(|(region, number)| (region.name.clone(), RegionId(number))).collect();
         let (starts, values) = v4.into_columns(|value| number(value).0);
-        let v4 = Table::new(starts, values);
+        let v4 = Table::new(&starts, &values);
         let v6 = SplitTable::new(v6, |value| number(value).0);
         Self { regions, by_name, v4, v6 }
     }
@@ -51,6 +51,24 @@ impl Geo {
             IpAddr::V6(v6) => self.locate_v6(v6.to_bits()),
         };
         Located { region: RegionId(region), prefix }
+    }
+
+    /// Calls what `locate` reads first into the cache.
+    #[inline]
+    pub fn fetch(&self, address: IpAddr) {
+        match address {
+            IpAddr::V4(v4) => self.v4.fetch(v4.to_bits()),
+            IpAddr::V6(v6) => self.v6.fetch(v6.to_bits()),
+        }
+    }
+
+    /// Calls what `locate` reads next into the cache; what it reads first should have been called before.
+    #[inline]
+    pub fn fetch_next(&self, address: IpAddr) {
+        // Of IPv6 `fetch` has gone so far: the first slots are few there, and stay in the cache.
+        if let IpAddr::V4(v4) = address {
+            self.v4.fetch_next(v4.to_bits());
+        }
     }
 
     /// A region by its number, which must be of this compilation or of one before it.

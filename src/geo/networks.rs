@@ -2,6 +2,7 @@
 #![deny(clippy::disallowed_methods)]
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::Position;
 use super::country::Countries;
@@ -18,25 +19,26 @@ pub fn read_networks(
     places: &[(String, Option<Position>)],
 ) -> (Vec<NetworkRule>, Vec<Diagnostic>) {
     let known = Known { source, countries, rules, places };
-    let mut first_lines = HashMap::new();
+    // Lines are counted only to tell of one: to count them takes as long as the text before.
+    let mut first_places: HashMap<Prefix, usize> = HashMap::new();
     let mut networks = Vec::new();
     let mut diagnostics = Vec::new();
     for fields in records(source, &["prefix", "target"]) {
         match known.read_line(&fields) {
-            Ok(Some(network)) => {
-                let (line, _) = source.position(fields[0].span.start);
-                match first_lines.insert(network.prefix.to_canonical(), line) {
-                    Some(first) => {
-                        first_lines.insert(network.prefix.to_canonical(), first);
-                        diagnostics.push(
-                            fields[0]
-                                .error(source, format!("{} is already on line {first}", network.prefix))
-                                .help("leave one of the two lines"),
-                        );
-                    }
-                    None => networks.push(network),
+            Ok(Some(network)) => match first_places.entry(network.prefix.to_canonical()) {
+                Entry::Occupied(first) => {
+                    let (first, _) = source.position(*first.get());
+                    diagnostics.push(
+                        fields[0]
+                            .error(source, format!("{} is already on line {first}", network.prefix))
+                            .help("leave one of the two lines"),
+                    );
                 }
-            }
+                Entry::Vacant(place) => {
+                    place.insert(fields[0].span.start);
+                    networks.push(network);
+                }
+            },
             Ok(None) => {}
             Err(found) => diagnostics.extend(found),
         }

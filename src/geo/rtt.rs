@@ -32,7 +32,8 @@ pub fn read_rtt(
     places: &[(String, Option<Position>)],
 ) -> (Vec<Rtt>, Vec<Diagnostic>) {
     let known = Known { source, countries, rules, places };
-    let mut first_lines: HashMap<(String, String), usize> = HashMap::new();
+    // Lines are counted only to tell of one: to count them takes as long as the text before.
+    let mut first_places: HashMap<(String, String), usize> = HashMap::new();
     let mut rtts = Vec::new();
     let mut diagnostics = Vec::new();
     for fields in records(source, &["region", "place", "ms"]) {
@@ -43,11 +44,12 @@ pub fn read_rtt(
                 continue;
             }
         };
-        let (line, _) = source.position(fields[0].span.start);
-        let first = *first_lines.entry((rtt.region.clone(), rtt.place.clone())).or_insert(line);
-        if first == line {
+        let start = fields[0].span.start;
+        let first = *first_places.entry((rtt.region.clone(), rtt.place.clone())).or_insert(start);
+        if first == start {
             rtts.push(rtt);
         } else {
+            let (first, _) = source.position(first);
             let message = format!("the round trip from {} to {} is already on line {first}", rtt.region, rtt.place);
             diagnostics.push(fields[0].error(source, message).help("leave one of the two lines"));
         }

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use rustc_hash::FxHashMap;
+
 /// The value of a run about which nothing is known.
 pub(super) const NOTHING: u32 = 0;
 
@@ -195,7 +197,7 @@ impl<T: Clone + Eq + Hash> Numbering<T> {
 
 /// Asks `combine` but once for each pair.
 pub(super) fn memoised(mut combine: impl FnMut(u32, u32) -> u32) -> impl FnMut(u32, u32) -> u32 {
-    let mut known = HashMap::new();
+    let mut known = FxHashMap::default();
     move |lower, upper| *known.entry((lower, upper)).or_insert_with(|| combine(lower, upper))
 }
 

@@ -23,29 +23,43 @@ const CONTROL: usize = 64;
 
 /// Room for a batch: buffers, addresses, control messages; allocated once.
 pub(super) struct Batch {
-    slots: Box<[Slot]>,
-    headers: Box<[libc::mmsghdr]>,
-    vectors: Box<[libc::iovec]>,
-    received: usize,
+    received: Box<[Received]>,
+    ready: Box<[Ready]>,
+    /// For `recvmmsg`: each leads to the place of the same number, for good.
+    incoming: Headers,
+    /// For `sendmmsg`, written anew each time.
+    outgoing: Headers,
+    count: usize,
 }
 
-struct Slot {
-    query: [u8; MAX_QUERY],
-    reply: [u8; MAX_UDP],
+/// A datagram that came.
+struct Received {
     peer: Aligned<{ size_of::<libc::sockaddr_in6>() }>,
-    peer_length: libc::socklen_t,
     control: Aligned<CONTROL>,
+    peer_length: libc::socklen_t,
     control_length: usize,
-    query_length: usize,
+    length: usize,
+    query: [u8; MAX_QUERY],
+}
+
+/// Its reply.
+pub(super) struct Ready {
     /// 0 while there is nothing to send.
-    reply_length: usize,
+    length: usize,
+    octets: [u8; MAX_UDP],
+}
+
+/// What the kernel is told of the places of datagrams.
+struct Headers {
+    headers: Box<[libc::mmsghdr]>,
+    vectors: Box<[libc::iovec]>,
 }
 
 /// Octets that the kernel reads and writes as structures.
 #[repr(C, align(8))]
 struct Aligned<const N: usize>([u8; N]);
 
-/// A datagram that came.
+/// A datagram as its sender meant it.
 pub(super) struct Incoming<'b> {
     pub(super) message: &'b [u8],
     pub(super) client: SocketAddr,
@@ -53,107 +67,119 @@ pub(super) struct Incoming<'b> {
     pub(super) local: Option<IpAddr>,
 }
 
-// SAFETY: the raw pointers inside `headers` and `vectors` are set anew before each call and used by no one else.
+// SAFETY: the raw pointers inside `Headers` lead into boxes of the same `Batch`, and only its methods follow them.
 unsafe impl Send for Batch {}
+
+impl Headers {
+    fn new() -> Self {
+        // SAFETY: mmsghdr and iovec are plain C structures; null pointers and zero lengths are valid in them.
+        let (header, vector): (libc::mmsghdr, libc::iovec) = unsafe { (zeroed(), zeroed()) };
+        Self { headers: vec![header; BATCH].into(), vectors: vec![vector; BATCH].into() }
+    }
+}
 
 impl Batch {
     pub(super) fn new() -> Self {
-        let slot = || Slot {
-            query: [0; MAX_QUERY],
-            reply: [0; MAX_UDP],
+        let received = |_| Received {
             peer: Aligned([0; size_of::<libc::sockaddr_in6>()]),
-            peer_length: 0,
             control: Aligned([0; CONTROL]),
+            peer_length: 0,
             control_length: 0,
-            query_length: 0,
-            reply_length: 0,
+            length: 0,
+            query: [0; MAX_QUERY],
         };
-        // SAFETY: mmsghdr and iovec are plain C structures; null pointers and zero lengths are valid in them.
-        let (header, vector): (libc::mmsghdr, libc::iovec) = unsafe { (zeroed(), zeroed()) };
-        Self {
-            slots: (0..BATCH).map(|_| slot()).collect(),
-            headers: vec![header; BATCH].into(),
-            vectors: vec![vector; BATCH].into(),
-            received: 0,
-        }
-    }
-
-    /// Waits for a datagram and takes those that are there, up to `BATCH`; says how many.
-    pub(super) fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
-        self.received = 0;
-        for ((slot, header), vector) in self.slots.iter_mut().zip(&mut self.headers).zip(&mut self.vectors) {
-            vector.iov_base = slot.query.as_mut_ptr().cast();
+        let ready = |_| Ready { length: 0, octets: [0; MAX_UDP] };
+        let mut batch = Self {
+            received: (0..BATCH).map(received).collect(),
+            ready: (0..BATCH).map(ready).collect(),
+            incoming: Headers::new(),
+            outgoing: Headers::new(),
+            // All of them have to be made ready.
+            count: BATCH,
+        };
+        let Headers { headers, vectors } = &mut batch.incoming;
+        for ((place, header), vector) in batch.received.iter_mut().zip(headers).zip(vectors) {
+            vector.iov_base = place.query.as_mut_ptr().cast();
             vector.iov_len = MAX_QUERY;
             let message = &mut header.msg_hdr;
             message.msg_iov = vector;
             message.msg_iovlen = 1;
-            message.msg_name = slot.peer.0.as_mut_ptr().cast();
-            message.msg_namelen = slot.peer.0.len() as libc::socklen_t;
-            message.msg_control = slot.control.0.as_mut_ptr().cast();
-            message.msg_controllen = CONTROL as _;
-            message.msg_flags = 0;
+            message.msg_name = place.peer.0.as_mut_ptr().cast();
+            message.msg_control = place.control.0.as_mut_ptr().cast();
         }
-        // SAFETY: each header points to a vector, a peer and a control buffer of this batch, which live and
-        // stay in place during the call, with their true lengths; there are `BATCH` headers.
+        batch
+    }
+
+    /// Waits for a datagram and takes those that are there, up to `BATCH`; says how many.
+    pub(super) fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+        // The kernel has written over these in the places that it used.
+        for header in &mut self.incoming.headers[..self.count] {
+            let message = &mut header.msg_hdr;
+            message.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+            message.msg_controllen = CONTROL as _;
+        }
+        self.count = 0;
+        // SAFETY: each header points to a vector, a peer and a control buffer of this batch, which live in boxes that
+        // are never replaced, with their true lengths; there are `BATCH` headers.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                self.headers.as_mut_ptr(),
+                self.incoming.headers.as_mut_ptr(),
                 BATCH as libc::c_uint,
                 libc::MSG_WAITFORONE,
                 std::ptr::null_mut(),
             )
         };
-        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        for (slot, header) in self.slots.iter_mut().zip(&self.headers).take(count) {
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?.min(BATCH);
+        for (place, header) in self.received.iter_mut().zip(&self.incoming.headers[..count]) {
             let is_whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
-            slot.query_length = if is_whole { (header.msg_len as usize).min(MAX_QUERY) } else { 0 };
-            slot.peer_length = header.msg_hdr.msg_namelen;
+            place.length = if is_whole { (header.msg_len as usize).min(MAX_QUERY) } else { 0 };
+            place.peer_length = header.msg_hdr.msg_namelen;
             // Its type differs between C libraries.
             let control_length: usize = header.msg_hdr.msg_controllen as _;
-            slot.control_length = control_length.min(CONTROL);
-            slot.reply_length = 0;
+            place.control_length = control_length.min(CONTROL);
         }
-        self.received = count;
+        self.count = count;
         Ok(count)
     }
 
-    /// Lets `answer` write a reply to each datagram that came, and say how long it is; none for no reply.
+    /// The datagrams that came, each with room for its reply; none for one from nowhere. What is not answered gets no reply.
     #[inline]
-    pub(super) fn answer_each(&mut self, mut answer: impl FnMut(Incoming<'_>, &mut [u8]) -> Option<usize>) {
-        for slot in &mut self.slots[..self.received] {
-            let Some(client) = socket_address(&slot.peer.0) else { continue };
-            let local = local_address(&slot.control.0[..slot.control_length]);
-            let message = &slot.query[..slot.query_length];
-            slot.reply_length = answer(Incoming { message, client, local }, &mut slot.reply).unwrap_or(0);
-            if slot.reply_length > 0 && local.is_some() {
-                prepare_source(&mut slot.control.0[..slot.control_length]);
-            }
-        }
+    pub(super) fn exchanges(&mut self) -> impl Iterator<Item = (Option<Incoming<'_>>, &mut Ready)> {
+        self.received[..self.count].iter().zip(&mut self.ready).map(|(place, ready)| {
+            ready.length = 0;
+            (place.incoming(), ready)
+        })
     }
 
     /// Sends the replies and says how many could not be sent.
     pub(super) fn send(&mut self, socket: &UdpSocket) -> u64 {
+        let Headers { headers, vectors } = &mut self.outgoing;
         let mut count = 0;
-        for slot in self.slots[..self.received].iter_mut().filter(|slot| slot.reply_length > 0) {
-            let vector = &mut self.vectors[count];
-            vector.iov_base = slot.reply.as_mut_ptr().cast();
-            vector.iov_len = slot.reply_length.min(MAX_UDP);
-            let message = &mut self.headers[count].msg_hdr;
+        let answered =
+            self.received[..self.count].iter_mut().zip(&mut self.ready).filter(|(_, ready)| ready.length > 0);
+        for (place, ready) in answered {
+            let vector = &mut vectors[count];
+            vector.iov_base = ready.octets.as_mut_ptr().cast();
+            vector.iov_len = ready.length;
+            let message = &mut headers[count].msg_hdr;
             message.msg_iov = vector;
             message.msg_iovlen = 1;
-            message.msg_name = slot.peer.0.as_mut_ptr().cast();
-            message.msg_namelen = slot.peer_length;
-            message.msg_control =
-                if slot.control_length > 0 { slot.control.0.as_mut_ptr().cast() } else { std::ptr::null_mut() };
-            message.msg_controllen = slot.control_length as _;
-            message.msg_flags = 0;
+            message.msg_name = place.peer.0.as_mut_ptr().cast();
+            message.msg_namelen = place.peer_length;
+            message.msg_control = std::ptr::null_mut();
+            message.msg_controllen = 0;
+            if place.control_length > 0 {
+                prepare_source(&mut place.control.0[..place.control_length]);
+                message.msg_control = place.control.0.as_mut_ptr().cast();
+                message.msg_controllen = place.control_length as _;
+            }
             count += 1;
         }
         let mut unsent = 0;
         let mut next = 0;
         while next < count {
-            let rest = &mut self.headers[next..count];
+            let rest = &mut headers[next..count];
             // SAFETY: each of the `rest` headers points to a reply, a peer and a control buffer of this batch,
             // which live and stay in place during the call, with lengths within theirs.
             let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as libc::c_uint, 0) };
@@ -168,6 +194,23 @@ impl Batch {
             }
         }
         unsent
+    }
+}
+
+impl Received {
+    #[inline]
+    fn incoming(&self) -> Option<Incoming<'_>> {
+        let client = socket_address(&self.peer.0)?;
+        let local = local_address(&self.control.0[..self.control_length]);
+        Some(Incoming { message: &self.query[..self.length], client, local })
+    }
+}
+
+impl Ready {
+    /// Lets `write` write the reply, and say how long it is; none for no reply.
+    #[inline]
+    pub(super) fn fill(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
+        self.length = write(&mut self.octets).unwrap_or(0).min(MAX_UDP);
     }
 }
 
@@ -303,13 +346,16 @@ mod tests {
         client.send_to(b"ask", address).expect("sent");
         let mut batch = Batch::new();
         assert_eq!(batch.receive(&server).expect("received"), 1);
-        batch.answer_each(|incoming, out| {
+        for (incoming, ready) in batch.exchanges() {
+            let incoming = incoming.expect("a sender");
             assert_eq!(incoming.client, client.local_addr().expect("bound"));
             assert_eq!(incoming.local, Some(address.ip()));
-            out[..3].copy_from_slice(incoming.message);
-            out[3] = b'!';
-            Some(4)
-        });
+            ready.fill(|out| {
+                out[..3].copy_from_slice(incoming.message);
+                out[3] = b'!';
+                Some(4)
+            });
+        }
         assert_eq!(batch.send(&server), 0);
         let mut reply = [0; 16];
         let (length, from) = client.recv_from(&mut reply).expect("a reply");
@@ -354,12 +400,14 @@ mod tests {
         let mut seen = Vec::new();
         while seen.len() < 11 {
             batch.receive(&server).expect("received");
-            batch.answer_each(|incoming, out| {
-                seen.push(incoming.message.to_vec());
-                let number = *incoming.message.first()?;
-                out[0] = number;
-                (number % 2 == 1).then_some(1)
-            });
+            for (incoming, ready) in batch.exchanges() {
+                let message = incoming.expect("a sender").message;
+                seen.push(message.to_vec());
+                ready.fill(|out| {
+                    out[0] = *message.first()?;
+                    (out[0] % 2 == 1).then_some(1)
+                });
+            }
             assert_eq!(batch.send(&server), 0);
         }
         assert!(seen[10].is_empty(), "what is too long is not half read");

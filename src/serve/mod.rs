@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod cluster;
+pub mod cores;
 mod datagram;
 pub mod heartbeat;
 pub mod hickory;
@@ -21,10 +22,12 @@ pub use self::learner::Learner;
 use self::rate_limit::{Limiter, Verdict};
 use self::scratch::Path;
 use crate::answer::{
-    Context, Outcome, Subject, SubjectKind, answer, bad_cookie, bare_error, has_valid_cookie, read, truncated,
+    Context, Course, Outcome, Subject, SubjectKind, answer_on, bad_cookie, bare_error, has_valid_cookie, read,
+    truncated,
 };
 use crate::config::RateLimitMode;
 use crate::intake::{Beyond, Counts, Tally};
+use crate::name::LookupName;
 use crate::snapshot::{Published, Snapshot};
 use crate::steer::Estimate;
 use crate::wire::{Query, Rcode};
@@ -54,7 +57,7 @@ impl Responder {
         // Whoever panicked has left nothing half done: sums, and estimates that are right whatever stands in them.
         let mut learner = self.learner.lock().unwrap_or_else(PoisonError::into_inner);
         learner.turn(snapshot.generation, now, &self.counts);
-        let length = respond(&snapshot, message, &context, &mut learner, None, &self.counts, &mut tally, out);
+        let length = respond(&snapshot, message, &context, &mut learner, None, &mut tally, out);
         drop(learner);
         self.counts.add(&tally);
         length
@@ -65,26 +68,41 @@ impl Responder {
 ///
 /// With a limiter, what goes out may be less than the answer. It returns the length of what `out` holds then; none if
 /// there is nothing to send.
-#[expect(clippy::too_many_arguments, reason = "all that a worker has")]
-#[inline]
 pub fn respond(
     snapshot: &Snapshot,
     message: &[u8],
     context: &Context,
     learner: &mut Learner,
     limiter: Option<&mut Limiter>,
-    counts: &Counts,
     tally: &mut Tally,
     out: &mut [u8],
 ) -> Option<usize> {
-    let query = read(message);
-    let keys = &mut learner.keys;
-    let answered = query.as_ref().map(|query| answer(snapshot, query, context, Some(keys), out, None));
-    let (Some(query), Some((Outcome::Reply { length, rcode, subject }, observation))) = (&query, answered) else {
+    let mut name = LookupName::new();
+    let Some(query) = read(message, &mut name) else {
         tally.dropped += 1;
         return None;
     };
-    let sent = match limiter.map(|limiter| limit(limiter, snapshot, query, context, (subject, rcode), counts, out)) {
+    let course = Course::of(snapshot, &query);
+    respond_on(snapshot, (&query, course), context, learner, limiter, tally, out)
+}
+
+/// The same for a query that was read, and whose course was followed in this snapshot and for the keys of this learner.
+#[inline]
+pub fn respond_on(
+    snapshot: &Snapshot,
+    (query, course): (&Query<'_>, Course<'_>),
+    context: &Context,
+    learner: &mut Learner,
+    limiter: Option<&mut Limiter>,
+    tally: &mut Tally,
+    out: &mut [u8],
+) -> Option<usize> {
+    let (outcome, observation) = answer_on(snapshot, query, course, context, Some(&mut learner.keys), out, None);
+    let Outcome::Reply { length, rcode, subject } = outcome else {
+        tally.dropped += 1;
+        return None;
+    };
+    let sent = match limiter.map(|limiter| limit(limiter, snapshot, query, context, (subject, rcode), tally, out)) {
         None | Some(Sent::Whole) => {
             if let Some(observation) = &observation {
                 learner.book.book(observation);
@@ -115,7 +133,7 @@ fn limit(
     query: &Query<'_>,
     context: &Context,
     (subject, rcode): (Subject, Rcode),
-    counts: &Counts,
+    tally: &mut Tally,
     out: &mut [u8],
 ) -> Sent {
     // RFC 7873 §5.2.5: who has a cookie of ours is no forger. Its answers are nobody's debt either.
@@ -147,7 +165,7 @@ fn limit(
         }
         _ => (Beyond::Sent, Sent::Whole),
     };
-    counts.beyond_rate(subject.kind, beyond);
+    tally.beyond[beyond as usize][subject.kind as usize] += 1;
     limiter.note(client, context.now, beyond == Beyond::Dropped);
     sent
 }

@@ -16,13 +16,14 @@ use std::sync::Arc;
 
 use crate::answer::Subject;
 use crate::config::RateLimit;
+use crate::prefetch::prefetch;
 use crate::steer::mix;
 
 mod watch;
 
 pub use watch::{Watch, report};
 
-use watch::Network;
+use watch::{Network, Noted};
 
 /// Seconds of debt that an account can have (ISC-TN-2012-1 §2.2.4, there WINDOW, with the same default).
 const WINDOW: i32 = 15;
@@ -41,6 +42,7 @@ pub struct Limiter {
     /// Empty until limiting is wanted.
     table: Box<[Set]>,
     watch: Arc<Watch>,
+    noted: Option<Noted>,
 }
 
 /// What becomes of an answer.
@@ -78,7 +80,7 @@ impl Limiter {
     /// Accounts of one of so many workers over which the queries of a network are spread.
     pub fn new(seed: u64, workers: usize, watch: Arc<Watch>) -> Self {
         let workers = i32::try_from(workers.clamp(1, MAX_WORKERS)).expect("it is clamped");
-        Self { seed, workers, table: Box::default(), watch }
+        Self { seed, workers, table: Box::default(), watch, noted: None }
     }
 
     /// Makes the table, if it is not there: to be called before the queries of a batch.
@@ -86,6 +88,12 @@ impl Limiter {
         if self.table.is_empty() {
             self.table = vec![Set([NOBODY; WAYS]); SETS].into();
         }
+    }
+
+    /// Calls the account that an answer would debit into the cache.
+    #[inline]
+    pub fn fetch(&self, subject: Subject, client: IpAddr) {
+        prefetch(&self.table, self.hash(Network::of(client), subject) as usize % SETS);
     }
 
     /// Debits the client's account for an answer at `now` (milliseconds), and says what becomes of it.
@@ -106,10 +114,24 @@ impl Limiter {
         if is_turn { Verdict::Slip } else { Verdict::Drop }
     }
 
-    /// Notes for the log that the client's network is beyond the rate.
-    pub fn note(&self, client: IpAddr, now: u64, is_dropped: bool) {
+    /// Notes for the log that the client's network is beyond the rate. It is told with the next one's, or by `tell`.
+    #[inline]
+    pub fn note(&mut self, client: IpAddr, now: u64, is_dropped: bool) {
         let network = Network::of(client);
-        self.watch.note(network, mix(self.seed ^ network.bits()), now, is_dropped);
+        if self.noted.is_some_and(|noted| noted.network != network || noted.now != now) {
+            self.tell();
+        }
+        let noted = self.noted.get_or_insert(Noted { network, now, limited: 0, dropped: 0 });
+        noted.limited += 1;
+        noted.dropped += u64::from(is_dropped);
+    }
+
+    /// Tells what was noted: to be called after a batch. A flood's queries come in rows, and one of them is told for all.
+    #[inline]
+    pub fn tell(&mut self) {
+        if let Some(noted) = self.noted.take() {
+            self.watch.note(&noted, mix(self.seed ^ noted.network.bits()));
+        }
     }
 
     /// The type asked for is no part of it: a name has few types, but an alias or a wildcard answers to all 65,535.
@@ -128,6 +150,9 @@ impl Set {
     #[inline]
     fn find(&mut self, tag: u32, limit: &RateLimit, workers: i32, now: u32) -> &mut Account {
         let place = self.0.iter().position(|account| account.tag == tag);
+        if place == Some(0) {
+            return &mut self.0[0];
+        }
         let found = match place {
             Some(place) => self.0[place],
             None => Account { tag, balance: most(limit, workers), at: now, limited: 0 },

@@ -8,16 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::datagram::{Batch, ignore_path_mtu, want_local_address};
+use super::cores::keep_to;
+use super::datagram::{BATCH, Batch, Incoming, Ready, ignore_path_mtu, want_local_address};
 use super::rate_limit::{Limiter, Watch};
-use super::{Learner, respond, unix_milliseconds};
-use crate::answer::{Context, Transport};
+use super::{Learner, respond_on, unix_milliseconds};
+use crate::answer::{Context, Course, Subject, Transport, follow, read};
 use crate::config::RateLimitMode;
 use crate::intake::{Counts, Tally};
-use crate::snapshot::Published;
+use crate::name::LookupName;
+use crate::snapshot::{Published, Snapshot};
 use crate::steer::Estimate;
+use crate::wire::Query;
 
 /// Receive buffer of a socket: the kernel's default loses packets in bursts (it holds some 250 queries).
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -72,6 +76,8 @@ pub struct Worker {
     pub learner: Learner,
     /// Where it notes which networks are beyond the rate.
     pub watch: Arc<Watch>,
+    /// The core that it keeps to; none = the kernel may move it.
+    pub core: Option<usize>,
 }
 
 /// Workers that answer until they are dropped.
@@ -85,15 +91,19 @@ impl Workers {
     pub fn start(workers: Vec<Worker>, spread: usize, published: &Arc<Published>) -> io::Result<Self> {
         let should_stop = Arc::new(AtomicBool::new(false));
         let mut started = Self { threads: Vec::new(), should_stop };
-        for (index, Worker { socket, counts, mut learner, watch }) in workers.into_iter().enumerate() {
+        for (index, Worker { socket, counts, mut learner, watch, core }) in workers.into_iter().enumerate() {
             let (published, should_stop) = (Arc::clone(published), Arc::clone(&started.should_stop));
             // Its keys are random, which is all that is wanted of it.
             let seed = RandomState::new().hash_one(index);
             let mut limiter = Limiter::new(seed, spread, watch);
-            let thread = std::thread::Builder::new()
-                .name(format!("udp-{index}"))
-                .spawn(move || keep_working(&socket, &published, &counts, &mut learner, &mut limiter, &should_stop))?;
-            started.threads.push(thread);
+            let thread = std::thread::Builder::new().name(format!("udp-{index}"));
+            started.threads.push(thread.spawn(move || {
+                // First of all: its buffers are then in memory that is near the core.
+                if let Some(core) = core {
+                    keep_to(core);
+                }
+                keep_working(&socket, &published, &counts, &mut learner, &mut limiter, &should_stop);
+            })?);
         }
         Ok(started)
     }
@@ -138,6 +148,7 @@ fn work(
 ) {
     let mut reader = published.reader();
     let mut batch = Batch::new();
+    let mut names: Box<[LookupName]> = vec![LookupName::new(); BATCH].into();
     while !should_stop.load(Ordering::Relaxed) {
         // A time-out, a signal, or the ICMP error of an earlier reply: none of them ends the worker.
         let received = batch.receive(socket);
@@ -147,25 +158,56 @@ fn work(
         learner.turn(snapshot.generation, now, counts);
         let Ok(received) = received else { continue };
         let mut tally = Tally { received: received as u64, ..Tally::default() };
-        let is_limiting = snapshot.rate_limit.mode != RateLimitMode::Off;
-        if is_limiting {
-            limiter.prepare();
-        }
-        batch.answer_each(|incoming, out| {
-            let context = Context {
-                client: incoming.client,
-                local: incoming.local,
-                transport: Transport::Udp,
-                now,
-                idle: None,
-                estimate: Estimate::default(),
-            };
-            let limiter = is_limiting.then_some(&mut *limiter);
-            respond(snapshot, incoming.message, &context, learner, limiter, counts, &mut tally, out)
-        });
+        let limiter = (snapshot.rate_limit.mode != RateLimitMode::Off).then_some(&mut *limiter);
+        answer_all(&mut batch, &mut names, snapshot, now, learner, limiter, &mut tally);
         tally.unsent = batch.send(socket);
         counts.add(&tally);
     }
+}
+
+/// Reads all of a batch, lets its queries wait for memory together, and answers them.
+fn answer_all(
+    batch: &mut Batch,
+    names: &mut [LookupName],
+    snapshot: &Snapshot,
+    now: u64,
+    learner: &mut Learner,
+    mut limiter: Option<&mut Limiter>,
+    tally: &mut Tally,
+) {
+    if let Some(limiter) = &mut limiter {
+        limiter.prepare();
+    }
+    let mut queries = ArrayVec::<(Query<'_>, Context), BATCH>::new();
+    let mut replies = ArrayVec::<&mut Ready, BATCH>::new();
+    for ((incoming, reply), name) in batch.exchanges().zip(names) {
+        match incoming.and_then(|incoming| Some((read(incoming.message, name)?, context(&incoming, now)))) {
+            Some(query) => {
+                queries.push(query);
+                replies.push(reply);
+            }
+            None => tally.dropped += 1,
+        }
+    }
+    let mut courses = ArrayVec::<Course<'_>, BATCH>::new();
+    follow(snapshot, &learner.keys, &queries, &mut courses);
+    if let Some(limiter) = &limiter {
+        for ((query, context), course) in queries.iter().zip(&courses) {
+            limiter.fetch(course.subject(query.name, Subject::ERROR), context.client.ip());
+        }
+    }
+    for (((query, context), &course), reply) in queries.iter().zip(&courses).zip(replies) {
+        let limiter = limiter.as_deref_mut();
+        reply.fill(|out| respond_on(snapshot, (query, course), context, learner, limiter, tally, out));
+    }
+    if let Some(limiter) = limiter {
+        limiter.tell();
+    }
+}
+
+fn context(incoming: &Incoming<'_>, now: u64) -> Context {
+    let &Incoming { client, local, .. } = incoming;
+    Context { client, local, transport: Transport::Udp, now, idle: None, estimate: Estimate::default() }
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {

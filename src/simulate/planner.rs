@@ -289,7 +289,7 @@ impl Policy for Planner {
         let keys = &self.nameservers.get(nameserver)?.keys;
         let source = IpAddr::V4(resolver);
         let name = LookupName::from_wire(Name::parse(NAME, None).expect("the name is well-formed").wire());
-        let hash = name.suffix_hashes()[name.label_count()];
+        let hash = name.hash_of_all();
         Some(keys.remembers(keys.key(source, &Key::of(None, source), u64::from(hash)), at_ms))
     }
 }
@@ -329,7 +329,8 @@ impl Nameserver {
             }
             None => without,
         };
-        let Some(read) = read(message) else { return Answer::default() };
+        let mut name = LookupName::new();
+        let Some(read) = read(message, &mut name) else { return Answer::default() };
         let context = Context {
             client: SocketAddr::new(IpAddr::V4(query.source), 53),
             local: None,

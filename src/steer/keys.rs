@@ -18,6 +18,7 @@ use self::memory::{Memory, Prior, rate};
 use self::places::{Place, Places};
 use super::hash::{Key, mix};
 use crate::pool::{Family, ServiceId};
+use crate::prefetch::prefetch;
 
 pub use ahead::Ahead;
 pub use gaps::{GAP_BOUNDS, GapHistogram};
@@ -130,6 +131,20 @@ impl KeyTable {
         };
         let network = if placed.is_resolver { 0 } else { placed.hash(source) };
         mix(mix(source ^ network) ^ name)
+    }
+
+    /// Calls the line in which a key has its place into the cache.
+    #[inline]
+    pub fn fetch_place(&self, key: u64) {
+        self.places.fetch(mix(self.seed ^ key));
+    }
+
+    /// Calls what is known of a key into the cache, if it has a place; its line should have been called before.
+    #[inline]
+    pub fn fetch_memory(&self, key: u64) {
+        if let Some(at) = self.places.at(mix(self.seed ^ key)) {
+            prefetch(&self.memories, at);
+        }
     }
 
     /// Learns from a query, and says what is known of its key. `answered` follows, if an answer is sent.

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
-
 use super::cookie::{Cookie, ServerCookie};
 use super::subnet::Subnet;
 use super::{HEADER, MAX_UDP, MIN_UDP, Rcode};
@@ -180,84 +178,99 @@ impl<'m> Edns<'m> {
     }
 }
 
-/// The OPT record of a reply, as it is sent.
-pub(super) struct Opt {
-    octets: ArrayVec<u8, MAX_OPT>,
-    is_padded: bool,
+/// The OPT record of a reply.
+pub(super) struct Opt<'a> {
+    query: &'a Edns<'a>,
+    rcode: Rcode,
+    options: &'a Options<'a>,
+    /// Octets of the options, but for padding.
+    length: usize,
 }
 
-impl Opt {
+impl<'a> Opt<'a> {
     /// The record for a reply to `query`.
-    pub(super) fn new(query: &Edns<'_>, rcode: Rcode, options: &Options<'_>) -> Self {
-        let &Options { scope, cookie, nsid, expire, keepalive, zone_version, error, is_padded } = options;
-        let [payload_high, payload_low] = (MAX_UDP as u16).to_be_bytes();
-        let flags = if query.dnssec_ok { DNSSEC_OK } else { 0 };
-        let mut opt = Self { octets: ArrayVec::new(), is_padded };
-        opt.put(&[0, 0, 41, payload_high, payload_low, (rcode.0 >> 4) as u8, 0, flags, 0, 0, 0]);
-        if let Some(subnet) = &query.subnet {
-            let (before, after) = subnet.around_scope();
-            opt.option(CLIENT_SUBNET, &[before, &[scope], after]);
-        }
-        if let (Some(asked), Some(server)) = (&query.cookie, cookie) {
-            opt.option(COOKIE, &[asked.client, &server]);
-        }
-        if let Some(nsid) = nsid {
-            opt.option(NSID, &[nsid]);
-        }
-        if let Some(seconds) = expire {
-            opt.option(EXPIRE, &[&seconds.to_be_bytes()]);
-        }
-        if let Some(idle) = keepalive {
-            // RFC 7828 §3.1: in units of 100 ms.
-            let units = u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX);
-            opt.option(KEEPALIVE, &[&units.to_be_bytes()]);
-        }
-        if let Some(ZoneVersion { labels, serial }) = zone_version {
-            const TYPE_SERIAL: u8 = 0;
-            opt.option(ZONE_VERSION, &[&[labels, TYPE_SERIAL], &serial.to_be_bytes()]);
-        }
-        if let Some(ExtendedError { code, text }) = error {
-            opt.option(EXTENDED_ERROR, &[&code.to_be_bytes(), text.as_bytes()]);
-        }
+    #[inline]
+    pub(super) fn new(query: &'a Edns<'a>, rcode: Rcode, options: &'a Options<'a>) -> Self {
+        let mut opt = Self { query, rcode, options, length: 0 };
+        let mut length = 0;
+        opt.each_option(|_, data| length += 4 + data.iter().map(|part| part.len()).sum::<usize>());
+        opt.length = length;
         opt
     }
 
     /// Octets that the record takes at least.
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        self.octets.len() + if self.is_padded { 4 } else { 0 }
+        OPT_FIXED + self.length + if self.options.is_padded { 4 } else { 0 }
     }
 
     /// Writes the record at `at` and returns where it ends. There is room for `len` octets; padding takes what is wanted
     /// of what is left.
-    pub(super) fn write(mut self, out: &mut [u8], at: usize) -> usize {
-        let mut padding = 0;
-        if self.is_padded {
-            let end = at + self.len();
-            padding = (end.next_multiple_of(PADDED_BLOCK) - end).min(out.len() - end);
-            self.octets.extend(PADDING.to_be_bytes());
-            self.octets.extend((padding as u16).to_be_bytes());
+    #[inline]
+    pub(super) fn write(&self, out: &mut [u8], at: usize) -> usize {
+        let mut end = at + OPT_FIXED;
+        // Most replies have none.
+        if self.length > 0 {
+            self.each_option(|code, data| {
+                let length: usize = data.iter().map(|part| part.len()).sum();
+                let ([c0, c1], [l0, l1]) = (code.to_be_bytes(), (length as u16).to_be_bytes());
+                put(out, &mut end, &[c0, c1, l0, l1]);
+                data.iter().for_each(|part| put(out, &mut end, part));
+            });
         }
-        let data = (self.octets.len() - OPT_FIXED + padding) as u16;
-        self.octets[OPT_FIXED - 2..OPT_FIXED].copy_from_slice(&data.to_be_bytes());
-        let end = at + self.octets.len();
-        out[at..end].copy_from_slice(&self.octets);
-        out[end..end + padding].fill(0);
-        end + padding
+        if self.options.is_padded {
+            let padding = ((end + 4).next_multiple_of(PADDED_BLOCK) - (end + 4)).min(out.len() - (end + 4));
+            let ([c0, c1], [l0, l1]) = (PADDING.to_be_bytes(), (padding as u16).to_be_bytes());
+            put(out, &mut end, &[c0, c1, l0, l1]);
+            out[end..end + padding].fill(0);
+            end += padding;
+        }
+        let [payload_high, payload_low] = (MAX_UDP as u16).to_be_bytes();
+        let flags = if self.query.dnssec_ok { DNSSEC_OK } else { 0 };
+        let [l0, l1] = ((end - at - OPT_FIXED) as u16).to_be_bytes();
+        let extended = (self.rcode.0 >> 4) as u8;
+        out[at..at + OPT_FIXED].copy_from_slice(&[0, 0, 41, payload_high, payload_low, extended, 0, flags, 0, l0, l1]);
+        end
     }
 
-    fn option(&mut self, code: u16, data: &[&[u8]]) {
-        let length: usize = data.iter().map(|part| part.len()).sum();
-        self.put(&code.to_be_bytes());
-        self.put(&(length as u16).to_be_bytes());
-        for part in data {
-            self.put(part);
+    /// Shows the options but for padding: the code of each, and its data in parts.
+    #[inline]
+    fn each_option(&self, mut show: impl FnMut(u16, &[&[u8]])) {
+        let Options { scope, cookie, nsid, expire, keepalive, zone_version, error, is_padded: _ } = self.options;
+        if let Some(subnet) = &self.query.subnet {
+            let (before, after) = subnet.around_scope();
+            show(CLIENT_SUBNET, &[before, &[*scope], after]);
+        }
+        if let (Some(asked), Some(server)) = (&self.query.cookie, cookie) {
+            show(COOKIE, &[asked.client, server]);
+        }
+        if let Some(nsid) = nsid {
+            show(NSID, &[nsid]);
+        }
+        if let Some(seconds) = expire {
+            show(EXPIRE, &[&seconds.to_be_bytes()]);
+        }
+        if let Some(idle) = keepalive {
+            // RFC 7828 §3.1: in units of 100 ms.
+            let units = u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX);
+            show(KEEPALIVE, &[&units.to_be_bytes()]);
+        }
+        if let Some(ZoneVersion { labels, serial }) = zone_version {
+            const TYPE_SERIAL: u8 = 0;
+            show(ZONE_VERSION, &[&[*labels, TYPE_SERIAL], &serial.to_be_bytes()]);
+        }
+        if let Some(ExtendedError { code, text }) = error {
+            show(EXTENDED_ERROR, &[&code.to_be_bytes(), text.as_bytes()]);
         }
     }
+}
 
-    fn put(&mut self, octets: &[u8]) {
-        // `MAX_OPT` has room for all options at their longest.
-        let _fits = self.octets.try_extend_from_slice(octets);
-    }
+/// Writes octets where there is room for them, and moves on.
+#[inline]
+fn put(out: &mut [u8], at: &mut usize, octets: &[u8]) {
+    let end = *at + octets.len();
+    out[*at..end].copy_from_slice(octets);
+    *at = end;
 }
 
 #[cfg(test)]

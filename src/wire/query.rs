@@ -14,7 +14,7 @@ const OPCODE_UPDATE: u8 = 5;
 #[derive(Clone)]
 pub struct Query<'m> {
     /// The name asked for, in lower case; the root if there is no question.
-    pub name: LookupName,
+    pub name: &'m LookupName,
     /// The type asked for.
     pub qtype: RecordType,
     /// The class asked for.
@@ -62,26 +62,35 @@ impl Problem {
 
 impl<'m> Query<'m> {
     /// Reads a message; none if it must be dropped: shorter than a header, or a response (two
-    /// servers would otherwise answer each other for ever).
-    pub fn read(message: &'m [u8]) -> Option<Self> {
+    /// servers would otherwise answer each other for ever). The name goes where the caller has room for it: it is large,
+    /// and would be moved with the query.
+    #[inline]
+    pub fn read(message: &'m [u8], name: &'m mut LookupName) -> Option<Self> {
         let header: &[u8; HEADER] = message.first_chunk()?;
         if header[2] & 0x80 != 0 {
             return None;
         }
+        // Nothing stands before the question that a pointer could point to.
+        let end = if header[4..6] == [0, 1] { name.read(&message[HEADER..]).map(|end| HEADER + end) } else { None };
+        let tail = end.and_then(|end| message[end..].first_chunk::<4>());
+        let (question, [t1, t2, c1, c2]) = match (end, tail) {
+            (Some(end), Some(tail)) => (&message[HEADER..end + 4], *tail),
+            _ => {
+                name.clear();
+                (&[][..], [0; 4])
+            }
+        };
         let mut query = Self {
-            name: LookupName::new(),
-            qtype: RecordType(0),
-            qclass: 0,
+            name,
+            qtype: RecordType(u16::from_be_bytes([t1, t2])),
+            qclass: u16::from_be_bytes([c1, c2]),
             edns: None,
             tsig: None,
             problem: None,
             message,
-            question: &[],
+            question,
         };
         query.problem = query.read_body(header).err();
-        if query.question.is_empty() {
-            query.name = LookupName::from_wire(&[0]);
-        }
         Some(query)
     }
 
@@ -132,12 +141,15 @@ impl<'m> Query<'m> {
     fn read_sections(&mut self, header: &[u8; HEADER]) -> Result<(), Malformed> {
         let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         let questions = count(4);
-        let mut at = HEADER;
-        if questions == 1 {
-            at = self.read_question()?;
-        } else {
-            for _ in 0..questions {
-                at = skip_name(self.message, at).ok_or(Malformed)? + 4;
+        let mut at = HEADER + self.question.len();
+        match questions {
+            // It could not be read.
+            1 if self.question.is_empty() => return Err(Malformed),
+            1 => {}
+            _ => {
+                for _ in 0..questions {
+                    at = skip_name(self.message, at).ok_or(Malformed)? + 4;
+                }
             }
         }
         let (answers, authorities, additionals) = (count(6), count(8), count(10));
@@ -179,19 +191,6 @@ impl<'m> Query<'m> {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Reads the question and returns where it ends.
-    fn read_question(&mut self) -> Result<usize, Malformed> {
-        let message = self.message;
-        // Nothing stands before the question that a pointer could point to.
-        let at = HEADER + self.name.read(&message[HEADER..]).ok_or(Malformed)?;
-        let [type_high, type_low, class_high, class_low] =
-            message.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or(Malformed)?;
-        self.qtype = RecordType(u16::from_be_bytes([*type_high, *type_low]));
-        self.qclass = u16::from_be_bytes([*class_high, *class_low]);
-        self.question = &message[HEADER..at + 4];
-        Ok(at + 4)
     }
 }
 

@@ -353,6 +353,23 @@ impl<'n> Writer<'_, 'n> {
         let [ttl1, ttl2, ttl3, ttl4] = item.ttl.unwrap_or(0).to_be_bytes();
         let fixed = [t1, t2, c1, c2, ttl1, ttl2, ttl3, ttl4, 0, length as u8];
         let target = self.target;
+        let pointer = match item.owner {
+            Owner::Question => Some(POINTER_TO_QUESTION),
+            Owner::Target if target < MAX_POINTER => Some((0xc000 | target as u16).to_be_bytes()),
+            Owner::Target | Owner::Name(_) => None,
+        };
+        if let Some([p1, p2]) = pointer {
+            // Records of one size, as nearly all are: looked at once for room, and written each in one go.
+            let head = [p1, p2, t1, t2, c1, c2, ttl1, ttl2, ttl3, ttl4, 0, length as u8];
+            let end = self.at + nodes.len() * (RECORD_FIXED + length);
+            let room = self.room(end)?;
+            match family {
+                Family::V4 => put_records::<{ RECORD_FIXED + 4 }>(room, head, nodes, |node| book.v4(node)),
+                Family::V6 => put_records::<{ RECORD_FIXED + 16 }>(room, head, nodes, |node| book.v6(node)),
+            }
+            self.at = end;
+            return Some(nodes.len() as u16);
+        }
         for &node in nodes {
             self.put_owner(item.owner, target, question)?;
             let end = self.at + fixed.len() + length;
@@ -425,6 +442,20 @@ impl<'n> Writer<'_, 'n> {
         self.room(end)?.copy_from_slice(bytes);
         self.at = end;
         Some(())
+    }
+}
+
+/// Writes records of N octets, one for each node: the head, and the node's address.
+#[inline]
+fn put_records<'b, const N: usize>(
+    room: &mut [u8],
+    head: [u8; RECORD_FIXED],
+    nodes: &[NodeId],
+    address: impl Fn(NodeId) -> &'b [u8],
+) {
+    for (record, &node) in room.as_chunks_mut::<N>().0.iter_mut().zip(nodes) {
+        record[..RECORD_FIXED].copy_from_slice(&head);
+        record[RECORD_FIXED..].copy_from_slice(address(node));
     }
 }
 

@@ -9,7 +9,7 @@ use super::check::{self, Findings, Owner, SteeredOwner, WhoamiOwner};
 use super::hidden;
 use super::layout;
 use super::records::Records;
-use super::store::{self, NONE, Node, RrsetAt, Slot, Steering, Zone};
+use super::store::{self, APEX, NONE, Node, Slot, Steering, Zone};
 use super::targets::check_targets;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::name::{self, MAX_LABELS, Name};
@@ -29,24 +29,26 @@ impl Zone {
         steered: &[Steered],
         whoami: Option<&Name>,
     ) -> (Option<Self>, Vec<Diagnostic>) {
-        let mut findings = Findings::new(records);
-        let octets: usize = (0..records.len()).map(|entry| store::record_length(records.rdata(entry).len())).sum();
-        if u32::try_from(octets).is_err() {
-            findings.of_zone(Diagnostic::error("the zone is too large: more than 4 GiB of records"));
-            return (None, findings.into_diagnostics());
-        }
+        let findings = Findings::new(records);
         let claimants = Claimants { records, steered, whoami };
         let mut builder = Builder {
             claimants,
-            zone: empty_zone(records, octets),
+            zone: empty_zone(records),
             path: Vec::with_capacity(MAX_LABELS),
-            hashes: Vec::with_capacity(records.runs.len() + 1),
+            slots: Vec::with_capacity(records.runs.len() + 1),
             entries: Vec::new(),
+            is_full: false,
             findings,
         };
         let claims = builder.claims();
         for group in claims.chunk_by(|a, b| a.key == b.key && claimants.name(*a) == claimants.name(*b)) {
             builder.add_owner(group);
+            if builder.is_full {
+                builder
+                    .findings
+                    .of_zone(Diagnostic::error("the zone is too large: more than 4 GiB of names and records"));
+                return (None, builder.findings.into_diagnostics());
+            }
         }
         drop(claims);
         builder.finish()
@@ -58,11 +60,13 @@ struct Builder<'r> {
     claimants: Claimants<'r>,
     zone: Zone,
     /// From the apex down to the last node.
-    path: Vec<u32>,
-    /// Of each node's name.
-    hashes: Vec<u32>,
+    path: Vec<Slot>,
+    /// Of all nodes, in their order.
+    slots: Vec<Slot>,
     /// The numbers of one owner's records; here, so that it is allocated once.
     entries: Vec<usize>,
+    /// What comes next might not be reached by places of 32 bits.
+    is_full: bool,
     findings: Findings<'r>,
 }
 
@@ -143,29 +147,37 @@ impl<'r> Builder<'r> {
         let claimants = self.claimants;
         let records = claimants.records;
         let name = claimants.name(claims[0]);
-        let node = self.add_nodes(&name);
         let mut entries = std::mem::take(&mut self.entries);
         entries.clear();
         let runs = claims.iter().filter_map(|claim| claimants.run(*claim));
         entries.extend(runs.flat_map(|run| records.entries_of(run)));
+        let octets: usize = entries.iter().map(|&entry| store::most_octets(records.rdata(entry).len())).sum();
+        self.is_full = u32::try_from(self.zone.arena.len() + store::MOST_NODES + octets).is_err();
+        if self.is_full {
+            return;
+        }
+        let node = self.add_nodes(&name);
         let rtype = |entry: &usize| records.entries[*entry].rtype;
         entries.sort_by_key(rtype);
 
-        Owner { name: &name, is_apex: node == 0, entries: &entries }.check(&mut self.findings);
-        let is_delegated = node != 0 && entries.iter().any(|entry| rtype(entry) == RecordType::NS);
-        let added = &mut self.zone.nodes[node as usize];
-        if is_delegated && added.cut == NONE {
-            added.cut = node;
-        }
-        added.has_dname = entries.iter().any(|entry| rtype(entry) == RecordType::DNAME);
+        Owner { name: &name, is_apex: node == APEX, entries: &entries }.check(&mut self.findings);
+        let is_delegated = node != APEX && entries.iter().any(|entry| rtype(entry) == RecordType::NS);
         for rrset in entries.chunk_by(|a, b| rtype(a) == rtype(b)) {
             self.add_rrset(&name, rrset);
         }
+        let size = self.zone.arena.len() as u32 - node;
+        self.zone.change(node, |added| {
+            added.size = size;
+            if is_delegated && added.cut == NONE {
+                added.cut = node;
+            }
+            added.has_dname = entries.iter().any(|entry| rtype(entry) == RecordType::DNAME);
+        });
         for steered in claims.iter().filter_map(|claim| claimants.steered(*claim)) {
             self.bind(node, steered, &entries);
         }
         for whoami in claims.iter().filter_map(|claim| claimants.whoami(*claim)) {
-            let cut = self.zone.nodes[node as usize].cut;
+            let cut = self.zone.node(node).cut;
             let cut = (cut != NONE).then(|| self.zone.owner(cut));
             WhoamiOwner { whoami, cut, is_taken: claims.len() > 1 }.check(&mut self.findings);
             self.zone.whoami = node;
@@ -173,7 +185,7 @@ impl<'r> Builder<'r> {
         self.entries = entries;
     }
 
-    /// Adds the name and what is missing above it; the number of the name's node.
+    /// Adds the name and what is missing above it; the place of the name's node.
     fn add_nodes(&mut self, name: &[u8]) -> u32 {
         let starts = label_starts(name);
         let labels = starts.len() - 1;
@@ -181,49 +193,36 @@ impl<'r> Builder<'r> {
         let suffix = |count: usize| starts[labels - count];
         while let Some(&last) = self.path.last() {
             let depth = self.zone.apex_labels + self.path.len() - 1;
-            if depth <= labels && self.zone.owner(last) == &name[suffix(depth)..] {
+            if depth <= labels && self.zone.owner(last.node) == &name[suffix(depth)..] {
                 break;
             }
             self.path.pop();
         }
-        // The reader has bounded the arena of names, which this one is a part of, but for services, which are few.
-        let owner = self.zone.owners.len() as u32;
-        self.zone.owners.extend_from_slice(name);
         self.zone.most_labels = self.zone.most_labels.max(labels);
         while self.zone.apex_labels + self.path.len() <= labels {
             let depth = self.zone.apex_labels + self.path.len();
-            self.add_node(owner + suffix(depth) as u32, &name[suffix(depth)..]);
+            self.add_node(&name[suffix(depth)..]);
         }
-        self.zone.nodes.len() as u32 - 1
+        self.path.last().map_or(APEX, |last| last.node)
     }
 
-    fn add_node(&mut self, owner: u32, name: &[u8]) {
-        let number = self.zone.nodes.len() as u32;
+    fn add_node(&mut self, name: &[u8]) {
         let (cut, hash) = match self.path.last() {
             Some(&parent) => {
-                if name.starts_with(b"\x01*") {
-                    self.zone.nodes[parent as usize].wildcard = number;
-                }
                 let label = &name[1..1 + usize::from(name[0])];
-                let Node { cut, has_dname, .. } = self.zone.nodes[parent as usize];
-                (
-                    if has_dname && cut == NONE { parent } else { cut },
-                    name::extend_hash(self.hashes[parent as usize], label),
-                )
+                let Node { cut, has_dname, .. } = self.zone.node(parent.node);
+                let cut = if has_dname && cut == NONE { parent.node } else { cut };
+                (cut, name::extend_hash(parent.hash, label))
             }
             None => (NONE, name::hash_wire(name)),
         };
-        let rrsets = self.zone.rrsets.len() as u32;
-        self.zone.nodes.push(Node {
-            owner,
-            rrsets,
-            cut,
-            wildcard: NONE,
-            steering: Steering::default(),
-            has_dname: false,
-        });
-        self.hashes.push(hash);
-        self.path.push(number);
+        let node = self.zone.add(name, cut);
+        if let (Some(parent), true) = (self.path.last(), name.starts_with(b"\x01*")) {
+            self.zone.change(parent.node, |parent| parent.wildcard = node);
+        }
+        let slot = Slot { hash, node };
+        self.slots.push(slot);
+        self.path.push(slot);
     }
 
     fn add_rrset(&mut self, owner: &[u8], entries: &[usize]) {
@@ -235,50 +234,34 @@ impl<'r> Builder<'r> {
         let ttl = entries.iter().map(|&entry| records.entries[entry].ttl).min().unwrap_or(0);
         // More than fit have been reported.
         let count = u16::try_from(entries.len()).unwrap_or(u16::MAX);
-        self.zone.rrsets.push(RrsetAt { start: self.zone.answers.len() as u32, rtype, count });
+        let octets: usize = entries.iter().map(|&entry| store::record_length(records.rdata(entry).len())).sum();
+        self.zone.arena.extend(store::rrset_head(rtype, count, octets as u32));
         for &entry in &*entries {
-            store::push_record(&mut self.zone.answers, rtype, ttl, records.rdata(entry));
+            store::push_record(&mut self.zone.arena, rtype, ttl, records.rdata(entry));
         }
     }
 
     fn bind(&mut self, node: u32, steered: &'r Steered, entries: &[usize]) {
         let &Steered { service, has_v4, has_v6, .. } = steered;
-        let cut = self.zone.nodes[node as usize].cut;
+        let cut = self.zone.node(node).cut;
         let is_renamed = cut != NONE && self.zone.is_dname(cut);
         let cut = (cut != NONE).then(|| self.zone.owner(cut));
         SteeredOwner { steered, cut, is_renamed, entries }.check(&mut self.findings);
-        let steering = &mut self.zone.nodes[node as usize].steering;
-        if steering.service.is_some() {
+        if self.zone.node(node).steering.service.is_some() {
             self.findings.of_zone(Diagnostic::error(format!("the service `{}` is given twice", steered.owner)));
         }
-        *steering = Steering { service: Some(service), has_v4, has_v6 };
+        self.zone.change(node, |node| node.steering = Steering { service: Some(service), has_v4, has_v6 });
     }
 
-    /// Closes the arrays, makes the table, and looks at what can be judged only now.
+    /// Makes the table, and looks at what can be judged only now.
     fn finish(self) -> (Option<Zone>, Vec<Diagnostic>) {
-        let Self { claimants, mut zone, hashes, mut findings, .. } = self;
-        let nodes = zone.nodes.len();
-        zone.slots = store::empty_slots(nodes);
-        for (node, hash) in hashes.into_iter().enumerate() {
-            store::insert_slot(&mut zone.slots, Slot { hash, node: node as u32 });
-        }
-        let rrsets = zone.rrsets.len() as u32;
-        zone.nodes.push(Node {
-            owner: 0,
-            rrsets,
-            cut: NONE,
-            wildcard: NONE,
-            steering: Steering::default(),
-            has_dname: false,
-        });
-        zone.rrsets.push(RrsetAt { start: zone.answers.len() as u32, rtype: RecordType(0), count: 0 });
-        zone.owners.shrink_to_fit();
-        zone.answers.shrink_to_fit();
-        zone.nodes.shrink_to_fit();
-        zone.rrsets.shrink_to_fit();
+        let Self { claimants, mut zone, slots, mut findings, .. } = self;
+        zone.slots = store::table(&slots);
+        drop(slots);
+        zone.arena.shrink_to_fit();
 
         check::check_apex(&zone, &mut findings);
-        let has_apex = nodes > 0 && zone.close_soa();
+        let has_apex = zone.node_count() > 0 && zone.close_soa();
         if has_apex {
             check_targets(&zone, &mut findings);
             hidden::check_hidden(&zone, &mut findings);
@@ -292,7 +275,7 @@ impl<'r> Builder<'r> {
 impl Zone {
     /// Takes serial and negative TTL from the SOA record; false if there is none.
     fn close_soa(&mut self) -> bool {
-        let Some(soa) = self.rrset(0, RecordType::SOA) else {
+        let Some(soa) = self.rrset(APEX, RecordType::SOA) else {
             return false;
         };
         let Some((rdata, tail)) =
@@ -311,16 +294,16 @@ impl Zone {
     }
 }
 
-fn empty_zone(records: &Records, octets: usize) -> Zone {
+fn empty_zone(records: &Records) -> Zone {
+    // Names and RRsets are mostly fewer than runs and records; with empty non-terminals the arena may grow.
+    let data: usize = records.entries.iter().map(|entry| store::most_octets(usize::from(entry.length))).sum();
     Zone {
         apex: records.origin.clone(),
         apex_labels: records.origin.label_count(),
         most_labels: 0,
         serial: 0,
-        owners: Vec::with_capacity(records.names.len()),
-        answers: Vec::with_capacity(octets),
-        nodes: Vec::with_capacity(records.runs.len() + 1),
-        rrsets: Vec::with_capacity(records.len() + 1),
+        arena: Vec::with_capacity(data + records.names.len() + records.runs.len() * Node::HEAD),
+        node_count: 0,
         slots: Vec::new(),
         negative_soa: Box::new([]),
         whoami: NONE,

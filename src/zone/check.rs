@@ -3,7 +3,7 @@
 use super::Steered;
 use super::read::MAX_PROBLEMS;
 use super::records::Records;
-use super::store::Zone;
+use super::store::{APEX, Zone};
 use crate::diagnostic::Diagnostic;
 use crate::name::{self, Name, Printed};
 use crate::wire::RecordType;
@@ -233,7 +233,7 @@ pub(super) fn check_apex(zone: &Zone, findings: &mut Findings<'_>) {
         (RecordType::SOA, "write `@ SOA ns1 hostmaster 1 1h 15m 2w 5m`"),
         (RecordType::NS, "write `@ NS` and the name of each nameserver"),
     ] {
-        let is_there = zone.node_count() > 0 && zone.rrset(0, rtype).is_some();
+        let is_there = zone.node_count() > 0 && zone.rrset(APEX, rtype).is_some();
         if !is_there {
             findings.of_zone(Diagnostic::error(format!("the zone `{apex}` has no {rtype} record")).help(help));
         }

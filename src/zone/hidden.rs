@@ -1,6 +1,6 @@
 //! Data that no query gets to see, and names for which a wildcard does not answer: mostly neither is meant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::check::Findings;
 use super::layout;
@@ -16,26 +16,26 @@ pub(super) fn check_hidden(zone: &Zone, findings: &mut Findings<'_>) {
     if !findings.records().is_whole {
         return;
     }
-    let has_occluded = zone.nodes.iter().any(|node| node.cut != NONE);
+    let has_occluded = zone.nodes().any(|(_, node)| node.cut != NONE);
     let shadowed = shadowed(zone);
     // Most zones have neither, and then nothing is looked up.
     if !has_occluded && shadowed.is_empty() {
         return;
     }
-    let nameservers = if has_occluded { nameservers(zone) } else { Vec::new() };
+    let nameservers = if has_occluded { nameservers(zone) } else { HashSet::new() };
     let mut occluded: BTreeMap<u32, Hidden> = BTreeMap::new();
     let mut beside: BTreeMap<u32, usize> = BTreeMap::new();
     let records = findings.records();
     for (run, at) in records.runs.iter().enumerate() {
         let owner = LookupName::from_wire(records.name(at.name));
-        let Some(node) = zone.find(owner.suffix_hashes()[owner.label_count()], owner.wire()) else {
+        let Some(node) = zone.find(&owner, owner.label_count()) else {
             continue;
         };
         let entries = records.entries_of(run);
         if shadowed.contains_key(&node) {
             beside.entry(node).or_insert(entries.start);
         }
-        let occluder = zone.nodes[node as usize].cut;
+        let occluder = zone.node(node).cut;
         if occluder == NONE {
             continue;
         }
@@ -43,7 +43,7 @@ pub(super) fn check_hidden(zone: &Zone, findings: &mut Findings<'_>) {
             let is_of_use = !zone.is_dname(occluder)
                 && match records.entries[entry].rtype {
                     RecordType::NS | RecordType::DS | RecordType::NSEC | RecordType::RRSIG => node == occluder,
-                    RecordType::A | RecordType::AAAA => nameservers[node as usize],
+                    RecordType::A | RecordType::AAAA => nameservers.contains(&node),
                     _ => false,
                 };
             if !is_of_use {
@@ -87,15 +87,14 @@ fn others(count: usize, noun: &str) -> String {
     }
 }
 
-/// By node: whether an NS record of the zone points at it, so that its addresses may be glue.
-fn nameservers(zone: &Zone) -> Vec<bool> {
-    let mut nameservers = vec![false; zone.node_count()];
+/// The nodes that NS records of the zone point at, so that their addresses may be glue.
+fn nameservers(zone: &Zone) -> HashSet<u32> {
+    let mut nameservers = HashSet::new();
     for (_, rrset) in zone.rrsets().filter(|(_, rrset)| rrset.rtype == RecordType::NS) {
         for target in rrset.rdata().filter_map(|rdata| layout::target(RecordType::NS, rdata)) {
             let target = LookupName::from_wire(&target.to_ascii_lowercase());
-            let hashes = target.suffix_hashes();
-            if let Some(node) = zone.find(hashes[target.label_count()], target.wire()) {
-                nameservers[node as usize] = true;
+            if let Some(node) = zone.find(&target, target.label_count()) {
+                nameservers.insert(node);
             }
         }
     }
@@ -134,11 +133,11 @@ impl Shadowed {
 /// have service labels below them: who writes `_sip._tcp.voice` takes `voice` for a name that works.
 fn shadowed(zone: &Zone) -> BTreeMap<u32, Shadowed> {
     let mut found = BTreeMap::new();
-    for (parent, node) in zone.nodes.iter().enumerate().filter(|(_, node)| node.wildcard != NONE) {
+    for (parent, node) in zone.nodes().filter(|(_, node)| node.wildcard != NONE) {
         if !gives_addresses(zone, node.wildcard) {
             continue;
         }
-        let names = children(zone, parent as u32).filter(|&child| child != node.wildcard);
+        let names = children(zone, parent).filter(|&child| child != node.wildcard);
         let mut first = None;
         let mut count = 0;
         for (child, blamed) in names.filter_map(|child| Some((child, without_addresses(zone, child)?))) {
@@ -153,25 +152,24 @@ fn shadowed(zone: &Zone) -> BTreeMap<u32, Shadowed> {
 }
 
 fn gives_addresses(zone: &Zone, node: u32) -> bool {
-    let known = zone.nodes[node as usize];
+    let known = zone.node(node);
     let of_address = |rtype| matches!(rtype, RecordType::A | RecordType::AAAA | RecordType::CNAME);
-    known.cut == NONE
-        && (known.steering.service.is_some()
-            || zone.rrset_numbers(node).any(|number| of_address(zone.rrset_at(number).rtype)))
+    known.cut == NONE && (known.steering.service.is_some() || zone.rrsets_of(node).any(|rrset| of_address(rrset.rtype)))
 }
 
 /// The node whose record is to be blamed if the name is one that should have addresses and has none.
 fn without_addresses(zone: &Zone, node: u32) -> Option<u32> {
     let is_service = |node| zone.owner(node).get(1) == Some(&b'_');
-    if is_service(node) || zone.nodes[node as usize].cut != NONE || gives_addresses(zone, node) {
+    if is_service(node) || zone.node(node).cut != NONE || gives_addresses(zone, node) {
         return None;
     }
-    if !zone.rrset_numbers(node).is_empty() {
+    let has_records = |node: &u32| zone.rrsets_of(*node).next().is_some();
+    if has_records(&node) {
         return Some(node);
     }
     let are_services = children(zone, node).all(is_service);
-    let mut below = node + 1..zone.node_count() as u32;
-    below.find(|&node| !zone.rrset_numbers(node).is_empty()).filter(|_| are_services)
+    let mut below = behind(zone, node);
+    below.find(has_records).filter(|_| are_services)
 }
 
 /// The nodes just below a node. In canonical order all that is below it follows it.
@@ -188,8 +186,13 @@ fn children(zone: &Zone, parent: u32) -> impl Iterator<Item = u32> {
         }
         (owner[start..] == *name).then(|| name::labels(owner).count())
     };
-    (parent + 1..zone.node_count() as u32)
+    behind(zone, parent)
         .map_while(move |node| Some((node, depth(node)?)))
         .filter(|(_, depth)| *depth == 1)
         .map(|(node, _)| node)
+}
+
+/// The nodes that follow a node.
+fn behind(zone: &Zone, node: u32) -> impl Iterator<Item = u32> {
+    zone.nodes_from(node).skip(1).map(|(at, _)| at)
 }

@@ -1,7 +1,7 @@
 //! Look-up in a zone: RFC 1034 §4.3.2 with the wildcards of RFC 4592 and the empty non-terminals of RFC 8020.
 
-use super::store::{NONE, Node, Rrset, Zone};
-use crate::name::{self, LookupName, SuffixHashes};
+use super::store::{APEX, NONE, Node, Rrset, Zone};
+use crate::name::{self, LookupName};
 use crate::pool::{Family, ServiceId};
 use crate::wire::RecordType;
 
@@ -65,14 +65,13 @@ pub enum Found<'z> {
 }
 
 impl Zone {
-    /// Looks a name up; it must be at or below the apex, and `hashes` must be its own.
-    pub fn lookup(&self, name: &LookupName, hashes: &SuffixHashes, qtype: RecordType) -> Lookup<'_> {
-        let labels = name.label_count();
-        if let Some(node) = self.find(hashes[labels], name.wire()) {
+    /// Looks a name up; it must be at or below the apex.
+    pub fn lookup(&self, name: &LookupName, qtype: RecordType) -> Lookup<'_> {
+        if let Some(node) = self.find(name, name.label_count()) {
             return Lookup { found: self.at(node, qtype), wildcard: None };
         }
-        let (encloser, labels) = self.closest_encloser(name, hashes);
-        let node = self.nodes[encloser as usize];
+        let (encloser, labels) = self.closest_encloser(name);
+        let node = self.node(encloser);
         let occluder = if node.has_dname && node.cut == NONE { encloser } else { node.cut };
         if occluder != NONE {
             return Lookup { found: self.occluded(occluder), wildcard: None };
@@ -90,10 +89,10 @@ impl Zone {
     /// At a steered name the families that steering answers are left out: the file's addresses are for transfers.
     pub fn addresses(&self, target: &[u8]) -> (Option<Rrset<'_>>, Option<Rrset<'_>>) {
         let target = LookupName::from_wire(target);
-        let Some(node) = self.find(name::hash_wire(target.wire()), target.wire()) else {
+        let Some(node) = self.find(&target, target.label_count()) else {
             return (None, None);
         };
-        let Node { steering, cut, .. } = self.nodes[node as usize];
+        let Node { steering, cut, .. } = self.node(node);
         // RFC 6672 §2.4: below a DNAME there is nothing, whatever the file holds.
         if cut != NONE && self.is_dname(cut) {
             return (None, None);
@@ -104,9 +103,9 @@ impl Zone {
 
     /// The records that the file has at a name, be they synthesised from a wildcard, whether steering answers there or not.
     #[cold]
-    pub fn fixed(&self, name: &LookupName, hashes: &SuffixHashes, rtype: RecordType) -> Option<Rrset<'_>> {
-        let node = self.find(hashes[name.label_count()], name.wire()).or_else(|| {
-            let wildcard = self.nodes[self.closest_encloser(name, hashes).0 as usize].wildcard;
+    pub fn fixed(&self, name: &LookupName, rtype: RecordType) -> Option<Rrset<'_>> {
+        let node = self.find(name, name.label_count()).or_else(|| {
+            let wildcard = self.node(self.closest_encloser(name).0).wildcard;
             (wildcard != NONE).then_some(wildcard)
         })?;
         self.rrset(node, rtype)
@@ -114,13 +113,13 @@ impl Zone {
 
     /// What a node has for a question.
     #[inline]
-    fn at(&self, index: u32, qtype: RecordType) -> Found<'_> {
-        let node = &self.nodes[index as usize];
+    fn at(&self, at: u32, qtype: RecordType) -> Found<'_> {
+        let node = self.node(at);
         // RFC 4035 §3.1.4.1: DS at the cut belongs to the parent.
-        if node.cut != NONE && !(node.cut == index && qtype == RecordType::DS) {
+        if node.cut != NONE && !(node.cut == at && qtype == RecordType::DS) {
             return self.occluded(node.cut);
         }
-        if self.whoami == index && matches!(qtype, RecordType::TXT | RecordType::ANY) {
+        if self.whoami == at && matches!(qtype, RecordType::TXT | RecordType::ANY) {
             return Found::Whoami;
         }
         let steering = node.steering;
@@ -128,32 +127,30 @@ impl Zone {
             return Found::Steered { service, family };
         }
         if qtype == RecordType::ANY {
-            return self.any(index);
+            return self.any(at);
         }
-        for number in self.rrset_numbers(index) {
-            let rtype = self.rrsets[number].rtype;
+        for records in self.rrsets_of(at) {
+            let rtype = records.rtype;
             if rtype == qtype {
-                let records = self.rrset_at(number);
                 // RFC 4035 §2.2: signatures form no RRset; all of a name's would amplify as all its records do.
                 let is_asked_alone = qtype == RecordType::RRSIG;
                 return Found::Records(if is_asked_alone { records.signatures_of_one() } else { records });
             }
             // RFC 4035 §2.5: these two stand beside a CNAME, so they are not looked for behind it.
             if rtype == RecordType::CNAME && !matches!(qtype, RecordType::RRSIG | RecordType::NSEC) {
-                let record = self.rrset_at(number);
-                let target = record.rdata().next().unwrap_or(&[0]);
-                return Found::Cname { record, target };
+                let target = records.rdata().next().unwrap_or(&[0]);
+                return Found::Cname { record: records, target };
             }
         }
         Found::NoData { service: steering.service }
     }
 
     /// One RRset of the node, one that steering does not answer if there is any.
-    fn any(&self, index: u32) -> Found<'_> {
-        let steering = self.nodes[index as usize].steering;
-        let fixed = |number: &usize| steering.family(self.rrsets[*number].rtype).is_none();
-        match (self.rrset_numbers(index).find(fixed), steering.service, steering.any_family()) {
-            (Some(number), _, _) => Found::Any(self.rrset_at(number)),
+    fn any(&self, at: u32) -> Found<'_> {
+        let steering = self.node(at).steering;
+        let fixed = |rrset: &Rrset<'_>| steering.family(rrset.rtype).is_none();
+        match (self.rrsets_of(at).find(fixed), steering.service, steering.any_family()) {
+            (Some(rrset), _, _) => Found::Any(rrset),
             (None, Some(service), Some(family)) => Found::Steered { service, family },
             (None, service, _) => Found::NoData { service },
         }
@@ -176,7 +173,7 @@ impl Zone {
 
     /// Whether what occludes is a DNAME. One at a zone cut belongs to the child and does nothing here.
     pub(super) fn is_dname(&self, occluder: u32) -> bool {
-        let node = &self.nodes[occluder as usize];
+        let node = self.node(occluder);
         node.has_dname && node.cut == NONE
     }
 
@@ -184,12 +181,12 @@ impl Zone {
     ///
     /// Every ancestor of a node is a node, so halving finds it: a name of 127 labels costs seven probes, the usual
     /// name just below the apex none.
-    pub(super) fn closest_encloser(&self, name: &LookupName, hashes: &SuffixHashes) -> (u32, usize) {
-        let (mut labels, mut encloser) = (self.apex_labels, 0);
+    pub(super) fn closest_encloser(&self, name: &LookupName) -> (u32, usize) {
+        let (mut labels, mut encloser) = (self.apex_labels, APEX);
         let mut too_many = name.label_count().min(self.most_labels + 1);
         while labels + 1 < too_many {
             let middle = (labels + too_many) / 2;
-            match self.find(hashes[middle], name.suffix(middle)) {
+            match self.find(name, middle) {
                 Some(node) => (labels, encloser) = (middle, node),
                 None => too_many = middle,
             }

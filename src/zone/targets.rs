@@ -28,12 +28,11 @@ pub(super) fn check_targets(zone: &Zone, findings: &mut Findings<'_>) {
             let Some(target) = layout::target(rtype, records.rdata(entry)) else {
                 continue;
             };
-            let node =
-                *owner_node.get_or_insert_with(|| zone.find(owner.suffix_hashes()[owner.label_count()], owner.wire()));
+            let node = *owner_node.get_or_insert_with(|| zone.find(&owner, owner.label_count()));
             let Some(node) = node else {
                 continue;
             };
-            let cut = zone.nodes[node as usize].cut;
+            let cut = zone.node(node).cut;
             // What is occluded is never given out.
             if cut != NONE && (cut != node || rtype != RecordType::NS) {
                 continue;
@@ -87,7 +86,7 @@ fn ends_with(name: &[u8], suffix: &[u8]) -> bool {
 
 fn exists(zone: &Zone, name: &[u8]) -> bool {
     let name = LookupName::from_wire(name);
-    zone.find(name.suffix_hashes()[name.label_count()], name.wire()).is_some()
+    zone.find(&name, name.label_count()).is_some()
 }
 
 /// What is wrong with a target; none if nothing is, or if it is not for this zone to say.
@@ -97,18 +96,16 @@ fn reach(zone: &Zone, target: &[u8], owner_cut: u32) -> Option<&'static str> {
     if target.label_count() < zone.apex_labels() || target.suffix(zone.apex_labels()) != &*apex || apex.len() == 1 {
         return None;
     }
-    let hashes = target.suffix_hashes();
-    let exact = zone.find(hashes[target.label_count()], target.wire());
-    let encloser = exact.unwrap_or_else(|| zone.closest_encloser(&target, &hashes).0);
-    let cut = zone.nodes[encloser as usize].cut;
+    let exact = zone.find(&target, target.label_count());
+    let encloser = exact.unwrap_or_else(|| zone.closest_encloser(&target).0);
+    let cut = zone.node(encloser).cut;
     // Below a cut the child zone has the addresses; only a delegation to names inside itself needs them here as well.
     if cut != NONE && cut != owner_cut {
         return None;
     }
-    let node =
-        exact.or(Some(zone.nodes[encloser as usize].wildcard).filter(|&wildcard| wildcard != NONE && cut == NONE));
+    let node = exact.or(Some(zone.node(encloser).wildcard).filter(|&wildcard| wildcard != NONE && cut == NONE));
     let has = |rtype| node.is_some_and(|node| zone.rrset(node, rtype).is_some());
-    let is_steered = node.is_some_and(|node| zone.nodes[node as usize].steering.service.is_some());
+    let is_steered = node.is_some_and(|node| zone.node(node).steering.service.is_some());
     if has(RecordType::A) || has(RecordType::AAAA) || is_steered {
         None
     } else if has(RecordType::CNAME) {

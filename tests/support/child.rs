@@ -22,9 +22,15 @@ pub(crate) struct Child {
 impl Child {
     /// Starts it, with as many descriptors as wanted, and returns once it answers.
     pub(crate) fn start(config: &Path, descriptors: u32) -> Self {
+        Self::start_under(&[], config, descriptors)
+    }
+
+    /// The same by a command that becomes it, such as taskset.
+    pub(crate) fn start_under(command: &[&str], config: &Path, descriptors: u32) -> Self {
         let mut process = Command::new("sh")
             .args(["-c", "ulimit -n \"$0\" && exec \"$@\""])
             .arg(descriptors.to_string())
+            .args(command)
             .args([env!("CARGO_BIN_EXE_thalweg"), "run", "--config"])
             .arg(config)
             .env_remove("RUST_LOG")
@@ -61,6 +67,16 @@ impl Child {
     /// Descriptors that it has open.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
+    }
+
+    /// The cores that each of its threads may use, with the thread's name, as the kernel writes both.
+    pub(crate) fn cores_of_threads(&self) -> Vec<(String, String)> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
+        // A thread that has just ended has no status.
+        let statuses = threads.filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("status")).ok());
+        let field =
+            |status: &str, key: &str| status.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned();
+        statuses.map(|status| (field(&status, "Name:"), field(&status, "Cpus_allowed_list:"))).collect()
     }
 
     /// Sets how many descriptors it may have from now on; more that are open stay so.

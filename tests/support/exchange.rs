@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use thalweg::answer::{Context, Outcome, Reasons, Transport, answer, read};
 use thalweg::config::TcpLimits;
+use thalweg::name::LookupName;
 use thalweg::snapshot::Snapshot;
 use thalweg::steer::Estimate;
 
@@ -24,7 +25,8 @@ pub(crate) fn engine(
     let context = Context { client, local: None, transport, now: NOW, idle, estimate: Estimate::default() };
     let ask = |reasons: Option<&mut Reasons>| {
         let mut out = vec![0; 65_535];
-        let (outcome, _) = answer(snapshot, &read(message)?, &context, None, &mut out, reasons);
+        let mut name = LookupName::new();
+        let (outcome, _) = answer(snapshot, &read(message, &mut name)?, &context, None, &mut out, reasons);
         match outcome {
             Outcome::Reply { length, .. } => {
                 out.truncate(length);

@@ -1,19 +1,16 @@
-//! Lists of nodes among the inputs: read with the others, or again without them; and where their nodes stand.
+//! Lists of nodes among the inputs: read with the others, or again without them.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::geography::Databases;
 use super::numbers::assemble;
 use super::{Inputs, Loaded, Loader, load_all, shown, zones};
-use crate::config::{self, Config, Written};
+use crate::config::{self, Config};
 use crate::diagnostic::Source;
 use crate::feed::inventory::{Fetch, Files, Lists, News, fetches};
-use crate::geo::{Countries, Database};
-use crate::pool::{Family, Node};
 use crate::snapshot::Elsewhere;
-use crate::steer::Guess;
 
 /// Reads lists of nodes again, and nothing else; zones only if one of them changes by it.
 pub(in crate::feed) fn load_lists(
@@ -58,7 +55,7 @@ impl Loader {
     fn relist(&mut self, previous: &Inputs, lists: &Lists, news: &News) -> Relisted {
         let mut config = (*previous.config).clone();
         self.read_lists(&mut config, Some(lists), news);
-        let guesses = self.guess_places(&config, &previous.databases);
+        let guesses = self.guess_places(&config, &Databases::of(previous.databases.clone()), None);
         let regions = previous.geo.regions();
         let (fleet, gone) = assemble(&config, regions, &previous.rtts, &guesses, Some(previous));
         if !zones::keeps_all_services(&previous.fleet, &fleet) {
@@ -100,48 +97,5 @@ impl Loader {
             lists.hash(&mut hasher);
         }
         hasher.finish()
-    }
-
-    /// Where nodes without a place stand: in the country of their address.
-    pub(super) fn guess_places(&mut self, config: &Config, databases: &[Database]) -> BTreeMap<String, Guess> {
-        let mut guesses = BTreeMap::new();
-        let mut unknown: Vec<&Written<Node>> = Vec::new();
-        for written in &config.nodes {
-            let node = &written.value;
-            let addresses = [Family::V4, Family::V6].into_iter().filter_map(|family| node.address(family));
-            let guess = addresses.into_iter().find_map(|address| {
-                let facts = Database::merged_facts(databases, address);
-                let country = Countries::embedded().get(facts.country.as_deref()?)?;
-                Some(Guess {
-                    country: country.code.clone(),
-                    continent: country.continent.clone(),
-                    position: facts.position.unwrap_or(country.position),
-                })
-            });
-            match guess {
-                Some(guess) => {
-                    guesses.insert(node.name.clone(), guess);
-                }
-                None if node.place.is_some() => {}
-                // Of hundreds from a list one word is enough.
-                None if !config.is_own(&node.name) => unknown.push(written),
-                None => self.diagnostics.push(
-                    written
-                        .warning(format!("nobody knows where `{}` stands: no database has its address", node.name))
-                        .help("write `place = \"…\"`, the key of a `[place.…]` with its position; until then it is far from everybody"),
-                ),
-            }
-        }
-        if let Some(first) = unknown.first() {
-            let message = format!(
-                "nobody knows where {} of the listed nodes stand, the first of them `{}`: no database has their addresses",
-                unknown.len(),
-                first.value.name
-            );
-            let help = "give them a label with the key of a `[place.…]`, which `place` of the inventory names; until then they \
-                        are far from everybody";
-            self.diagnostics.push(first.warning(message).help(help));
-        }
-        guesses
     }
 }

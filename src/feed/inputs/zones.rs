@@ -1,154 +1,40 @@
-//! Zones among the inputs: found, read with what they include, bound to the services in them, built.
+//! Zones among the inputs: found, bound to the services in them, read with what they include and built, put together.
+
+mod find;
+mod made;
+mod side_by_side;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Inputs, Loader, read_file, shown};
+use super::{Inputs, Loader, shown};
 use crate::config::Config;
-use crate::diagnostic::{Diagnostic, Source};
-use crate::feed::include::Includes;
+use crate::diagnostic::Diagnostic;
 use crate::intake::Part;
 use crate::name::Name;
 use crate::pool::{Family, Full, ServiceId};
 use crate::snapshot::Zones;
 use crate::steer::Fleet;
-use crate::zone::{self, Inclusion, Steered, Zone};
+use crate::zone::Steered;
 
-/// A zone as it was read.
-pub(super) struct ZoneText {
-    origin: Name,
-    source: Source,
-    /// None if the file could not be read; those of a file with errors are still judged as a whole.
-    records: Option<zone::Records>,
-}
+pub(super) use find::ZoneFile;
+pub(super) use made::{Bound, Made};
+
+use made::{Outcome, Reading};
+use side_by_side::side_by_side;
 
 impl Loader {
-    pub(super) fn read_zones(&mut self, config: &Config) -> Vec<ZoneText> {
-        let mut files: BTreeMap<Name, PathBuf> = BTreeMap::new();
-        let mut contested = BTreeMap::new();
-        let directory = self.path(&config.zones.directory.value);
-        self.watched.take(&directory);
-        self.zone_directory.clone_from(&directory);
-        match std::fs::read_dir(&directory) {
-            Ok(entries) => {
-                for entry in entries {
-                    let path = match entry {
-                        Ok(entry) => entry.path(),
-                        Err(error) => {
-                            self.unlisted(config, &error);
-                            continue;
-                        }
-                    };
-                    let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".zone")) else {
-                        // Parts that are included stand here too; only what was surely meant to be a zone is told.
-                        if path.to_string_lossy().to_ascii_lowercase().ends_with(".zone") {
-                            let warning =
-                                Diagnostic::warning("the file is not read: its name does not end with `.zone`");
-                            let help = "write the name in UTF-8 and its end in lower case";
-                            self.diagnostics.push(warning.in_file(shown(&path)).help(help));
-                        }
-                        continue;
-                    };
-                    // Editors leave such files beside the one that is being written; `..zone` is that of the root.
-                    if stem.starts_with('.') && stem != "." {
-                        continue;
-                    }
-                    match Name::parse(stem, None) {
-                        Ok(origin) => {
-                            if let Some(twin) = files.insert(origin.clone(), path.clone()) {
-                                let (first, second) = if twin < path { (&twin, &path) } else { (&path, &twin) };
-                                self.diagnostics.push(
-                                    Diagnostic::error(format!("{} is of the same zone", shown(first)))
-                                        .in_file(shown(second))
-                                        .help("one of the two files has to go"),
-                                );
-                                contested.insert(origin, path);
-                            }
-                        }
-                        Err(error) => self.diagnostics.push(
-                            Diagnostic::error(format!("the file's name must be that of its zone: {error}"))
-                                .in_file(shown(&path)),
-                        ),
-                    }
-                }
-            }
-            // Without a directory of zones, each zone may be named on its own.
-            Err(error)
-                if error.kind() == io::ErrorKind::NotFound
-                    && !config.zones.files.is_empty()
-                    && config.zones.directory.place.is_none() => {}
-            Err(error) => self.unlisted(config, &error),
-        }
-        let mut missing = Vec::new();
-        // Which of the two is meant nobody knows; in which order a directory is listed must not say it.
-        for (origin, path) in contested {
-            files.remove(&origin);
-            if config.zones.files.iter().all(|written| written.value.name != origin) {
-                missing.push(ZoneText { origin, source: Source::new(shown(&path), ""), records: None });
-            }
-        }
-        for written in &config.zones.files {
-            let path = self.path(&written.value.path);
-            let origin = written.value.name.clone();
-            if let Err(error) = std::fs::metadata(&path) {
-                let message = format!("the zone file {} cannot be read: {error}", shown(&path));
-                self.diagnostics.push(written.error(message));
-                files.remove(&origin);
-                missing.push(ZoneText { origin, source: Source::new(shown(&path), ""), records: None });
-                self.watched.take(&path);
-                continue;
-            }
-            files.insert(origin, path);
-        }
-        let read = files.into_iter().map(|(origin, path)| self.read_zone(origin, &path));
-        read.chain(missing).collect()
-    }
-
-    /// A directory that cannot be listed, because files are out or it is being replaced, is not one without zones.
-    fn unlisted(&mut self, config: &Config, error: &io::Error) {
-        let directory = &config.zones.directory;
-        let path = shown(&self.path(&directory.value));
-        self.block(directory.error(format!("the directory of zones, {path}, cannot be read: {error}")).help(
-            "make the directory and put a file NAME.zone for each zone in it, or write `[zone.\"NAME\"] file = …`",
-        ));
-    }
-
-    fn read_zone(&mut self, origin: Name, path: &Path) -> ZoneText {
-        self.watched.take(path);
-        // A pipe that is named in the configuration is meant; one that lies among the zones is not.
-        let read = if path.starts_with(&self.zone_directory) { read_file(path) } else { std::fs::read(path) };
-        let Some(octets) = self.octets(path, read) else {
-            let source = Source::new(shown(path), "");
-            return ZoneText { origin, source, records: None };
-        };
-        self.parts.add(Part::Zones, &(origin.wire(), &octets));
-        let source = Source::new(shown(path), zone::text_of(octets));
-        let mut includes = Includes::new(&self.zone_directory, path, &source);
-        let mut open = |inclusion: &Inclusion<'_>| includes.open(inclusion, &mut self.watched, &mut self.taken);
-        let (records, diagnostics) = zone::read(&source, &origin, &mut open);
-        self.diagnostics.extend(diagnostics);
-        includes.texts().for_each(|text| self.parts.add(Part::Zones, &text));
-        ZoneText { origin, source, records: Some(records) }
-    }
-
-    /// Binds services to the zones that hold their names, and builds the zones.
-    pub(super) fn build_zones(
-        &mut self,
-        config: &Config,
-        texts: &[ZoneText],
-        fleet: &Fleet,
-        previous: Option<&Inputs>,
-    ) -> Zones {
+    /// Binds services, and the name that tells clients who they are, to the zones that hold their names; in the order of the
+    /// files.
+    pub(super) fn bind(&mut self, config: &Config, files: &[ZoneFile], fleet: &Fleet) -> Vec<Bound> {
         // A directory of zones that cannot be read has been reported; services need not be, one by one.
         let are_zones_missing = self.is_blocked;
-        let known: Vec<String> = texts.iter().map(|text| text.origin.to_string()).collect();
+        let known: Vec<String> = files.iter().map(|file| file.origin.to_string()).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let mut steered: BTreeMap<&Name, Vec<Steered>> = BTreeMap::new();
+        let mut bound = vec![Bound::default(); files.len()];
         for (index, service) in fleet.services.iter().enumerate() {
             let name = &service.service.name;
-            let Some(holder) = holder(texts, name) else {
+            let Some(holder) = holder(files, name) else {
                 if are_zones_missing {
                     continue;
                 }
@@ -161,10 +47,10 @@ impl Loader {
                 }
                 continue;
             };
-            if holder == name {
+            if files[holder].origin == *name {
                 self.check_apex(config, name);
             }
-            steered.entry(holder).or_default().push(Steered {
+            bound[holder].steered.push(Steered {
                 owner: name.clone(),
                 service: ServiceId(index as u16),
                 has_v4: fleet.has_family(service.pool, Family::V4),
@@ -172,45 +58,88 @@ impl Loader {
             });
         }
         let whoami = config.server.whoami.as_ref();
-        let whoami_holder = whoami.and_then(|whoami| holder(texts, &whoami.value));
+        let whoami_holder = whoami.and_then(|whoami| holder(files, &whoami.value));
+        if let (Some(whoami), Some(holder)) = (whoami, whoami_holder) {
+            bound[holder].whoami = Some(whoami.value.clone());
+        }
         if let (Some(whoami), None, false) = (whoami, whoami_holder, are_zones_missing) {
             let message = format!("the name {} is in no zone that is served here", whoami.value);
             let help = format!("take one inside a zone; zones there are: {known}");
             self.block(whoami.error(message).help(help));
         }
-        let mut zones = Vec::new();
-        for text in texts {
-            let whoami = whoami.map(|whoami| &whoami.value).filter(|_| whoami_holder == Some(&text.origin));
-            let steered = steered.get(&text.origin).map_or(&[][..], Vec::as_slice);
-            let built = text.records.as_ref().and_then(|records| {
-                let (zone, diagnostics) = Zone::build_with_whoami(records, steered, whoami);
-                self.diagnostics.extend(diagnostics);
-                let before = old_form(previous, &text.origin);
-                let warning = before.zip(zone.as_ref()).and_then(|(before, zone)| zone.check_serial(before, records));
-                self.diagnostics.extend(warning);
-                zone
-            });
+        bound
+    }
+
+    /// Reads all zones and builds them with what is bound to them. Those of which everything is as it was before stay the same.
+    ///
+    /// What is wrong with single records is told at this place among all that was found.
+    pub(super) fn make_zones(
+        &mut self,
+        (files, bound): (&[ZoneFile], &[Bound]),
+        told: usize,
+        fleet: &Fleet,
+        previous: Option<&Inputs>,
+    ) -> (Zones, BTreeMap<Name, Arc<Made>>) {
+        let outcomes = self.read_zones(files, Some(bound), told, previous);
+        let served: BTreeMap<_, _> =
+            previous.iter().flat_map(|inputs| inputs.zones.iter()).map(|zone| (zone.apex(), zone)).collect();
+        let (mut zones, mut all_made) = (Vec::new(), BTreeMap::new());
+        for (ZoneFile { origin, path, is_there: _ }, Outcome { made, serial, .. }) in files.iter().zip(outcomes) {
+            let built = made.as_ref().and_then(|made| made.zone.clone());
+            self.diagnostics.extend(made.iter().flat_map(|made| made.built.clone()));
+            self.diagnostics.extend(serial);
+            all_made.extend(made.map(|made| (origin.clone(), made)));
             let old = || {
                 let previous = previous?;
-                let zone = old_form(Some(previous), &text.origin)?;
-                if !keeps_services(&text.origin, &previous.fleet, fleet) {
+                let zone = served.get(origin)?;
+                if !keeps_services(origin, &previous.fleet, fleet) {
                     let message = format!(
-                        "the zone {} is broken, and its services have changed: its old form cannot serve them",
-                        text.origin
+                        "the zone {origin} is broken, and its services have changed: its old form cannot serve them"
                     );
                     let help = "mend the zone first; until then all goes on as before";
-                    self.block(Diagnostic::error(message).in_file(text.source.name.clone()).help(help));
+                    self.block(Diagnostic::error(message).in_file(shown(path)).help(help));
                 }
                 Some(Arc::clone(zone))
             };
-            match built.map(Arc::new).or_else(old) {
+            match built.or_else(old) {
                 Some(zone) => zones.push(zone),
                 None => {
-                    tracing::error!(zone = %text.origin, file = %text.source.name, "the zone is broken and not served");
+                    tracing::error!(zone = %origin, file = %path.display(), "the zone is broken and not served");
                 }
             }
         }
-        Zones::new(zones)
+        (Zones::new(zones), all_made)
+    }
+
+    /// Reads all zones, if only to say what is wrong with them because nobody knows what is bound to them.
+    pub(super) fn read_zones(
+        &mut self,
+        files: &[ZoneFile],
+        bound: Option<&[Bound]>,
+        told: usize,
+        previous: Option<&Inputs>,
+    ) -> Vec<Outcome> {
+        let reading = Reading {
+            zone_directory: &self.zone_directory,
+            before: previous.map(|inputs| &*inputs.made),
+            served: previous.iter().flat_map(|inputs| inputs.zones.iter()).map(|zone| (zone.apex(), zone)).collect(),
+            taken: self.taken.like(),
+        };
+        let size = |file: &ZoneFile| std::fs::metadata(&file.path).map_or(0, |file| file.len());
+        let sizes: Vec<u64> = files.iter().map(size).collect();
+        let mut outcomes = side_by_side(&sizes, |index| reading.read(&files[index], bound.map(|bound| &bound[index])));
+        let mut found = Vec::new();
+        for Outcome { made, unreadable, watched, taken, serial: _ } in &mut outcomes {
+            found.extend(unreadable.take());
+            if let Some(made) = made {
+                found.extend(made.read.iter().cloned());
+                self.parts.add_sum(Part::Zones, made.share);
+            }
+            self.watched.append(std::mem::take(watched));
+            self.taken.append(std::mem::take(taken));
+        }
+        self.diagnostics.splice(told..told, found);
+        outcomes
     }
 
     /// RFC 1034 §3.6.2: beside a CNAME there is no other data, and an apex has its SOA and NS records.
@@ -231,15 +160,10 @@ impl Loader {
     }
 }
 
-/// The zone that holds a name.
-fn holder<'t>(texts: &'t [ZoneText], name: &Name) -> Option<&'t Name> {
-    let origins = texts.iter().map(|text| &text.origin).filter(|origin| name.is_at_or_below(origin));
-    origins.max_by_key(|origin| origin.label_count())
-}
-
-/// The zone of this name as it is served.
-fn old_form<'p>(previous: Option<&'p Inputs>, origin: &Name) -> Option<&'p Arc<Zone>> {
-    previous?.zones.iter().find(|zone| zone.apex() == origin)
+/// The zone that holds a name, by its place among the files.
+fn holder(files: &[ZoneFile], name: &Name) -> Option<usize> {
+    let holders = files.iter().enumerate().filter(|(_, file)| name.is_at_or_below(&file.origin));
+    holders.max_by_key(|(_, file)| file.origin.label_count()).map(|(index, _)| index)
 }
 
 /// Whether all services have the numbers and the families that they had, so that zones stay as they are.

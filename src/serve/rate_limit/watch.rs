@@ -66,6 +66,17 @@ pub struct Watch {
     others: AtomicU64,
 }
 
+/// Answers to a network beyond the rate, at one time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Noted {
+    pub(super) network: Network,
+    /// Milliseconds since 1970.
+    pub(super) now: u64,
+    pub(super) limited: u64,
+    /// Those of them in whose place nothing went out.
+    pub(super) dropped: u64,
+}
+
 #[derive(Default)]
 struct Note {
     /// 0 = free.
@@ -84,22 +95,22 @@ impl Watch {
         Self { places: std::array::from_fn(|_| Note::default()), others: AtomicU64::new(0) }
     }
 
-    /// Notes an answer beyond the rate. Only the worker calls it.
-    pub(super) fn note(&self, network: Network, hash: u64, now: u64, is_dropped: bool) {
+    /// Notes answers beyond the rate. Only the worker calls it.
+    pub(super) fn note(&self, &Noted { network, now, limited, dropped }: &Noted, hash: u64) {
         let place = |probe: usize| &self.places[(hash as usize).wrapping_add(probe) % PLACES];
         let holder = |wanted: u64| (0..PROBES).map(place).find(|note| note.network.load(Ordering::Relaxed) == wanted);
         if let Some(note) = holder(network.0) {
-            note.limited.fetch_add(1, Ordering::Relaxed);
-            note.dropped.fetch_add(is_dropped.into(), Ordering::Relaxed);
+            note.limited.fetch_add(limited, Ordering::Relaxed);
+            note.dropped.fetch_add(dropped, Ordering::Relaxed);
             note.last.store(now, Ordering::Relaxed);
         } else if let Some(note) = holder(0) {
-            note.limited.store(1, Ordering::Relaxed);
-            note.dropped.store(is_dropped.into(), Ordering::Relaxed);
+            note.limited.store(limited, Ordering::Relaxed);
+            note.dropped.store(dropped, Ordering::Relaxed);
             note.last.store(now, Ordering::Relaxed);
             // Last: whoever sees the network sees its counts.
             note.network.store(network.0, Ordering::Release);
         } else {
-            self.others.fetch_add(1, Ordering::Relaxed);
+            self.others.fetch_add(limited, Ordering::Relaxed);
         }
     }
 }
@@ -238,6 +249,10 @@ mod tests {
         Network::of(text.parse().expect(text))
     }
 
+    fn noted(network: Network, now: u64, is_dropped: bool) -> Noted {
+        Noted { network, now, limited: 1, dropped: is_dropped.into() }
+    }
+
     #[test]
     fn a_network_is_printed_as_its_prefix() {
         for (client, printed) in [
@@ -259,8 +274,8 @@ mod tests {
         assert_eq!(told.look(&watches, START), []);
         for second in 0..100u64 {
             let now = START + second * 1000;
-            watches[0].note(victim, 5, now, second % 2 == 0);
-            watches[1].note(victim, 9, now, true);
+            watches[0].note(&noted(victim, now, second % 2 == 0), 5);
+            watches[1].note(&noted(victim, now, true), 9);
             let expected = if second == 0 { vec![News::Began { network: victim }] } else { Vec::new() };
             assert_eq!(told.look(&watches, now), expected, "{second}");
         }
@@ -270,7 +285,7 @@ mod tests {
         assert_eq!(told.look(&watches, last + QUIET), [ended]);
         assert_eq!(told.look(&watches, last + QUIET + 1000), []);
         // The counts begin anew.
-        watches[0].note(victim, 5, last + 100_000, true);
+        watches[0].note(&noted(victim, last + 100_000, true), 5);
         assert_eq!(told.look(&watches, last + 100_000), [News::Began { network: victim }]);
         let ended = News::Ended { network: victim, beyond: 1, dropped: 1, seconds: 0 };
         assert_eq!(told.look(&watches, last + 100_000 + QUIET), [ended]);
@@ -283,7 +298,7 @@ mod tests {
         let many = (PLACES * 4) as u64;
         let note_all = |now| {
             for number in 0..many {
-                watches[0].note(Network(4 << FAMILY | number), number, now, true);
+                watches[0].note(&noted(Network(4 << FAMILY | number), now, true), number);
             }
         };
         note_all(START);

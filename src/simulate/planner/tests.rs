@@ -58,7 +58,8 @@ impl Checked {
             idle: None,
             estimate,
         };
-        let read = read(&message).unwrap();
+        let mut name = LookupName::new();
+        let read = read(&message, &mut name).unwrap();
         let (outcome, _) = super::answer(&nameserver.snapshot, &read, &context, None, &mut again, Some(&mut reasons));
         assert!(matches!(outcome, Outcome::Reply { length: again, .. } if again == length));
         assert_eq!(&again[..length], octets);

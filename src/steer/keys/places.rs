@@ -4,6 +4,8 @@
 //! has half a minute to come back, others a multiple of what they have shown. What finds no place is not learned. Where
 //! many wait for a place, it goes to those that have come before.
 
+use crate::prefetch::prefetch;
+
 /// Keys among which one is sought: as many as a cache line holds.
 const WAYS: usize = 8;
 /// Seconds after which a place is anybody's, at most.
@@ -68,9 +70,8 @@ impl Places {
     /// The key's place; a newcomer gets the one that has been free for longest.
     #[inline]
     pub(super) fn find(&mut self, key: u64, now: u32) -> Place {
-        // The lower half chooses the set, the upper half is the tag.
         let index = scaled(key, self.sets.len());
-        let tag = (key >> 32) as u32 | 1;
+        let tag = tag(key);
         let set = &mut self.sets[index];
         if let Some(way) = set.tags.iter().position(|&there| there == tag) {
             let at = index * WAYS + way;
@@ -98,10 +99,24 @@ impl Places {
 
     /// Whether the key has a place.
     pub(super) fn has(&self, key: u64, now: u32) -> bool {
-        let set = &self.sets[scaled(key, self.sets.len())];
-        let tag = (key >> 32) as u32 | 1;
-        let way = set.tags.iter().position(|&there| there == tag);
-        way.is_some_and(|way| free_for(set.until[way], now).is_none_or(|free| free < FORGOTTEN))
+        let until = |at: usize| self.sets[at / WAYS].until[at % WAYS];
+        self.at(key).is_some_and(|at| free_for(until(at), now).is_none_or(|free| free < FORGOTTEN))
+    }
+
+    /// The key's place, if it has one; it may be forgotten there.
+    #[inline]
+    pub(super) fn at(&self, key: u64) -> Option<usize> {
+        let index = scaled(key, self.sets.len());
+        let tag = tag(key);
+        let way = self.sets[index].tags.iter().position(|&there| there == tag)?;
+        Some(index * WAYS + way)
+    }
+
+    /// Calls what `find` reads into the cache.
+    #[inline]
+    pub(super) fn fetch(&self, key: u64) {
+        prefetch(&self.sets, scaled(key, self.sets.len()));
+        prefetch(&self.visitors, scaled(key >> 16, self.visitors.len()));
     }
 
     /// Keeps a place for so many seconds from now.
@@ -127,6 +142,12 @@ impl Visitors {
         self.now |= bit;
         came
     }
+}
+
+/// The upper half of the hash, never nobody's; the lower one chooses the set.
+#[inline]
+fn tag(key: u64) -> u32 {
+    (key >> 32) as u32 | 1
 }
 
 /// The lower half of the hash as a number below the length.

@@ -26,16 +26,13 @@ fn hickory_reads_every_ready_record_as_it_was_written() {
     );
     let zone = build(&all, &[]);
     let mut seen = Vec::new();
-    for node in 0..zone.node_count() as u32 {
-        for number in zone.rrset_numbers(node) {
-            let rrset = zone.rrset_at(number);
-            let decoded = Message::from_vec(&message(zone.owner(node), rrset)).expect("a message");
-            assert_eq!(decoded.answers.len(), usize::from(rrset.count));
-            for record in &decoded.answers {
-                assert_eq!(u16::from(record.record_type()), rrset.rtype.0);
-                assert_eq!(record.ttl, rrset.ttl);
-                seen.push(format!("{} {} {}", record.name, rrset.rtype, record.data));
-            }
+    for (owner, rrset) in zone.rrsets() {
+        let decoded = Message::from_vec(&message(owner, rrset)).expect("a message");
+        assert_eq!(decoded.answers.len(), usize::from(rrset.count));
+        for record in &decoded.answers {
+            assert_eq!(u16::from(record.record_type()), rrset.rtype.0);
+            assert_eq!(record.ttl, rrset.ttl);
+            seen.push(format!("{} {} {}", record.name, rrset.rtype, record.data));
         }
     }
     let expected = [
@@ -66,5 +63,5 @@ fn the_shipped_zone_has_no_findings() {
         read(&Source::new("live.example.zone", SHIPPED), &name("live.example."), &mut super::no_files);
     let (_, findings) = super::Zone::build(&records, &[super::steered("play.live.example.", 0, true, true)]);
     assert_eq!(lines(&[problems, findings].concat()), [""; 0]);
-    assert!(zone.nodes.iter().any(|node| node.cut != NONE) && zone.nodes.iter().any(|node| node.wildcard != NONE));
+    assert!(zone.nodes().any(|(_, node)| node.cut != NONE) && zone.nodes().any(|(_, node)| node.wildcard != NONE));
 }

@@ -1,0 +1,53 @@
+//! Secrets among the inputs: what cookies are made by, and by what nameservers and media servers are known.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::Loader;
+use crate::config::{Config, Written};
+use crate::feed::secrets::read_secrets;
+use crate::feed::token::{read_tokens, warn_of_readers};
+use crate::intake::Tokens;
+use crate::wire::Secrets;
+
+impl Loader {
+    pub(super) fn read_secrets(&mut self, config: &Config) -> Option<Secrets> {
+        let written = config.server.cookie_secrets.as_ref()?;
+        let secrets = self.read_table(written).and_then(|source| {
+            let (secrets, diagnostics) = read_secrets(&source);
+            self.diagnostics.extend(diagnostics);
+            secrets
+        });
+        // Nameservers that make cookies by other secrets than their peers would send each other's clients away.
+        self.is_blocked |= secrets.is_none();
+        secrets
+    }
+
+    pub(super) fn read_cluster_tokens(&mut self, config: &Config) -> Tokens {
+        let written = config.cluster.as_ref().and_then(|cluster| cluster.token_file.as_ref());
+        written.map_or_else(Tokens::default, |written| self.read_tokens(written))
+    }
+
+    pub(super) fn read_heartbeat_tokens(&mut self, config: &Config) -> BTreeMap<String, Tokens> {
+        let inventories = config.inventories.iter().map(|written| &written.value);
+        let mut tokens = BTreeMap::new();
+        for (inventory, heartbeat) in
+            inventories.filter_map(|inventory| Some((inventory, inventory.heartbeat.as_ref()?)))
+        {
+            tokens.insert(inventory.name.clone(), self.read_tokens(&heartbeat.token_file));
+        }
+        tokens
+    }
+
+    pub(super) fn read_tokens(&mut self, written: &Written<PathBuf>) -> Tokens {
+        let tokens = self.read_table(written).and_then(|source| {
+            let (tokens, diagnostics) = read_tokens(&source);
+            self.diagnostics.extend(diagnostics);
+            self.diagnostics.extend(warn_of_readers(&self.directory.join(&written.value)));
+            tokens
+        });
+        // Without it nobody would be asked for one.
+        self.is_blocked |= tokens.is_none();
+        tokens.unwrap_or_default()
+    }
+}

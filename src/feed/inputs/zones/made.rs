@@ -1,0 +1,168 @@
+//! One zone: read with what it includes and built, or kept as it was if all that it is made of is the same.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::find::ZoneFile;
+use crate::diagnostic::{Diagnostic, Source, keep_excerpts};
+use crate::feed::include::{Includes, Inclusions};
+use crate::feed::inputs::{Taken, read_file, shown};
+use crate::feed::parts::share;
+use crate::feed::seal::Seal;
+use crate::feed::stamps::Stamps;
+use crate::name::Name;
+use crate::zone::{self, Inclusion, Steered, Zone};
+
+/// What was made of a zone's files, and by what it is known that it need not be made again.
+#[derive(Debug)]
+pub(in crate::feed::inputs) struct Made {
+    origin: Name,
+    path: PathBuf,
+    seal: Seal,
+    inclusions: Inclusions,
+    bound: Bound,
+    /// What its files add to the sum of all zones.
+    pub(super) share: u64,
+    /// What is wrong with single records.
+    pub(super) read: Vec<Diagnostic>,
+    /// What is wrong with the zone as a whole.
+    pub(super) built: Vec<Diagnostic>,
+    /// None if it is broken.
+    pub(super) zone: Option<Arc<Zone>>,
+}
+
+/// What the configuration puts into a zone.
+#[derive(Debug, Clone, Default)]
+pub(in crate::feed::inputs) struct Bound {
+    pub(super) steered: Vec<Steered>,
+    pub(super) whoami: Option<Name>,
+}
+
+/// What zones are read with; the same for all of them.
+pub(super) struct Reading<'l> {
+    pub(super) zone_directory: &'l Path,
+    /// What was made of the files that were read last.
+    pub(super) before: Option<&'l BTreeMap<Name, Arc<Made>>>,
+    /// The zones that are served.
+    pub(super) served: BTreeMap<&'l Name, &'l Arc<Zone>>,
+    /// Has taken nothing.
+    pub(super) taken: Taken,
+}
+
+/// What came of a zone's files.
+pub(in crate::feed::inputs) struct Outcome {
+    /// None if the file cannot be read.
+    pub(super) made: Option<Arc<Made>>,
+    /// Why not.
+    pub(super) unreadable: Option<Diagnostic>,
+    /// The serial is not as secondaries want it.
+    pub(super) serial: Option<Diagnostic>,
+    pub(super) watched: Stamps,
+    pub(super) taken: Taken,
+}
+
+impl Reading<'_> {
+    /// Reads a zone, and builds it, with what is bound to it, if that is known. Its text and its records are gone afterwards:
+    /// together they are larger than the zone.
+    pub(super) fn read(&self, file: &ZoneFile, bound: Option<&Bound>) -> Outcome {
+        let ZoneFile { origin, path, is_there } = file;
+        let mut outcome = Outcome {
+            made: None,
+            unreadable: None,
+            serial: None,
+            watched: Stamps::default(),
+            taken: self.taken.like(),
+        };
+        if !is_there {
+            return outcome;
+        }
+        outcome.watched.take(path);
+        // A pipe that is named in the configuration is meant; one that lies among the zones is not.
+        let read = if path.starts_with(self.zone_directory) { read_file(path) } else { std::fs::read(path) };
+        let octets = match read {
+            Ok(octets) => octets,
+            Err(error) => {
+                let error = Diagnostic::error(format!("cannot be read: {error}")).in_file(shown(path));
+                outcome.unreadable = Some(error);
+                return outcome;
+            }
+        };
+        let seal = outcome.taken.take(path, &octets);
+        let name: Arc<str> = shown(path).into();
+        let includes = || Includes::new(self.zone_directory, path, &name, seal);
+        let before = self.before.and_then(|before| before.get(origin));
+        if let Some(before) = before.filter(|before| before.is_of(file, seal, bound)) {
+            let mut taken = self.taken.like();
+            if includes().are_still(&before.inclusions, &mut outcome.watched, &mut taken) {
+                outcome.taken.append(taken);
+                outcome.made = Some(Arc::clone(before));
+                return outcome;
+            }
+        }
+        self.make(file, bound, seal, octets, includes(), &mut outcome);
+        outcome
+    }
+
+    fn make(
+        &self,
+        file: &ZoneFile,
+        bound: Option<&Bound>,
+        seal: Seal,
+        octets: Vec<u8>,
+        mut includes: Includes,
+        outcome: &mut Outcome,
+    ) {
+        let ZoneFile { origin, path, is_there: _ } = file;
+        let own_share = share(&(origin.wire(), &octets));
+        let source = Source::new(shown(path), zone::text_of(octets));
+        includes.begin(&source);
+        let Outcome { watched, taken, .. } = outcome;
+        let mut open = |inclusion: &Inclusion<'_>| includes.open(inclusion, watched, taken);
+        let (records, mut read) = zone::read(&source, origin, &mut open);
+        let (zone, mut built) = match bound {
+            Some(Bound { steered, whoami }) => Zone::build_with_whoami(&records, steered, whoami.as_ref()),
+            None => (None, Vec::new()),
+        };
+        let before = self.served.get(origin);
+        outcome.serial = before.zip(zone.as_ref()).and_then(|(before, zone)| zone.check_serial(before, &records));
+        keep_excerpts(&mut read);
+        keep_excerpts(&mut built);
+        keep_excerpts(outcome.serial.as_mut_slice());
+        let (inclusions, texts) = includes.end();
+        let share = texts.fold(own_share, |sum, source| sum.wrapping_add(share(&&*source.text)));
+        outcome.made = Some(Arc::new(Made {
+            origin: origin.clone(),
+            path: path.clone(),
+            seal,
+            inclusions,
+            bound: bound.cloned().unwrap_or_default(),
+            share,
+            read,
+            built,
+            zone: zone.map(Arc::new),
+        }));
+    }
+}
+
+impl Made {
+    /// Whether the same would be made of this file, as far as can be said before its inclusions are looked at. Messages show
+    /// names as they were written, so upper and lower case count.
+    fn is_of(&self, file: &ZoneFile, seal: Seal, bound: Option<&Bound>) -> bool {
+        let is_bound = bound.is_none_or(|bound| self.bound.is_same(bound));
+        self.seal == seal && self.path == file.path && self.origin.wire() == file.origin.wire() && is_bound
+    }
+}
+
+impl Bound {
+    fn is_same(&self, other: &Self) -> bool {
+        let wire = |name: &Option<Name>| name.as_ref().map(|name| name.wire().to_vec());
+        let is_same = |(one, two): (&Steered, &Steered)| {
+            let Steered { owner, service, has_v4, has_v6 } = one;
+            owner.wire() == two.owner.wire() && (service, has_v4, has_v6) == (&two.service, &two.has_v4, &two.has_v6)
+        };
+        self.steered.len() == other.steered.len()
+            && self.steered.iter().zip(&other.steered).all(is_same)
+            && wire(&self.whoami) == wire(&other.whoami)
+    }
+}
