@@ -9,8 +9,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use thalweg::serve::BATCH;
 use thalweg::steer::mix;
-use worker::{BATCH, Worker};
+use worker::Worker;
 use world::{Asked, Kind, queries, snapshot};
 
 // Beside this file they would be benchmarks of their own.

@@ -17,10 +17,11 @@ use thalweg::diagnostic::Source;
 use thalweg::load;
 use thalweg::name::{LookupName, Name};
 use thalweg::pool::{Family, ServiceId};
+use thalweg::serve::BATCH;
 use thalweg::steer::{Asking, KeyTable, mix};
 use thalweg::wire::{Item, MAX_UDP, Owner, Records, Reply};
 use thalweg::zone::{self, Found, Zone};
-use worker::{BATCH, Worker};
+use worker::Worker;
 use world::{Asked, Kind, queries, snapshot};
 
 // Beside this file they would be benchmarks of their own.

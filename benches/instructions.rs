@@ -10,8 +10,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
+use thalweg::serve::BATCH;
 use thalweg::snapshot::Snapshot;
-use worker::{BATCH, Worker};
+use worker::Worker;
 use world::{Asked, Kind, queries, snapshot};
 
 // Beside this file they would be benchmarks of their own.

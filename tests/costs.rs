@@ -27,9 +27,10 @@ use thalweg::feed::Credentials;
 use thalweg::feed::scrape::{Scraper, Target};
 use thalweg::intake::{Beyond, Counts, Tally};
 use thalweg::load::exposition::MAX_BODY;
+use thalweg::name::LookupName;
 use thalweg::pool::{Exporter, NodeId};
 use thalweg::serve::rate_limit::Limiter;
-use thalweg::serve::{Learner, respond};
+use thalweg::serve::{BATCH, Learner, Ready, respond, respond_together};
 use thalweg::steer::Estimate;
 use thalweg::wire::{MAX_STREAM, RecordType, Secrets};
 
@@ -82,6 +83,8 @@ fn no_query_costs_an_allocation() {
     let (mut learner, _shelf) = Learner::new(1, 1);
     let mut limiter = Limiter::new(1, 1, Arc::default());
     limiter.prepare();
+    let mut names = vec![LookupName::new(); BATCH];
+    let mut replies: Vec<Ready> = (0..BATCH).map(|_| Ready::new()).collect();
     for pressure in [0.1, 0.85, 1.2] {
         let mut snapshot = snapshot(&inputs, |_| Load::Fresh(Use::Pressure(pressure)));
         let mut queries: Vec<Vec<u8>> = Vec::new();
@@ -115,16 +118,17 @@ fn no_query_costs_an_allocation() {
         snapshot.rate_limit = Arc::new(limit);
         snapshot.cookies = Secrets::new([[7; 16]]);
         let mut out = vec![0; MAX_STREAM];
+        let context = |transport| Context {
+            client: ([192, 0, 2, 53], 4711).into(),
+            local: None,
+            transport,
+            now: 1_000_000,
+            idle: None,
+            estimate: Estimate::default(),
+        };
         for query in &queries {
             for transport in [Transport::Udp, Transport::Tcp] {
-                let context = Context {
-                    client: ([192, 0, 2, 53], 4711).into(),
-                    local: None,
-                    transport,
-                    now: 1_000_000,
-                    idle: None,
-                    estimate: Estimate::default(),
-                };
+                let context = context(transport);
                 let limiter = (transport == Transport::Udp).then_some(&mut limiter);
                 let count = allocations(|| {
                     let mut tally = Tally::default();
@@ -133,6 +137,15 @@ fn no_query_costs_an_allocation() {
                 });
                 assert_eq!(count, 0, "{query:?} over {transport:?}");
             }
+        }
+        for batch in queries.chunks(BATCH) {
+            let exchanges = batch.iter().map(|query| Some((&query[..], context(Transport::Udp)))).zip(&mut replies);
+            let count = allocations(|| {
+                let mut tally = Tally::default();
+                respond_together(&snapshot, exchanges, &mut names, &mut learner, Some(&mut limiter), &mut tally);
+                counts.add(&tally);
+            });
+            assert_eq!(count, 0, "{batch:?}");
         }
     }
     for (beyond, word) in Beyond::ALL {

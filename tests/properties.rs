@@ -17,6 +17,8 @@ use thalweg::wire::RecordType;
 #[path = "properties/steering.rs"]
 mod steering;
 mod support;
+#[path = "properties/together.rs"]
+mod together;
 
 /// Cases of cheap properties: together about five seconds.
 const MANY: u32 = 20_000;

@@ -1,23 +1,20 @@
-//! What a worker does with a batch of datagrams, without its sockets: `answer_all` and `work` of `src/serve/udp.rs`.
+//! What a worker does with a batch of datagrams, without its sockets.
 
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use arrayvec::ArrayVec;
-use thalweg::answer::{Context, Subject, Transport, follow, read};
+use thalweg::answer::{Context, Transport};
 use thalweg::intake::{Counts, Shelf, Tally};
 use thalweg::name::LookupName;
 use thalweg::serve::rate_limit::Limiter;
-use thalweg::serve::{Learner, respond_on};
+use thalweg::serve::{BATCH, Learner, Ready, respond_together};
 use thalweg::snapshot::Snapshot;
 use thalweg::steer::Estimate;
-use thalweg::wire::{MAX_UDP, Rcode};
+use thalweg::wire::Rcode;
 
 use crate::world::Kind;
 
-/// Datagrams that a worker takes at once.
-pub(crate) const BATCH: usize = 32;
 /// When the first query comes, in milliseconds since 1970.
 const BEGIN: u64 = 1_800_000_000_000;
 
@@ -28,7 +25,7 @@ pub(crate) struct Worker {
     limiter: Limiter,
     counts: Counts,
     names: Box<[LookupName]>,
-    out: Box<[u8; MAX_UDP]>,
+    replies: Box<[Ready]>,
     /// Queries that come in a millisecond.
     rate: u64,
     answered: u64,
@@ -43,7 +40,7 @@ impl Worker {
             limiter: Limiter::new(1, 1, Arc::default()),
             counts: Counts::new(),
             names: vec![LookupName::new(); BATCH].into(),
-            out: Box::new([0; MAX_UDP]),
+            replies: (0..BATCH).map(|_| Ready::new()).collect(),
             rate,
             answered: 0,
         }
@@ -54,35 +51,21 @@ impl Worker {
     pub(crate) fn answer<'m>(&mut self, snapshot: &Snapshot, batch: impl Iterator<Item = (&'m [u8], IpAddr)>) {
         let now = BEGIN + self.answered / self.rate;
         self.learner.turn(snapshot.generation, now, &self.counts);
-        self.limiter.prepare();
         let mut tally = Tally::default();
-        let mut queries = ArrayVec::<_, BATCH>::new();
-        for ((message, client), name) in batch.zip(&mut self.names) {
-            let context = Context {
-                client: SocketAddr::new(client, 5353),
-                local: None,
-                transport: Transport::Udp,
-                now,
-                idle: None,
-                estimate: Estimate::default(),
-            };
-            if let Some(query) = read(message, name) {
-                queries.push((query, context));
-            }
-        }
-        let mut courses = ArrayVec::<_, BATCH>::new();
-        follow(snapshot, &self.learner.keys, &queries, &mut courses);
-        for ((query, context), course) in queries.iter().zip(&courses) {
-            self.limiter.fetch(course.subject(query.name, Subject::ERROR), context.client.ip());
-        }
-        for ((query, context), &course) in queries.iter().zip(&courses) {
-            let limiter = Some(&mut self.limiter);
-            let way = (query, course);
-            let out = &mut self.out[..];
-            black_box(respond_on(snapshot, way, context, &mut self.learner, limiter, &mut tally, out));
-        }
-        self.answered += queries.len() as u64;
-        self.limiter.tell();
+        let context = |client| Context {
+            client: SocketAddr::new(client, 5353),
+            local: None,
+            transport: Transport::Udp,
+            now,
+            idle: None,
+            estimate: Estimate::default(),
+        };
+        let messages = batch.map(|(message, client)| Some((message, context(client))));
+        let exchanges = messages.zip(&mut self.replies);
+        let limiter = Some(&mut self.limiter);
+        respond_together(snapshot, exchanges, &mut self.names, &mut self.learner, limiter, &mut tally);
+        black_box(&self.replies);
+        self.answered += tally.replies.iter().sum::<u64>();
         self.counts.add(&tally);
     }
 

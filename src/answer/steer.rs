@@ -7,7 +7,7 @@ use crate::name::LookupName;
 use crate::pool::{Family, HashKey, Policy, ServiceId};
 use crate::snapshot::Snapshot;
 use crate::steer::{
-    Asker, Asking, Decision, Estimate, FleetService, Key, KeySlot, Observation, SteeringReasons, mix, pick, slot,
+    Asker, Asking, Decision, Estimate, FleetService, Key, KeySlot, Observation, SteeringReasons, name_hash, pick, slot,
 };
 use crate::wire::{ExtendedError, Item, Owner, RecordType, Records};
 use crate::zone::Zone;
@@ -165,14 +165,13 @@ impl<'s> Resolution<'s, '_> {
 #[inline]
 pub(super) fn key_hash(snapshot: &Snapshot, service: &FleetService, key: &Key, name: &LookupName) -> u64 {
     match snapshot.fleet.pool(service.pool).policy {
-        Policy::Hash { key: HashKey::Label, .. } => mix(snapshot.seed ^ label_hash(name)),
-        Policy::Hash { key: HashKey::Name, .. } => mix(snapshot.seed ^ u64::from(name.hash_of_all())),
+        Policy::Hash { key: HashKey::Label, .. } => name_hash(snapshot.seed, leftmost(name)),
+        Policy::Hash { key: HashKey::Name, .. } => name_hash(snapshot.seed, name.wire()),
         _ => key.hash(snapshot.seed),
     }
 }
 
-/// A hash of a name's leftmost label.
-fn label_hash(name: &LookupName) -> u64 {
-    let label = &name.wire()[..=usize::from(name.wire()[0])];
-    label.iter().fold(0, |hash, octet| mix(hash ^ u64::from(*octet)))
+/// A name's leftmost label, with its length.
+fn leftmost(name: &LookupName) -> &[u8] {
+    &name.wire()[..=usize::from(name.wire()[0])]
 }

@@ -1,5 +1,8 @@
 //! Names as look-ups want them: in lower case, on the stack, with a hash for each suffix.
 
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+
 use arrayvec::ArrayVec;
 
 use super::{MAX_LABEL, MAX_LABELS, MAX_NAME, labels};
@@ -114,11 +117,12 @@ impl LookupName {
     /// Hashes all suffixes.
     #[inline]
     fn hash(&mut self) {
+        let secret = *SECRET;
         let mut hash = ROOT_HASH;
         for suffix in self.suffixes.iter_mut().rev() {
             let start = usize::from(suffix.start);
             let length = usize::from(self.wire[start]);
-            hash = extend_by_words(hash, length, |at| {
+            hash = extend_by_words(secret, hash, length, |at| {
                 let word = self.wire[start + 1 + at..].first_chunk();
                 word.map_or(0, |word| u64::from_le_bytes(*word))
             });
@@ -169,12 +173,16 @@ impl LookupName {
     }
 }
 
+/// Makes the hashes this process's own: nobody can aim at collisions, with names in a zone or names that are asked for.
+static SECRET: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
+
 /// The hash of the root.
 pub const ROOT_HASH: u32 = 0x9e37_79b9;
 
-/// The hash of a name from that of its parent and its leftmost label, which must be in lower case.
+/// The hash of a name from that of its parent and its leftmost label, which must be in lower case; another one in each
+/// process.
 pub fn extend_hash(parent: u32, label: &[u8]) -> u32 {
-    extend_by_words(parent, label.len(), |at| {
+    extend_by_words(*SECRET, parent, label.len(), |at| {
         let mut octets = [0; WORD];
         let rest = &label[at..];
         let length = rest.len().min(WORD);
@@ -186,14 +194,14 @@ pub fn extend_hash(parent: u32, label: &[u8]) -> u32 {
 /// The same, of a label of so many octets, of which `word` tells the eight from one on; what is behind the label does not
 /// count.
 #[inline]
-fn extend_by_words(parent: u32, length: usize, word: impl Fn(usize) -> u64) -> u32 {
-    // Both halves of a product, folded: each octet then counts in each bit. A collision costs a comparison, no more.
+fn extend_by_words(secret: u64, parent: u32, length: usize, word: impl Fn(usize) -> u64) -> u32 {
+    // Both halves of a product, folded: each octet then counts in each bit.
     let step = |hash: u64, word: u64| {
         let product = u128::from(hash ^ word) * u128::from(0x9e37_79b9_7f4a_7c15_u64);
         product as u64 ^ (product >> 64) as u64
     };
     // A label has 63 octets at most, so its length and the parent's hash are one word.
-    let mut hash = u64::from(parent) << 32 | length as u64;
+    let mut hash = secret ^ (u64::from(parent) << 32 | length as u64);
     let mut at = 0;
     while at + WORD < length {
         hash = step(hash, word(at));

@@ -15,7 +15,7 @@ use std::os::fd::AsRawFd;
 use crate::wire::MAX_UDP;
 
 /// Datagrams that are received, answered and sent together. More gain nothing measurable on loopback.
-pub(super) const BATCH: usize = 32;
+pub const BATCH: usize = 32;
 /// Octets of the longest query that is read; what is longer is no query we could answer, and is dropped.
 const MAX_QUERY: usize = 4096;
 /// Octets for control messages: one packet information of either family.
@@ -25,9 +25,9 @@ const CONTROL: usize = 64;
 pub(super) struct Batch {
     received: Box<[Received]>,
     ready: Box<[Ready]>,
-    /// For `recvmmsg`: each leads to the place of the same number, for good.
+    /// For `recvmmsg`, written anew each time as the others: what they lead to was lent in between.
     incoming: Headers,
-    /// For `sendmmsg`, written anew each time.
+    /// For `sendmmsg`.
     outgoing: Headers,
     count: usize,
 }
@@ -43,8 +43,8 @@ struct Received {
 }
 
 /// Its reply.
-pub(super) struct Ready {
-    /// 0 while there is nothing to send.
+pub struct Ready {
+    /// 0 if there is nothing to send.
     length: usize,
     octets: [u8; MAX_UDP],
 }
@@ -67,9 +67,6 @@ pub(super) struct Incoming<'b> {
     pub(super) local: Option<IpAddr>,
 }
 
-// SAFETY: the raw pointers inside `Headers` lead into boxes of the same `Batch`, and only its methods follow them.
-unsafe impl Send for Batch {}
-
 impl Headers {
     fn new() -> Self {
         // SAFETY: mmsghdr and iovec are plain C structures; null pointers and zero lengths are valid in them.
@@ -88,39 +85,32 @@ impl Batch {
             length: 0,
             query: [0; MAX_QUERY],
         };
-        let ready = |_| Ready { length: 0, octets: [0; MAX_UDP] };
-        let mut batch = Self {
+        Self {
             received: (0..BATCH).map(received).collect(),
-            ready: (0..BATCH).map(ready).collect(),
+            ready: (0..BATCH).map(|_| Ready::new()).collect(),
             incoming: Headers::new(),
             outgoing: Headers::new(),
-            // All of them have to be made ready.
-            count: BATCH,
-        };
-        let Headers { headers, vectors } = &mut batch.incoming;
-        for ((place, header), vector) in batch.received.iter_mut().zip(headers).zip(vectors) {
+            count: 0,
+        }
+    }
+
+    /// Waits for a datagram and takes those that are there, up to `BATCH`; says how many.
+    pub(super) fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+        self.count = 0;
+        let Headers { headers, vectors } = &mut self.incoming;
+        for ((place, header), vector) in self.received.iter_mut().zip(headers).zip(vectors) {
             vector.iov_base = place.query.as_mut_ptr().cast();
             vector.iov_len = MAX_QUERY;
             let message = &mut header.msg_hdr;
             message.msg_iov = vector;
             message.msg_iovlen = 1;
             message.msg_name = place.peer.0.as_mut_ptr().cast();
-            message.msg_control = place.control.0.as_mut_ptr().cast();
-        }
-        batch
-    }
-
-    /// Waits for a datagram and takes those that are there, up to `BATCH`; says how many.
-    pub(super) fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
-        // The kernel has written over these in the places that it used.
-        for header in &mut self.incoming.headers[..self.count] {
-            let message = &mut header.msg_hdr;
             message.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+            message.msg_control = place.control.0.as_mut_ptr().cast();
             message.msg_controllen = CONTROL as _;
         }
-        self.count = 0;
-        // SAFETY: each header points to a vector, a peer and a control buffer of this batch, which live in boxes that
-        // are never replaced, with their true lengths; there are `BATCH` headers.
+        // SAFETY: each header points to a vector, and by it to a query, a peer and a control buffer of this batch, which live
+        // and stay in place during the call, with their true lengths; there are `BATCH` headers.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -143,13 +133,10 @@ impl Batch {
         Ok(count)
     }
 
-    /// The datagrams that came, each with room for its reply; none for one from nowhere. What is not answered gets no reply.
+    /// The datagrams that came, each with room for its reply, which is to be filled; none for one from nowhere.
     #[inline]
     pub(super) fn exchanges(&mut self) -> impl Iterator<Item = (Option<Incoming<'_>>, &mut Ready)> {
-        self.received[..self.count].iter().zip(&mut self.ready).map(|(place, ready)| {
-            ready.length = 0;
-            (place.incoming(), ready)
-        })
+        self.received[..self.count].iter().zip(&mut self.ready).map(|(place, ready)| (place.incoming(), ready))
     }
 
     /// Sends the replies and says how many could not be sent.
@@ -207,10 +194,26 @@ impl Received {
 }
 
 impl Ready {
+    /// Nothing to send yet.
+    pub fn new() -> Self {
+        Self { length: 0, octets: [0; MAX_UDP] }
+    }
+
+    /// The reply; none if there is nothing to send.
+    pub fn reply(&self) -> Option<&[u8]> {
+        self.octets.get(..self.length).filter(|reply| !reply.is_empty())
+    }
+
     /// Lets `write` write the reply, and say how long it is; none for no reply.
     #[inline]
     pub(super) fn fill(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
         self.length = write(&mut self.octets).unwrap_or(0).min(MAX_UDP);
+    }
+}
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -18,11 +18,14 @@ pub mod udp;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arrayvec::ArrayVec;
+
+pub use self::datagram::{BATCH, Ready};
 pub use self::learner::Learner;
 use self::rate_limit::{Limiter, Verdict};
 use self::scratch::Path;
 use crate::answer::{
-    Context, Course, Outcome, Subject, SubjectKind, answer_on, bad_cookie, bare_error, has_valid_cookie, read,
+    Context, Course, Outcome, Subject, SubjectKind, answer_on, bad_cookie, bare_error, follow, has_valid_cookie, read,
     truncated,
 };
 use crate::config::RateLimitMode;
@@ -88,7 +91,7 @@ pub fn respond(
 
 /// The same for a query that was read, and whose course was followed in this snapshot and for the keys of this learner.
 #[inline]
-pub fn respond_on(
+fn respond_on(
     snapshot: &Snapshot,
     (query, course): (&Query<'_>, Course<'_>),
     context: &Context,
@@ -115,6 +118,50 @@ pub fn respond_on(
     };
     tally.replied(sent.1);
     Some(sent.0)
+}
+
+/// Answers messages that came together, at most `BATCH`, as one by one; they wait for memory together. Each is read into one
+/// of the `names`.
+#[inline]
+pub fn respond_together<'b>(
+    snapshot: &Snapshot,
+    exchanges: impl Iterator<Item = (Option<(&'b [u8], Context)>, &'b mut Ready)>,
+    names: &mut [LookupName],
+    learner: &mut Learner,
+    mut limiter: Option<&mut Limiter>,
+    tally: &mut Tally,
+) {
+    if let Some(limiter) = &mut limiter {
+        limiter.prepare();
+    }
+    let mut queries = ArrayVec::<(Query<'_>, Context), BATCH>::new();
+    let mut replies = ArrayVec::<&mut Ready, BATCH>::new();
+    for ((incoming, reply), name) in exchanges.zip(names) {
+        match incoming.and_then(|(message, context)| Some((read(message, name)?, context))) {
+            Some(query) => {
+                queries.push(query);
+                replies.push(reply);
+            }
+            None => {
+                reply.fill(|_| None);
+                tally.dropped += 1;
+            }
+        }
+    }
+    let mut courses = ArrayVec::<Course<'_>, BATCH>::new();
+    follow(snapshot, &learner.keys, &queries, &mut courses);
+    if let Some(limiter) = &limiter {
+        for ((query, context), course) in queries.iter().zip(&courses) {
+            limiter.fetch(course.subject(query.name, Subject::ERROR), context.client.ip());
+        }
+    }
+    for (((query, context), &course), reply) in queries.iter().zip(&courses).zip(replies) {
+        let limiter = limiter.as_deref_mut();
+        reply.fill(|out| respond_on(snapshot, (query, course), context, learner, limiter, tally, out));
+    }
+    if let Some(limiter) = limiter {
+        limiter.tell();
+    }
 }
 
 /// What goes out of an answer.

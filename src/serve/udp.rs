@@ -8,20 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::cores::keep_to;
-use super::datagram::{BATCH, Batch, Incoming, Ready, ignore_path_mtu, want_local_address};
+use super::datagram::{BATCH, Batch, Incoming, ignore_path_mtu, want_local_address};
 use super::rate_limit::{Limiter, Watch};
-use super::{Learner, respond_on, unix_milliseconds};
-use crate::answer::{Context, Course, Subject, Transport, follow, read};
+use super::{Learner, respond_together, unix_milliseconds};
+use crate::answer::{Context, Transport};
 use crate::config::RateLimitMode;
 use crate::intake::{Counts, Tally};
 use crate::name::LookupName;
-use crate::snapshot::{Published, Snapshot};
+use crate::snapshot::Published;
 use crate::steer::Estimate;
-use crate::wire::Query;
 
 /// Receive buffer of a socket: the kernel's default loses packets in bursts (it holds some 250 queries).
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -159,49 +157,16 @@ fn work(
         let Ok(received) = received else { continue };
         let mut tally = Tally { received: received as u64, ..Tally::default() };
         let limiter = (snapshot.rate_limit.mode != RateLimitMode::Off).then_some(&mut *limiter);
-        answer_all(&mut batch, &mut names, snapshot, now, learner, limiter, &mut tally);
-        tally.unsent = batch.send(socket);
+        let exchanges = batch
+            .exchanges()
+            .map(|(incoming, ready)| (incoming.map(|incoming| (incoming.message, context(&incoming, now))), ready));
+        respond_together(snapshot, exchanges, &mut names, learner, limiter, &mut tally);
+        // First, so that whoever has a reply finds it counted.
         counts.add(&tally);
-    }
-}
-
-/// Reads all of a batch, lets its queries wait for memory together, and answers them.
-fn answer_all(
-    batch: &mut Batch,
-    names: &mut [LookupName],
-    snapshot: &Snapshot,
-    now: u64,
-    learner: &mut Learner,
-    mut limiter: Option<&mut Limiter>,
-    tally: &mut Tally,
-) {
-    if let Some(limiter) = &mut limiter {
-        limiter.prepare();
-    }
-    let mut queries = ArrayVec::<(Query<'_>, Context), BATCH>::new();
-    let mut replies = ArrayVec::<&mut Ready, BATCH>::new();
-    for ((incoming, reply), name) in batch.exchanges().zip(names) {
-        match incoming.and_then(|incoming| Some((read(incoming.message, name)?, context(&incoming, now)))) {
-            Some(query) => {
-                queries.push(query);
-                replies.push(reply);
-            }
-            None => tally.dropped += 1,
+        let unsent = batch.send(socket);
+        if unsent > 0 {
+            counts.add(&Tally { unsent, ..Tally::default() });
         }
-    }
-    let mut courses = ArrayVec::<Course<'_>, BATCH>::new();
-    follow(snapshot, &learner.keys, &queries, &mut courses);
-    if let Some(limiter) = &limiter {
-        for ((query, context), course) in queries.iter().zip(&courses) {
-            limiter.fetch(course.subject(query.name, Subject::ERROR), context.client.ip());
-        }
-    }
-    for (((query, context), &course), reply) in queries.iter().zip(&courses).zip(replies) {
-        let limiter = limiter.as_deref_mut();
-        reply.fill(|out| respond_on(snapshot, (query, course), context, learner, limiter, tally, out));
-    }
-    if let Some(limiter) = limiter {
-        limiter.tell();
     }
 }
 

@@ -289,8 +289,7 @@ impl Policy for Planner {
         let keys = &self.nameservers.get(nameserver)?.keys;
         let source = IpAddr::V4(resolver);
         let name = LookupName::from_wire(Name::parse(NAME, None).expect("the name is well-formed").wire());
-        let hash = name.hash_of_all();
-        Some(keys.remembers(keys.key(source, &Key::of(None, source), u64::from(hash)), at_ms))
+        Some(keys.remembers(keys.key(source, &Key::of(None, source), u64::from(name.hash_of_all())), at_ms))
     }
 }
 

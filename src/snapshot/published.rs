@@ -7,8 +7,9 @@ use arc_swap::ArcSwap;
 
 use super::Snapshot;
 
-/// Replaced snapshots that are looked after, at most: more than there are workers, each of which holds one, and for 200 ms at
-/// the longest. What is held for longer is in memory whether it is in the list or not; so only the list needs a limit.
+/// Replaced snapshots that are looked after, at most: more than can be in use, for one is published in a second mostly, and no
+/// worker holds one for more than 200 ms. What is held for longer is in memory whether it is in the list or not; so only the
+/// list needs a limit.
 const MAX_RETIRED: usize = 256;
 
 /// Where the newest snapshot is to be had: the only door from the feed to those who answer.

@@ -65,7 +65,7 @@ pub struct Ledger {
     keys: Vec<u64>,
     entries: Vec<Sums>,
     /// Answers that did not fit.
-    lost: u64,
+    lost: f64,
     /// The generation of the snapshot whose numbers the entries have.
     generation: u64,
 }
@@ -101,7 +101,7 @@ impl Ledger {
             places: vec![FREE; PLACES].into_boxed_slice(),
             keys: Vec::with_capacity(MAX_ENTRIES),
             entries: Vec::with_capacity(MAX_ENTRIES),
-            lost: 0,
+            lost: 0.0,
             generation: 0,
         }
     }
@@ -138,12 +138,12 @@ impl Ledger {
 
     /// Whether nothing is booked.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.lost == 0 && self.alike.iter().all(|alike| alike.base == NOBODYS)
+        self.keys.is_empty() && self.lost == 0.0 && self.alike.iter().all(|alike| alike.base == NOBODYS)
     }
 
     /// Answers that did not fit since it was cleared.
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.lost.round() as u64
     }
 
     /// The generation whose numbers it has.
@@ -180,7 +180,7 @@ impl Ledger {
         self.alike.fill(NONE_ALIKE);
         self.keys.clear();
         self.entries.clear();
-        self.lost = 0;
+        self.lost = 0.0;
         self.generation = generation;
     }
 
@@ -191,7 +191,7 @@ impl Ledger {
             let place = self.places[at];
             if place == FREE {
                 if self.keys.len() == MAX_ENTRIES {
-                    self.lost += 1;
+                    self.lost += sums.answers;
                     return;
                 }
                 self.places[at] = self.keys.len() as u32;
@@ -354,10 +354,14 @@ mod tests {
         let kinds = MAX_ENTRIES as u32 + 1000;
         for number in 0..kinds {
             let nodes = [NodeId((number % 4000) as u16)];
-            ledger.book(&Observation { region: RegionId((number / 4000) as u16), ..observation(&nodes, 5, 1.0) });
+            let observation = observation(&nodes, 5, 1.0);
+            for _ in 0..3 {
+                ledger.book(&Observation { region: RegionId((number / 4000) as u16), ..observation });
+            }
         }
         assert!(ledger.lost() > 0, "there is no room for all");
-        assert_eq!(ledger.lost() as usize + ledger.entries().count(), kinds as usize);
+        let booked: f64 = ledger.entries().map(|entry| entry.answers).sum();
+        assert_eq!(ledger.lost() + booked as u64, 3 * u64::from(kinds));
         ledger.clear(0);
         ledger.book(&observation(&[NodeId(0)], 5, 1.0));
         assert_eq!(ledger.entries().count(), 1, "every place was freed");

@@ -36,7 +36,7 @@ pub use constants::Constants;
 pub use controller::{Controller, Inputs, Learned, NodeInput, PeerFailure, PeerFlow, PeerRest, Report};
 pub use fleet::{Assembly, Fleet, FleetNode, FleetPool, FleetService, Guess, Site};
 pub use forecast::{SiteForecast, forecast};
-pub use hash::{Key, mix};
+pub use hash::{Key, mix, name_hash};
 pub use keys::{Ahead, Asking, Estimate, GAP_BOUNDS, GapHistogram, KeyRule, KeySlot, KeyTable};
 pub use ledger::{Entry, Ledger, MAX_PROMISE, Observation};
 pub use menu::{Menu, Pick};

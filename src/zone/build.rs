@@ -201,12 +201,14 @@ impl<'r> Builder<'r> {
         self.zone.most_labels = self.zone.most_labels.max(labels);
         while self.zone.apex_labels + self.path.len() <= labels {
             let depth = self.zone.apex_labels + self.path.len();
-            self.add_node(&name[suffix(depth)..]);
+            self.add_node(name, suffix(depth), labels - depth + 1);
         }
         self.path.last().map_or(APEX, |last| last.node)
     }
 
-    fn add_node(&mut self, name: &[u8]) {
+    /// Adds the node of the suffix of an owner's name that starts at an octet; so many are missing, this one included.
+    fn add_node(&mut self, owner: &[u8], start: usize, missing: usize) {
+        let name = &owner[start..];
         let (cut, hash) = match self.path.last() {
             Some(&parent) => {
                 let label = &name[1..1 + usize::from(name[0])];
@@ -216,7 +218,7 @@ impl<'r> Builder<'r> {
             }
             None => (NONE, name::hash_wire(name)),
         };
-        let node = self.zone.add(name, cut);
+        let node = self.zone.add(owner, start, missing, cut);
         if let (Some(parent), true) = (self.path.last(), name.starts_with(b"\x01*")) {
             self.zone.change(parent.node, |parent| parent.wildcard = node);
         }

@@ -12,13 +12,15 @@ use crate::wire::RecordType;
 pub(super) const NONE: u32 = u32::MAX;
 /// Octets before the data of a ready record: owner pointer, type, class, TTL, length.
 const RECORD_HEAD: usize = 12;
+/// Octets of the place of a name.
+const PLACE: usize = 4;
 /// Octets that come into the cache at once, on nearly all processors.
 const CACHE_LINE: usize = 64;
 
 /// A zone, immutable: what `Zone::build` makes of records and steered names.
 ///
 /// All of a name lies in one piece: what a query needs of it is in two neighbouring cache lines mostly, which one look at
-/// the table leads to. A million names take 110 MB.
+/// the table leads to. A million names of two addresses take 121 MB.
 #[derive(Debug)]
 pub struct Zone {
     pub(super) apex: Name,
@@ -39,6 +41,9 @@ pub struct Zone {
 
 /// A name that exists in the zone: the head of its piece of the arena. Its name in lower-case wire form follows, then its
 /// RRsets by type, each a head and ready records.
+///
+/// An empty non-terminal has the place of its name instead, which ends the name of the owner for which it was made: in a
+/// reverse zone of IPv6 there are ten of them a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Node {
     /// Octets of the piece: the next node is behind them.
@@ -50,8 +55,10 @@ pub(super) struct Node {
     pub(super) steering: Steering,
     /// It has a DNAME record, so that what is below it is occluded (RFC 6672 §2.4).
     pub(super) has_dname: bool,
+    /// It has the place of its name in the arena, not the name.
+    is_empty: bool,
     /// Octets of its name.
-    pub(super) name: u8,
+    name: u8,
 }
 
 impl Node {
@@ -61,13 +68,28 @@ impl Node {
     const HAS_V6: u8 = 2;
     const IS_STEERED: u8 = 4;
     const HAS_DNAME: u8 = 8;
+    const IS_EMPTY: u8 = 16;
 
-    /// Of a name, without RRsets.
-    pub(super) fn new(name: &[u8], cut: u32) -> Self {
-        let size = (Self::HEAD + name.len()) as u32;
+    /// Of a name of so many octets, without RRsets.
+    fn new(name: usize, is_empty: bool, cut: u32) -> Self {
         // A name has at most 255 octets (RFC 1035 §2.3.4).
-        let name = name.len() as u8;
-        Self { size, cut, wildcard: NONE, steering: Steering::default(), has_dname: false, name }
+        let mut node = Self {
+            size: 0,
+            cut,
+            wildcard: NONE,
+            steering: Steering::default(),
+            has_dname: false,
+            is_empty,
+            name: name as u8,
+        };
+        node.size = (Self::HEAD + node.name_room()) as u32;
+        node
+    }
+
+    /// Octets between the head and the RRsets.
+    #[inline]
+    fn name_room(self) -> usize {
+        if self.is_empty { PLACE } else { usize::from(self.name) }
     }
 
     #[inline]
@@ -84,12 +106,14 @@ impl Node {
                 has_v6: flags & Self::HAS_V6 != 0,
             },
             has_dname: flags & Self::HAS_DNAME != 0,
+            is_empty: flags & Self::IS_EMPTY != 0,
             name,
         }
     }
 
     fn octets(self) -> [u8; Self::HEAD] {
-        let Self { size, cut, wildcard, steering: Steering { service, has_v4, has_v6 }, has_dname, name } = self;
+        let Self { size, cut, wildcard, steering, has_dname, is_empty, name } = self;
+        let Steering { service, has_v4, has_v6 } = steering;
         let [s0, s1, s2, s3] = size.to_le_bytes();
         let [c0, c1, c2, c3] = cut.to_le_bytes();
         let [w0, w1, w2, w3] = wildcard.to_le_bytes();
@@ -99,6 +123,7 @@ impl Node {
             (has_v6, Self::HAS_V6),
             (service.is_some(), Self::IS_STEERED),
             (has_dname, Self::HAS_DNAME),
+            (is_empty, Self::IS_EMPTY),
         ];
         let flags = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
         [s0, s1, s2, s3, c0, c1, c2, c3, w0, w1, w2, w3, service_low, service_high, flags, name]
@@ -226,9 +251,8 @@ pub(super) fn push_record(answers: &mut Vec<u8>, rtype: RecordType, ttl: u32, rd
     answers.extend_from_slice(rdata);
 }
 
-/// The most octets of a name's node and of the empty non-terminals above it: each is a name of 255 octets at most, in one
-/// of 127 depths.
-pub(super) const MOST_NODES: usize = MAX_LABELS * (Node::HEAD + MAX_NAME);
+/// The most octets of a name's node and of the empty non-terminals above it, one a label.
+pub(super) const MOST_NODES: usize = MAX_LABELS * (Node::HEAD + PLACE) + Node::HEAD + MAX_NAME;
 
 /// The most octets that a record with so many octets of data takes in the arena.
 pub(super) fn most_octets(rdata: usize) -> usize {
@@ -337,7 +361,8 @@ impl Zone {
         while self.slots[at].node != NONE {
             let Slot { hash: there, node } = self.slots[at];
             if there == hash {
-                // Few names have more than a head, the name, and one RRset of each address family: 120 octets.
+                // Few names have more than a head, the name, and one RRset of each address family: 120 octets, of which the
+                // last are seldom needed.
                 prefetch(&self.arena, node as usize);
                 prefetch(&self.arena, node as usize + CACHE_LINE);
                 return;
@@ -359,19 +384,31 @@ impl Zone {
         self.arena[at as usize..at as usize + Node::HEAD].copy_from_slice(&node.octets());
     }
 
-    /// Adds a node without RRsets behind the others; its place.
-    pub(super) fn add(&mut self, name: &[u8], cut: u32) -> u32 {
-        let at = self.arena.len() as u32;
-        self.arena.extend(Node::new(name, cut).octets());
-        self.arena.extend_from_slice(name);
+    /// Adds a node without RRsets behind the others; its place. With the `name` of an owner come first the empty
+    /// non-terminals that are made for it: so many are still to be added, this node included.
+    pub(super) fn add(&mut self, owner: &[u8], start: usize, missing: usize, cut: u32) -> u32 {
+        let at = self.arena.len();
+        let is_empty = missing > 1;
+        self.arena.extend(Node::new(owner.len() - start, is_empty, cut).octets());
+        if is_empty {
+            let owner = at + (missing - 1) * (Node::HEAD + PLACE) + Node::HEAD;
+            self.arena.extend(((owner + start) as u32).to_le_bytes());
+        } else {
+            self.arena.extend_from_slice(&owner[start..]);
+        }
         self.node_count += 1;
-        at
+        at as u32
     }
 
     #[inline]
     pub(super) fn owner(&self, at: u32) -> &[u8] {
-        let name = at as usize + Node::HEAD;
-        &self.arena[name..name + usize::from(self.arena[name - 1])]
+        let body = at as usize + Node::HEAD;
+        let (flags, length) = (self.arena[body - 2], usize::from(self.arena[body - 1]));
+        if flags & Node::IS_EMPTY == 0 {
+            return &self.arena[body..body + length];
+        }
+        let place = self.arena[body..].first_chunk().map_or(0, |place| u32::from_le_bytes(*place)) as usize;
+        &self.arena[place..place + length]
     }
 
     #[inline]
@@ -381,8 +418,8 @@ impl Zone {
 
     #[inline]
     pub(super) fn rrsets_of(&self, at: u32) -> Rrsets<'_> {
-        let Node { size, name, .. } = self.node(at);
-        Rrsets(&self.arena[at as usize + Node::HEAD + usize::from(name)..at as usize + size as usize])
+        let node = self.node(at);
+        Rrsets(&self.arena[at as usize + Node::HEAD + node.name_room()..at as usize + node.size as usize])
     }
 }
 
