@@ -203,7 +203,7 @@ impl Comparison {
 
 impl OneLoad {
     fn run(&self) -> Result<()> {
-        let processes = self.process.map(family).unwrap_or_default();
+        let processes = self.process.map_or(Ok(Vec::new()), family)?;
         let load = Load {
             server: self.server,
             processes: &processes,

@@ -148,7 +148,7 @@ impl Round<'_> {
 
     fn ask(&self, contestant: &Contestant, server: &Running, set: Set, names: u32) -> Result<Outcome> {
         let Plan { warm_up, duration, .. } = *self.plan;
-        let processes = server.processes();
+        let processes = server.processes()?;
         if set == Set::Tcp {
             return streams::run(contestant, &processes, &self.workspace.file("tcp-queries"), duration);
         }
