@@ -144,7 +144,10 @@ impl Comparison {
             verdicts.iter().for_each(|verdict| println!("{verdict}"));
             verdicts::left_out(verdicts).into_iter().for_each(|note| println!("{note}"));
         }
-        Ok(())
+        match samples.note_of_idle() {
+            Some(note) => bail!("{note}: is the machine busy?"),
+            None => Ok(()),
+        }
     }
 
     fn plan(&self) -> Result<Plan> {
