@@ -1,9 +1,12 @@
 //! Reloads: new inputs beside the ticks, taken whole or not at all.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
 
 use super::changes::{describe, needs_restart};
 use super::inputs::{self, Inputs, Loaded};
@@ -43,7 +46,7 @@ pub(super) struct Waiter {
 
 /// A reload that runs beside the ticks, and who waits for what comes of it.
 pub(super) struct Reload {
-    pub(super) loading: tokio::task::JoinHandle<Loaded>,
+    pub(super) loading: oneshot::Receiver<Loaded>,
     pub(super) scope: Scope,
     pub(super) waiting: Vec<Waiter>,
     /// What was asked for since it began, and by whom: it may have read what was there before.
@@ -73,8 +76,7 @@ impl Feed {
                 Scope::Lists => inputs::load_lists(file, environment, &previous, &lists, &news),
             }
         };
-        let loading = tokio::task::spawn_blocking(|| beside_answers(load));
-        Reload { loading, scope, waiting, later: None }
+        Reload { loading: beside_ticks(load), scope, waiting, later: None }
     }
 
     /// Ends a reload: takes what it read, tells whoever waits, and begins the next if one was asked for meanwhile.
@@ -313,17 +315,29 @@ impl Feed {
     }
 }
 
-/// Loads in a thread of a lower priority, which those that it starts inherit: zones are read on all cores. The runtime's own
-/// threads have other work afterwards, and nobody can raise a priority again.
-fn beside_answers(load: impl FnOnce() -> Loaded + Send) -> Loaded {
-    let work = || {
+/// Loads in a thread of a lower priority, which those that it starts inherit: zones are read on all cores. Each reload has a thread
+/// of its own, for nobody can raise a priority again; where none can be started, this one loads, and ticks wait for it.
+fn beside_ticks(load: impl Fn() -> Loaded + Send + Sync + 'static) -> oneshot::Receiver<Loaded> {
+    let load = Arc::new(load);
+    let (done, loading) = oneshot::channel();
+    let theirs = Arc::clone(&load);
+    let work = move || {
         give_way(NICE);
-        load()
+        // A feed that has ended wants it no more.
+        let _ = done.send(theirs());
     };
-    thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    let Err(error) = thread::Builder::new().name("reload".to_owned()).spawn(work) else { return loading };
+    tracing::warn!(%error, "no thread can be started for the inputs; nothing is steered anew while they are read");
+    let (done, loading) = oneshot::channel();
+    // A panic leaves nothing to receive, as that of a thread does.
+    if let Ok(loaded) = catch_unwind(AssertUnwindSafe(|| load())) {
+        // Whoever receives is right here.
+        let _ = done.send(loaded);
+    }
+    loading
 }
 
-/// What came of the reload that runs, if one does; none if its thread panicked.
+/// What came of the reload that runs, if one does; none if it panicked.
 pub(super) async fn finished(reload: &mut Option<Reload>) -> Option<Loaded> {
     match reload {
         Some(reload) => (&mut reload.loading).await.ok(),

@@ -144,7 +144,10 @@ impl Comparison {
             verdicts.iter().for_each(|verdict| println!("{verdict}"));
             verdicts::left_out(verdicts).into_iter().for_each(|note| println!("{note}"));
         }
-        Ok(())
+        match samples.note_of_idle() {
+            Some(note) => bail!("{note}: is the machine busy?"),
+            None => Ok(()),
+        }
     }
 
     fn plan(&self) -> Result<Plan> {
@@ -203,7 +206,7 @@ impl Comparison {
 
 impl OneLoad {
     fn run(&self) -> Result<()> {
-        let processes = self.process.map(family).unwrap_or_default();
+        let processes = self.process.map_or(Ok(Vec::new()), family)?;
         let load = Load {
             server: self.server,
             processes: &processes,

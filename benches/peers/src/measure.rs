@@ -1,12 +1,14 @@
 //! What a server used, as the kernel counts it: run time of all its threads, and memory.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::ops::Sub;
+use std::io;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use rustix::io::Errno;
 
-/// Run time of processes so far, or between two moments.
+/// Run time of processes between two moments.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cpu {
     /// Run time of all threads.
@@ -18,23 +20,16 @@ pub struct Cpu {
     system_ticks: u64,
 }
 
-impl Cpu {
-    /// Reads what all threads of these processes have used so far.
-    pub fn read(processes: &[u32]) -> Result<Self> {
-        let mut cpu = Self::default();
-        for &process in processes {
-            for thread in threads(process)? {
-                let (run, held_up) = run_times(process, thread);
-                cpu.total += run;
-                cpu.held_up += held_up;
-            }
-            let (user, system) = ticks(process)?;
-            cpu.user_ticks += user;
-            cpu.system_ticks += system;
-        }
-        Ok(cpu)
-    }
+/// What processes have used so far.
+pub struct Clock<'p> {
+    processes: &'p [u32],
+    /// Run time and waiting time by process and thread: one that ends takes its time with it.
+    threads: BTreeMap<(u32, u32), (Duration, Duration)>,
+    user_ticks: u64,
+    system_ticks: u64,
+}
 
+impl Cpu {
     /// Part of it that was in user code, from 0 to 1.
     pub fn user_share(&self) -> f64 {
         match self.user_ticks + self.system_ticks {
@@ -44,17 +39,41 @@ impl Cpu {
     }
 }
 
-impl Sub for Cpu {
-    type Output = Self;
-
-    fn sub(self, before: Self) -> Self {
-        Self {
-            // A thread that has ended takes its time with it.
-            total: self.total.saturating_sub(before.total),
-            held_up: self.held_up.saturating_sub(before.held_up),
-            user_ticks: self.user_ticks.saturating_sub(before.user_ticks),
-            system_ticks: self.system_ticks.saturating_sub(before.system_ticks),
+impl<'p> Clock<'p> {
+    /// Reads what all threads of these processes have used so far.
+    pub fn read(processes: &'p [u32]) -> Result<Self> {
+        let mut clock = Self { processes, threads: BTreeMap::new(), user_ticks: 0, system_ticks: 0 };
+        for &process in processes {
+            for thread in threads(process)? {
+                let Some(schedstat) = file_of_thread(process, thread, "schedstat")? else { continue };
+                let times = run_times(&schedstat);
+                let times = times.with_context(|| format!("schedstat of {process}: `{schedstat}`"))?;
+                clock.threads.insert((process, thread), times);
+            }
+            let (user, system) = ticks(process)?;
+            clock.user_ticks += user;
+            clock.system_ticks += system;
         }
+        Ok(clock)
+    }
+
+    /// What they have used since. Nothing at all is an error, for whoever answers uses some: the kernel does not count it.
+    pub fn used(&self) -> Result<Cpu> {
+        let now = Self::read(self.processes)?;
+        let mut cpu = Cpu {
+            user_ticks: now.user_ticks.saturating_sub(self.user_ticks),
+            system_ticks: now.system_ticks.saturating_sub(self.system_ticks),
+            ..Cpu::default()
+        };
+        for (thread, (run, held_up)) in now.threads {
+            let (run_before, held_up_before) = self.threads.get(&thread).copied().unwrap_or_default();
+            cpu.total += run.saturating_sub(run_before);
+            cpu.held_up += held_up.saturating_sub(held_up_before);
+        }
+        if cpu.total.is_zero() && !self.processes.is_empty() {
+            bail!("the kernel has counted no CPU time for the processes {:?}", self.processes);
+        }
+        Ok(cpu)
     }
 }
 
@@ -85,14 +104,20 @@ impl Memory {
 }
 
 /// A process and all that it has started.
-pub fn family(process: u32) -> Vec<u32> {
+pub fn family(process: u32) -> Result<Vec<u32>> {
     let mut all = vec![process];
-    // A process that has just ended has no threads and no children.
-    for thread in threads(process).unwrap_or_default() {
-        let children = fs::read_to_string(format!("/proc/{process}/task/{thread}/children")).unwrap_or_default();
-        all.extend(children.split_whitespace().filter_map(|child| child.parse().ok()).flat_map(family));
+    for thread in threads(process)? {
+        let children = file_of_thread(process, thread, "children")?.unwrap_or_default();
+        for child in children.split_whitespace() {
+            let child = child.parse().with_context(|| format!("children of {process}: `{children}`"))?;
+            match family(child) {
+                // It has just ended.
+                Err(_) if !fs::exists(format!("/proc/{child}"))? => {}
+                others => all.extend(others?),
+            }
+        }
     }
-    all
+    Ok(all)
 }
 
 /// The threads of a process.
@@ -102,12 +127,26 @@ pub fn threads(process: u32) -> Result<Vec<u32>> {
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
-/// How long a thread has run, and has waited for its core. One that ends meanwhile has used nothing more.
-fn run_times(process: u32, thread: u32) -> (Duration, Duration) {
-    let schedstat = fs::read_to_string(format!("/proc/{process}/task/{thread}/schedstat")).unwrap_or_default();
-    let mut nanoseconds = schedstat.split_whitespace().map(|field| field.parse().unwrap_or(0));
-    let mut next = || Duration::from_nanos(nanoseconds.next().unwrap_or(0));
-    (next(), next())
+/// A file of a thread; none if the thread has ended. One that is missing while the thread is there is an error: the kernel has
+/// been built without it.
+fn file_of_thread(process: u32, thread: u32, name: &str) -> Result<Option<String>> {
+    let directory = format!("/proc/{process}/task/{thread}");
+    let path = format!("{directory}/{name}");
+    // A thread that ends between opening and reading has no process any more.
+    let has_ended = |error: &io::Error| {
+        let is_missing = error.kind() == io::ErrorKind::NotFound || Errno::from_io_error(error) == Some(Errno::SRCH);
+        is_missing && !fs::exists(&directory).unwrap_or(true)
+    };
+    match fs::read_to_string(&path) {
+        Err(error) if has_ended(&error) => Ok(None),
+        other => other.map(Some).context(path),
+    }
+}
+
+/// How long a thread has run, and has waited for its core.
+fn run_times(schedstat: &str) -> Option<(Duration, Duration)> {
+    let mut nanoseconds = schedstat.split_whitespace().map(|field| field.parse().ok().map(Duration::from_nanos));
+    nanoseconds.next()?.zip(nanoseconds.next()?)
 }
 
 /// proc_pid_stat(5): user and system time are the 14th and the 15th field; the second, in parentheses, may hold spaces.
@@ -126,12 +165,49 @@ mod tests {
     #[test]
     fn own_work_is_counted() {
         let own = [std::process::id()];
-        let before = Cpu::read(&own).expect("read");
+        let before = Clock::read(&own).expect("read");
+        let used = || before.used().map_or(Duration::ZERO, |cpu| cpu.total);
         let mut sum = 0u64;
-        while (Cpu::read(&own).expect("read") - before).total < Duration::from_millis(5) {
+        while used() < Duration::from_millis(5) {
             sum = std::hint::black_box((0..10_000u64).fold(sum, u64::wrapping_add));
         }
         let memory = Memory::read(&own).expect("read");
         assert!(memory.resident > 0 && memory.peak >= memory.resident);
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_count_is_an_error() {
+        let mut sleeper = std::process::Command::new("sleep").arg("600").spawn().expect("sleep");
+        let all = family(sleeper.id()).expect("children");
+        assert_eq!(all, [sleeper.id()]);
+        let own = family(std::process::id()).expect("children");
+        assert!(own.contains(&sleeper.id()), "{own:?}");
+        // It uses some while it starts, and then no more.
+        let refusal = loop {
+            let before = Clock::read(&all).expect("read");
+            std::thread::yield_now();
+            if let Err(error) = before.used() {
+                break error.to_string();
+            }
+        };
+        assert!(refusal.starts_with("the kernel has counted no CPU time"), "{refusal}");
+        assert!(Clock::read(&[]).expect("nobody").used().is_ok());
+        sleeper.kill().expect("it sleeps");
+        sleeper.wait().expect("it was started here");
+        assert!(Clock::read(&all).is_err(), "it has ended");
+    }
+
+    #[test]
+    fn only_a_thread_that_has_ended_may_lack_its_files() {
+        let own = std::process::id();
+        assert!(file_of_thread(own, own, "schedstat").expect("there").is_some());
+        file_of_thread(own, own, "no such file").expect_err("the thread is there");
+        // Threads have numbers from 1.
+        assert_eq!(file_of_thread(own, 0, "schedstat").expect("no thread"), None);
+        let of = |nanoseconds| Duration::from_nanos(nanoseconds);
+        assert_eq!(run_times("12 34 5\n"), Some((of(12), of(34))));
+        for wrong in ["", "12", "12 many 5"] {
+            assert_eq!(run_times(wrong), None, "{wrong}");
+        }
     }
 }

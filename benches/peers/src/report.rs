@@ -105,12 +105,15 @@ impl Report<'_> {
             put_heading(text, &format!("Goals of {label}"));
             put_table(text, &["goal", "measured", "at most", "verdict"]);
             for verdict in verdicts {
-                let bound = format!("{:.2}{}", verdict.bound, verdict.unit);
-                put_row(text, &[verdict.what.to_owned(), verdict.figure(), bound, verdict.word().to_owned()]);
+                let [measured, bound] = verdict.figures();
+                put_row(text, &[verdict.what.to_owned(), measured, bound, verdict.word().to_owned()]);
             }
             if let Some(note) = verdicts::left_out(verdicts) {
                 writeln!(text, "\n{note}").expect("a String takes all");
             }
+        }
+        if let Some(note) = self.samples.note_of_idle() {
+            writeln!(text, "\n{note}").expect("a String takes all");
         }
     }
 

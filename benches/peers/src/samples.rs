@@ -16,6 +16,9 @@ pub struct Key<'k> {
     pub names: u32,
 }
 
+/// A server that had less to do than this waited for queries, and each of its wake-ups costs ten times a query.
+const MIN_BUSY: f64 = 0.9;
+
 /// One measurement.
 #[derive(Debug)]
 pub struct Sample {
@@ -49,6 +52,19 @@ impl Sample {
         self.outcome.memory.resident as f64 / 1e6
     }
 
+    /// Whether the server waited for queries so much that its cost says nothing. Over TCP that is not known: the time of dnsperf
+    /// is more than that in which it asks.
+    pub fn has_idled(&self) -> bool {
+        self.set != Set::Tcp && self.outcome.busy() < MIN_BUSY
+    }
+
+    /// The cost, and why it says nothing if that is so.
+    pub fn brief(&self) -> String {
+        let note =
+            if self.has_idled() { format!(" (busy {:.0} %)", self.outcome.busy() * 100.0) } else { String::new() };
+        format!("{:.2}{note}", self.cost())
+    }
+
     fn is_of(&self, key: Key<'_>) -> bool {
         self.contestant == key.contestant && self.set == key.set && self.names == key.names
     }
@@ -73,6 +89,23 @@ impl Samples {
     /// Adds one.
     pub fn push(&mut self, sample: Sample) {
         self.0.push(sample);
+    }
+
+    /// Whether one of these servers has idled in some round.
+    pub fn have_idled(&self, keys: &[Key<'_>]) -> bool {
+        keys.iter().any(|key| self.of(*key).any(Sample::has_idled))
+    }
+
+    /// What to say where servers have idled.
+    pub fn note_of_idle(&self) -> Option<String> {
+        let count = self.0.iter().filter(|sample| sample.has_idled()).count();
+        let least = 100.0 * MIN_BUSY;
+        (count > 0).then(|| {
+            let all = self.0.len();
+            format!(
+                "{count} of {all} measurements say nothing, their servers were busy for less than {least} % of the time"
+            )
+        })
     }
 
     /// A figure of all rounds; none if it was not measured.
@@ -136,5 +169,30 @@ mod tests {
         assert_eq!(samples.difference(ours, theirs), Some(-1.0));
         assert_eq!(samples.spread(ours, Sample::cost), Some(Spread { median: 6.5, least: 1.0, most: 100.0 }));
         assert_eq!(samples.ratio(ours, nobody), None);
+    }
+
+    #[test]
+    fn a_server_that_waited_is_told() {
+        let (mut samples, key) = (Samples::default(), Key { contestant: "ours", set: Set::S, names: 1 });
+        for (round, elapsed) in [(0, 10), (1, 11)] {
+            let mut sample = sample(round, "ours", 9);
+            sample.outcome.cpu.held_up = Duration::from_millis(1);
+            sample.outcome.elapsed = Duration::from_millis(elapsed);
+            assert_eq!(sample.brief(), "9.00");
+            samples.push(sample);
+        }
+        assert_eq!((samples.have_idled(&[key]), samples.note_of_idle()), (false, None));
+        let mut idle = sample(2, "ours", 9);
+        idle.outcome.elapsed = Duration::from_millis(12);
+        assert_eq!(idle.brief(), "9.00 (busy 75 %)");
+        assert!(
+            !Sample { set: Set::Tcp, outcome: Outcome { ..idle.outcome }, contestant: String::new(), ..idle }
+                .has_idled()
+        );
+        samples.push(idle);
+        assert!(samples.have_idled(&[Key { contestant: "theirs", ..key }, key]));
+        assert!(!samples.have_idled(&[Key { contestant: "theirs", ..key }]));
+        let note = "1 of 3 measurements say nothing, their servers were busy for less than 90 % of the time";
+        assert_eq!(samples.note_of_idle().as_deref(), Some(note));
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::generator::{Outcome, list};
-use crate::measure::{Cpu, Memory};
+use crate::measure::{Clock, Memory};
 use crate::servers::Contestant;
 use crate::sets::Queries;
 
@@ -28,7 +28,7 @@ pub fn write_queries(path: &Path, queries: &Queries) -> Result<()> {
 
 /// Asks the queries of a list for some seconds; connecting counts too.
 pub fn run(contestant: &Contestant, processes: &[u32], queries: &Path, duration: Duration) -> Result<Outcome> {
-    let before = Cpu::read(processes)?;
+    let clock = Clock::read(processes)?;
     let start = Instant::now();
     let output = Command::new("dnsperf")
         .args(["-s", "127.0.0.1", "-p", &contestant.port.to_string(), "-m", "tcp", "-e"])
@@ -37,7 +37,7 @@ pub fn run(contestant: &Contestant, processes: &[u32], queries: &Path, duration:
         .arg(queries)
         .output()
         .context("dnsperf")?;
-    let (cpu, elapsed) = (Cpu::read(processes)? - before, start.elapsed());
+    let (cpu, elapsed) = (clock.used()?, start.elapsed());
     let memory = Memory::read(processes)?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {

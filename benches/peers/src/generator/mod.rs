@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::datagrams::{Inbox, Outbox, Wait};
 use crate::geography::Geography;
-use crate::measure::{Cpu, Memory};
+use crate::measure::{Clock, Cpu, Memory};
 use crate::sets::{Queries, Subnet};
 use check::Checker;
 pub use check::Truth;
@@ -71,9 +71,9 @@ impl Load<'_> {
         let mut generator = Generator::new(self)?;
         generator.run_for(self.warm_up)?;
         generator.reset();
-        let (start, before) = (Instant::now(), Cpu::read(self.processes)?);
+        let (start, clock) = (Instant::now(), Clock::read(self.processes)?);
         generator.run_for(self.duration)?;
-        let (cpu, elapsed) = (Cpu::read(self.processes)? - before, start.elapsed());
+        let (cpu, elapsed) = (clock.used()?, start.elapsed());
         let memory = Memory::read(self.processes)?;
         let Generator { answers, lost, octets, checker, .. } = generator;
         checker.finish()?;

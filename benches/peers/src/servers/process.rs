@@ -50,12 +50,12 @@ impl Running {
             format!("{label} does not answer; the end of {}:\n{}", log_path.display(), end_of(&log_path))
         })?;
         running.load_time = answered - started;
-        running.pin(core);
+        running.pin(core).with_context(|| format!("pinning {label}"))?;
         Ok(running)
     }
 
     /// It and its children.
-    pub fn processes(&self) -> Vec<u32> {
+    pub fn processes(&self) -> Result<Vec<u32>> {
         family(self.child.id())
     }
 
@@ -73,20 +73,24 @@ impl Running {
     }
 
     /// Knot gives its UDP worker a core by itself, whatever it was started on: this undoes it.
-    fn pin(&self, core: usize) {
+    fn pin(&self, core: usize) -> Result<()> {
         let mut cores = CpuSet::new();
         cores.set(core);
-        for thread in self.processes().into_iter().flat_map(|process| threads(process).unwrap_or_default()) {
-            let thread = Pid::from_raw(thread.cast_signed());
-            // A thread that has ended meanwhile runs nowhere.
-            let _ = sched_setaffinity(thread, &cores);
+        for process in self.processes()? {
+            for thread in threads(process)? {
+                let thread = Pid::from_raw(thread.cast_signed());
+                // A thread that has ended meanwhile runs nowhere.
+                let _ = sched_setaffinity(thread, &cores);
+            }
         }
+        Ok(())
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let all = self.processes();
+        // Of one that has ended no children are known.
+        let all = self.processes().unwrap_or_else(|_| vec![self.child.id()]);
         signal(self.child.id(), Signal::TERM);
         let deadline = Instant::now() + STOP;
         while Instant::now() < deadline {
