@@ -1,7 +1,7 @@
 //! Names as look-ups want them: in lower case, on the stack, with a hash for each suffix.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use arrayvec::ArrayVec;
 
@@ -117,7 +117,7 @@ impl LookupName {
     /// Hashes all suffixes.
     #[inline]
     fn hash(&mut self) {
-        let secret = *SECRET;
+        let secret = secret();
         let mut hash = ROOT_HASH;
         for suffix in self.suffixes.iter_mut().rev() {
             let start = usize::from(suffix.start);
@@ -174,7 +174,18 @@ impl LookupName {
 }
 
 /// Makes the hashes this process's own: nobody can aim at collisions, with names in a zone or names that are asked for.
-static SECRET: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
+static SECRET: OnceLock<u64> = OnceLock::new();
+
+#[inline]
+fn secret() -> u64 {
+    *SECRET.get_or_init(|| RandomState::new().hash_one(0))
+}
+
+/// Makes the hashes the same in each run, for who counts instructions: how many places of a table are looked at follows from
+/// them. It has to come before any name.
+pub fn fix_hashes() {
+    assert!(SECRET.set(0x0123_4567_89ab_cdef).is_ok(), "a name was hashed already");
+}
 
 /// The hash of the root.
 pub const ROOT_HASH: u32 = 0x9e37_79b9;
@@ -182,7 +193,7 @@ pub const ROOT_HASH: u32 = 0x9e37_79b9;
 /// The hash of a name from that of its parent and its leftmost label, which must be in lower case; another one in each
 /// process.
 pub fn extend_hash(parent: u32, label: &[u8]) -> u32 {
-    extend_by_words(*SECRET, parent, label.len(), |at| {
+    extend_by_words(secret(), parent, label.len(), |at| {
         let mut octets = [0; WORD];
         let rest = &label[at..];
         let length = rest.len().min(WORD);
