@@ -12,7 +12,6 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use thalweg::name::fix_hashes;
 use thalweg::serve::BATCH;
 use thalweg::snapshot::Snapshot;
 use worker::Worker;
@@ -73,7 +72,6 @@ fn main() -> ExitCode {
 
 /// What callgrind runs: rounds of each kind, each of which leaves a file.
 fn work() {
-    fix_hashes();
     let snapshot = snapshot(HOSTS);
     let mut worker = Worker::new(BATCH as u64);
     for (kind, word) in Kind::ALL {

@@ -294,8 +294,8 @@ impl Cli {
         }
     }
 
-    /// Whether the command writes a log: the others print what they have to say.
-    pub fn logs(&self) -> bool {
+    /// Whether the command serves, and writes a log: the others print what they have to say.
+    pub fn serves(&self) -> bool {
         matches!(self.command, Command::Run { .. } | Command::Demo(_))
     }
 }

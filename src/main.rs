@@ -1,5 +1,6 @@
 //! The program: log, command line, exit status.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -12,7 +13,8 @@ const LOG: &str = "info";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if cli.logs() {
+    if cli.serves() {
+        thalweg::name::hash_with(RandomState::new().hash_one(0)).expect("no name was hashed yet");
         let filter = EnvFilter::builder().with_default_directive(LOG.parse().expect("a level is a directive"));
         let filter =
             thalweg::serve::hickory::LOG_FILTER.split(',').fold(filter.from_env_lossy(), |filter, directive| {

@@ -3,7 +3,7 @@
 
 mod lookup;
 
-pub use lookup::{LookupName, ROOT_HASH, extend_hash, fix_hashes, hash_wire};
+pub use lookup::{LookupName, ROOT_HASH, extend_hash, hash_wire, hash_with};
 
 use std::cmp::Ordering;
 use std::fmt;

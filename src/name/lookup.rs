@@ -1,6 +1,5 @@
 //! Names as look-ups want them: in lower case, on the stack, with a hash for each suffix.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
 use arrayvec::ArrayVec;
@@ -176,22 +175,21 @@ impl LookupName {
 /// Makes the hashes this process's own: nobody can aim at collisions, with names in a zone or names that are asked for.
 static SECRET: OnceLock<u64> = OnceLock::new();
 
-#[inline]
-fn secret() -> u64 {
-    *SECRET.get_or_init(|| RandomState::new().hash_one(0))
+/// Has names hashed with a secret, which is to come from chance; it has to come before any name. Without it the hashes are the
+/// same in each run, as tests and benchmarks want them. The error is a secret that comes too late.
+pub fn hash_with(secret: u64) -> Result<(), u64> {
+    SECRET.set(secret)
 }
 
-/// Makes the hashes the same in each run, for who counts instructions: how many places of a table are looked at follows from
-/// them. It has to come before any name.
-pub fn fix_hashes() {
-    assert!(SECRET.set(0x0123_4567_89ab_cdef).is_ok(), "a name was hashed already");
+#[inline]
+fn secret() -> u64 {
+    *SECRET.get_or_init(|| 0)
 }
 
 /// The hash of the root.
 pub const ROOT_HASH: u32 = 0x9e37_79b9;
 
-/// The hash of a name from that of its parent and its leftmost label, which must be in lower case; another one in each
-/// process.
+/// The hash of a name from that of its parent and its leftmost label, which must be in lower case.
 pub fn extend_hash(parent: u32, label: &[u8]) -> u32 {
     extend_by_words(secret(), parent, label.len(), |at| {
         let mut octets = [0; WORD];
