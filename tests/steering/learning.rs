@@ -94,10 +94,14 @@ fn what_resolvers_teach_is_the_same_with_any_number_of_workers_and_pairs_count_o
     println!("{demands:#?}");
     // More viewers than queries: most of them are served by caches.
     let queries = f64::from(RESOLVERS) / (TTL + NEXT_VIEWER).as_secs_f64();
+    // Worlds are read at different moments between a tick and a round, which is a third of an estimate; who counted
+    // a pair twice, or each worker for itself, would be off by a factor of two.
+    let mut believed = demands.map(|demand| demand.believed);
+    believed.sort_by(f64::total_cmp);
     for demand in &demands {
         assert!(demand.forecast > 0.0 && demand.belief == 1.0, "{demand:?}");
-        let ratio = demand.believed / demands[0].believed;
-        assert!((0.75..1.33).contains(&ratio), "{ratio}: {demands:#?}");
+        let ratio = demand.believed / believed[1];
+        assert!((0.65..1.6).contains(&ratio), "{ratio}: {demands:#?}");
     }
     assert!(demands[0].believed > queries, "{} for {queries} queries/s", demands[0].believed);
 
