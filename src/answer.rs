@@ -5,6 +5,7 @@ mod course;
 mod explain;
 mod reasons;
 mod resolve;
+mod security;
 mod steer;
 mod whoami;
 

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod diagnostic;
+pub mod dnssec;
 pub mod feed;
 pub mod geo;
 pub mod intake;

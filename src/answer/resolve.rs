@@ -64,6 +64,7 @@ impl<'s> Resolution<'s, '_> {
         let mut name = self.query.name;
         let mut owner = Owner::Question;
         let mut renamed = Renamed::new();
+        let mut steps = 0;
         loop {
             let (Some(zone), Some(lookup)) = (course.zone, course.lookup) else {
                 // Outside our zones a chain just ends; a question does not belong here.
@@ -87,6 +88,7 @@ impl<'s> Resolution<'s, '_> {
                     // The DNAME that was asked for may have led here; what a wildcard makes of it is another record.
                     if lookup.wildcard.is_some() || !self.has_dname(rrset) {
                         self.reply.answer.push(Item::required(owner, ready(rrset)));
+                        self.sign_answer(zone, name, &lookup, owner, rrset.rtype);
                     }
                     if rrset.rtype == RecordType::SOA {
                         self.tell_expire(rrset);
@@ -99,7 +101,7 @@ impl<'s> Resolution<'s, '_> {
                     return None;
                 }
                 Found::Steered { service, family } => {
-                    return self.steer(service, family, owner, zone, name, course.key);
+                    return self.steer(service, family, owner, zone, name, &lookup, course.key);
                 }
                 Found::Cname { record, target } => {
                     self.note(|| format!("{} is an alias of {}", Printed(name.wire()), Printed(target)));
@@ -110,7 +112,9 @@ impl<'s> Resolution<'s, '_> {
                         return None;
                     }
                     self.reply.answer.push(Item::required(owner, ready(record)));
-                    if self.reply.answer.len() >= MAX_CHAIN {
+                    self.sign_answer(zone, name, &lookup, owner, record.rtype);
+                    steps += 1;
+                    if steps >= MAX_CHAIN {
                         return None;
                     }
                     owner = Owner::Target;
@@ -120,7 +124,11 @@ impl<'s> Resolution<'s, '_> {
                 }
                 Found::Dname { owner: from, record, target } => {
                     self.note(|| format!("all below {} is below {}", Printed(from), Printed(target)));
-                    aliased = self.rename(name, owner, from, record, target, &mut renamed)?;
+                    aliased = self.rename(zone, name, owner, from, record, target, &mut renamed)?;
+                    steps += 1;
+                    if steps >= MAX_CHAIN {
+                        return None;
+                    }
                     owner = Owner::Target;
                     name = &aliased;
                     course = self.go_on(name);
@@ -128,21 +136,22 @@ impl<'s> Resolution<'s, '_> {
                 Found::NoData { service } => {
                     self.note(|| format!("{} exists without the type", Printed(name.wire())));
                     let longest = service.map(|id| self.snapshot.fleet.service(id).service.ttl.max);
-                    self.reply.authority = Some(negative(zone, longest));
+                    self.deny(zone, name, &lookup, longest);
                     return None;
                 }
                 Found::NxDomain => {
                     self.note(|| format!("{} does not exist", Printed(name.wire())));
                     // RFC 6604 §3: the response code is that of the last name of a chain.
                     self.reply.rcode = Rcode::NXDOMAIN;
-                    self.reply.authority = Some(negative(zone, None));
+                    self.deny(zone, name, &lookup, None);
                     return None;
                 }
                 Found::Referral { cut, labels: _, ns } => {
                     self.note(|| format!("{} is delegated", Printed(cut)));
                     // RFC 1034 §4.3.2 step 3b: a referral is not authoritative; a chain before it is.
                     self.reply.is_authoritative = owner != Owner::Question;
-                    self.reply.authority = Some(Item::required(Owner::Name(cut), ready(ns)));
+                    self.reply.authority.push(Item::required(Owner::Name(cut), ready(ns)));
+                    self.sign_referral(zone, name, &lookup, cut);
                     self.add_glue(zone, cut, ns);
                     return None;
                 }
@@ -220,9 +229,11 @@ impl<'s> Resolution<'s, '_> {
     }
 
     /// Answers with a DNAME and the CNAME that follows from it (RFC 6672 §3.1); the name to go on with, if there is one.
+    #[expect(clippy::too_many_arguments, reason = "all of it makes the alias")]
     #[cold]
     fn rename(
         &mut self,
+        zone: &'s Zone,
         name: &LookupName,
         owner: Owner<'s>,
         from: &'s [u8],
@@ -247,14 +258,18 @@ impl<'s> Resolution<'s, '_> {
             self.reply.rcode = Rcode::YXDOMAIN;
             if dname.is_some() {
                 self.reply.answer.push(Item::required(Owner::Name(from), ready(record)));
+                self.sign_dname(zone, from);
             }
             return None;
         }
         self.reply
             .answer
             .push(Item::required(owner, Records::Renamed { dname, kept: kept as u8, target, ttl: record.ttl }));
+        if dname.is_some() {
+            self.sign_dname(zone, from);
+        }
         // The CNAME that was asked for is there.
-        if self.query.qtype == RecordType::CNAME || self.reply.answer.len() >= MAX_CHAIN {
+        if self.query.qtype == RecordType::CNAME {
             return None;
         }
         Some(LookupName::from_parts(&name.wire()[..kept], target))
@@ -275,6 +290,7 @@ impl<'s> Resolution<'s, '_> {
                     let name = LookupName::from_wire(host);
                     if let Some(zone) = self.snapshot.zones.find(&name, MAX_LABELS) {
                         self.add_host(zone, host, false);
+                        self.sign_host(zone, host);
                     }
                 }
             }

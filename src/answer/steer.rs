@@ -1,6 +1,6 @@
 //! The answer at a steered name: who asks, what is known of that key, which nodes it gets.
 
-use super::resolve::{Resolution, negative, ready};
+use super::resolve::{Resolution, ready};
 use super::{LocatedReason, SubjectKind};
 use crate::geo::{Located, Prefix};
 use crate::name::LookupName;
@@ -10,7 +10,7 @@ use crate::steer::{
     Asker, Asking, Decision, Estimate, FleetService, Key, KeySlot, Observation, SteeringReasons, name_hash, pick, slot,
 };
 use crate::wire::{ExtendedError, Item, Owner, RecordType, Records};
-use crate::zone::Zone;
+use crate::zone::{Lookup, Zone};
 
 impl<'s> Resolution<'s, '_> {
     /// Puts the nodes of the decision into the reply, or where else viewers are sent. The client's key may be `known`.
@@ -21,6 +21,7 @@ impl<'s> Resolution<'s, '_> {
         owner: Owner<'s>,
         zone: &'s Zone,
         name: &LookupName,
+        lookup: &Lookup<'s>,
         known: Option<u64>,
     ) -> Option<Observation<'s>> {
         let snapshot = self.snapshot;
@@ -41,7 +42,7 @@ impl<'s> Resolution<'s, '_> {
         if self.reasons.is_some() {
             self.explain(service, family, &key, &located, &asker, &decision);
         }
-        self.put(service, family, owner, zone, name, &decision);
+        self.put(service, family, owner, zone, name, lookup, &decision);
         decision.site?;
         Some(Observation {
             region: located.region,
@@ -89,6 +90,7 @@ impl<'s> Resolution<'s, '_> {
         owner: Owner<'s>,
         zone: &'s Zone,
         name: &LookupName,
+        lookup: &Lookup<'s>,
         decision: &Decision<'s>,
     ) {
         let fleet = &self.snapshot.fleet;
@@ -118,11 +120,12 @@ impl<'s> Resolution<'s, '_> {
             Some(rrset) => {
                 self.note(|| "a barrier keeps every node from this client: the zone's own records".to_owned());
                 self.reply.answer.push(Item::required(owner, ready(rrset)));
+                self.sign_answer(zone, name, lookup, owner, rtype);
             }
             None => {
                 self.note(|| "a barrier keeps every node from this client".to_owned());
                 self.subject.kind = SubjectKind::NoData;
-                self.reply.authority = Some(negative(zone, Some(service.service.ttl.max)));
+                self.deny(zone, name, lookup, Some(service.service.ttl.max));
             }
         }
     }

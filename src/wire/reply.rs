@@ -1,5 +1,7 @@
 //! The reply writer: a typed reply → bytes, truncated by RRsets, with its OPT record always kept.
 
+use std::ptr;
+
 use arrayvec::ArrayVec;
 
 use super::edns::{Opt, Options};
@@ -7,8 +9,10 @@ use super::{CLASS_IN, HEADER, MAX_UDP, MIN_UDP, Query, Rcode, RecordType};
 use crate::name::{labels, starts_label, wire_length};
 use crate::pool::{AddressBook, Family, NodeId};
 
-/// Items of the answer section: a CNAME chain of the longest kind and its end.
-const MAX_ANSWER_ITEMS: usize = 20;
+/// Items of the answer section: a CNAME chain of the longest kind and its end, with what signs them.
+const MAX_ANSWER_ITEMS: usize = 40;
+/// Items of the authority section: an SOA, what proves the end of a chain, and what proves the wildcards on the way to it.
+const MAX_AUTHORITY_ITEMS: usize = 24;
 /// Items of the additional section: both families of 32 nameservers.
 const MAX_ADDITIONAL_ITEMS: usize = 64;
 /// Names besides the question's that later ones are compressed by.
@@ -30,8 +34,8 @@ pub struct Reply<'s> {
     pub is_authoritative: bool,
     /// The answer section.
     pub answer: ArrayVec<Item<'s>, MAX_ANSWER_ITEMS>,
-    /// The authority section: the SOA of a negative answer, the NS of a referral.
-    pub authority: Option<Item<'s>>,
+    /// The authority section: the SOA of a negative answer, the NS of a referral, proofs of what there is not.
+    pub authority: ArrayVec<Item<'s>, MAX_AUTHORITY_ITEMS>,
     /// The additional section.
     pub additional: ArrayVec<Item<'s>, MAX_ADDITIONAL_ITEMS>,
     /// What must be in the additional section is not: the reply is truncated whatever room there is.
@@ -95,6 +99,8 @@ pub enum Owner<'s> {
     Question,
     /// The data of the record before it: the target of a CNAME.
     Target,
+    /// That of the RRset before it, which was the target of another record: for what signs that RRset.
+    Signed,
     /// Any other name, in uncompressed wire form.
     Name(&'s [u8]),
 }
@@ -123,6 +129,14 @@ impl<'s> Item<'s> {
     pub fn required(owner: Owner<'s>, records: Records<'s>) -> Self {
         Self { owner, records, ttl: None, is_required: true }
     }
+
+    /// Whether it has the same ready-made records.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self.records, other.records) {
+            (Records::Ready { bytes, .. }, Records::Ready { bytes: others, .. }) => ptr::eq(bytes, others),
+            _ => false,
+        }
+    }
 }
 
 impl Reply<'_> {
@@ -140,6 +154,7 @@ impl Reply<'_> {
             limit: limit - opt_length,
             out,
             target: 0,
+            signed: 0,
             names: ArrayVec::new(),
             own: &self.own,
         };
@@ -147,7 +162,7 @@ impl Reply<'_> {
 
         let mut is_truncated = self.lacks_required;
         let mut counts = [0; 3];
-        let sections = [&self.answer[..], self.authority.as_slice(), &self.additional[..]];
+        let sections = [&self.answer[..], &self.authority[..], &self.additional[..]];
         'sections: for (count, items) in counts.iter_mut().zip(sections) {
             for item in items {
                 match writer.put(item, question) {
@@ -209,6 +224,8 @@ struct Writer<'o, 'n> {
     limit: usize,
     /// Where the data of the last record begins.
     target: usize,
+    /// What `target` was for the last RRset that was no signature.
+    signed: usize,
     /// Names that have been written.
     names: ArrayVec<WrittenName<'n>, MAX_NAMES>,
     /// The reply's own record.
@@ -241,7 +258,9 @@ impl<'n> Writer<'_, 'n> {
                 if item.owner == Owner::Question && item.ttl.is_none() && !has_compressed_name(bytes) {
                     let end = self.at + bytes.len();
                     self.room(end)?.copy_from_slice(bytes);
-                    self.target = self.at + RECORD_FIXED;
+                    if !is_signature(bytes) {
+                        self.target = self.at + RECORD_FIXED;
+                    }
                     self.at = end;
                     return Some(count);
                 }
@@ -282,7 +301,8 @@ impl<'n> Writer<'_, 'n> {
     fn put_each(&mut self, item: &Item<'n>, bytes: &'n [u8], question: &[u8]) -> Option<()> {
         let mut rest = bytes;
         // All records of the RRset belong to the target of the record before the first.
-        let target = self.target;
+        let target = if item.owner == Owner::Signed { self.signed } else { self.target };
+        let before = self.target;
         while let Some(&[_, _, t1, t2, c1, c2, ttl1, ttl2, ttl3, ttl4, l1, l2]) = rest.first_chunk() {
             let length = usize::from(u16::from_be_bytes([l1, l2]));
             let (record, after) = rest.split_at_checked(RECORD_FIXED + length)?;
@@ -302,6 +322,12 @@ impl<'n> Writer<'_, 'n> {
                 None => self.put_bytes(data)?,
             }
         }
+        if is_signature(bytes) {
+            // What it signs is followed by what that points at.
+            self.target = before;
+        } else {
+            self.signed = target;
+        }
         Some(())
     }
 
@@ -314,6 +340,7 @@ impl<'n> Writer<'_, 'n> {
         target: &[u8],
         ttl: u32,
     ) -> Option<u16> {
+        self.signed = self.target;
         // The owner's name stands somewhere in the reply, whole: a DNAME follows the question or an alias.
         let name = if owner == Owner::Question { HEADER } else { self.target };
         if let Some(record) = dname {
@@ -353,10 +380,11 @@ impl<'n> Writer<'_, 'n> {
         let [ttl1, ttl2, ttl3, ttl4] = item.ttl.unwrap_or(0).to_be_bytes();
         let fixed = [t1, t2, c1, c2, ttl1, ttl2, ttl3, ttl4, 0, length as u8];
         let target = self.target;
+        self.signed = target;
         let pointer = match item.owner {
             Owner::Question => Some(POINTER_TO_QUESTION),
             Owner::Target if target < MAX_POINTER => Some((0xc000 | target as u16).to_be_bytes()),
-            Owner::Target | Owner::Name(_) => None,
+            Owner::Target | Owner::Signed | Owner::Name(_) => None,
         };
         if let Some([p1, p2]) = pointer {
             // Records of one size, as nearly all are: looked at once for room, and written each in one go.
@@ -389,8 +417,8 @@ impl<'n> Writer<'_, 'n> {
         match owner {
             Owner::Question => self.put_bytes(&POINTER_TO_QUESTION),
             // RFC 1035 §4.1.4: a pointer has 14 bits; a chain that begins behind them is written out.
-            Owner::Target if target < MAX_POINTER => self.put_bytes(&(0xc000 | target as u16).to_be_bytes()),
-            Owner::Target => {
+            Owner::Target | Owner::Signed if target < MAX_POINTER => self.put_bytes(&(0xc000 | target as u16).to_be_bytes()),
+            Owner::Target | Owner::Signed => {
                 let end = target + wire_length(&self.out[target..]);
                 let length = end - target;
                 let to = self.at;
@@ -469,6 +497,12 @@ impl WrittenName<'_> {
         let place = usize::from(self.at) + start;
         (is_it && place < MAX_POINTER).then_some(place as u16)
     }
+}
+
+/// Whether ready-made records are signatures.
+#[inline]
+fn is_signature(bytes: &[u8]) -> bool {
+    bytes.get(2..4) == Some(&RecordType::RRSIG.0.to_be_bytes())
 }
 
 /// Whether ready-made records end with a name that may be compressed; they are all of one type.

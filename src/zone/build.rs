@@ -6,6 +6,7 @@ use arrayvec::ArrayVec;
 
 use super::Steered;
 use super::check::{self, Findings, Owner, SteeredOwner, WhoamiOwner};
+use super::denial::Denial;
 use super::hidden;
 use super::layout;
 use super::records::Records;
@@ -172,6 +173,9 @@ impl<'r> Builder<'r> {
                 added.cut = node;
             }
             added.has_dname = entries.iter().any(|entry| rtype(entry) == RecordType::DNAME);
+            let mut types = entries.iter().map(rtype);
+            added.is_hash = types.clone().any(|rtype| rtype == RecordType::NSEC3)
+                && types.all(|rtype| matches!(rtype, RecordType::NSEC3 | RecordType::RRSIG));
         });
         for steered in claims.iter().filter_map(|claim| claimants.steered(*claim)) {
             self.bind(node, steered, &entries);
@@ -229,9 +233,14 @@ impl<'r> Builder<'r> {
 
     fn add_rrset(&mut self, owner: &[u8], entries: &[usize]) {
         let records = self.claimants.records;
-        let entries = without_duplicates(records, entries);
-        check::check_rrset(owner, &entries, &mut self.findings);
+        let mut entries = without_duplicates(records, entries);
         let rtype = records.entries[entries[0]].rtype;
+        if rtype == RecordType::RRSIG {
+            // RFC 4035 §2.2: each belongs to the RRset that it covers, and has the TTL of that.
+            entries.to_mut().sort_by_key(|&entry| records.rdata(entry).first_chunk::<2>().copied());
+        } else {
+            check::check_rrset(owner, &entries, &mut self.findings);
+        }
         // RFC 2181 §5.2 wants one TTL; the lowest never outlives what the operator meant.
         let ttl = entries.iter().map(|&entry| records.entries[entry].ttl).min().unwrap_or(0);
         // More than fit have been reported.
@@ -239,6 +248,7 @@ impl<'r> Builder<'r> {
         let octets: usize = entries.iter().map(|&entry| store::record_length(records.rdata(entry).len())).sum();
         self.zone.arena.extend(store::rrset_head(rtype, count, octets as u32));
         for &entry in &*entries {
+            let ttl = if rtype == RecordType::RRSIG { records.entries[entry].ttl } else { ttl };
             store::push_record(&mut self.zone.arena, rtype, ttl, records.rdata(entry));
         }
     }
@@ -264,6 +274,9 @@ impl<'r> Builder<'r> {
 
         check::check_apex(&zone, &mut findings);
         let has_apex = zone.node_count() > 0 && zone.close_soa();
+        if has_apex {
+            zone.find_denial();
+        }
         if has_apex {
             check_targets(&zone, &mut findings);
             hidden::check_hidden(&zone, &mut findings);
@@ -309,6 +322,7 @@ fn empty_zone(records: &Records) -> Zone {
         slots: Vec::new(),
         negative_soa: Box::new([]),
         whoami: NONE,
+        denial: Denial::default(),
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Lookup<'z> {
     pub found: Found<'z>,
     /// It was synthesised from the wildcard of the closest encloser, which has so many labels (RFC 4592 §3.3).
     pub wildcard: Option<u8>,
+    /// The node where it was found: the name's, the wildcard's, what occludes it; the closest encloser of what does not exist.
+    pub place: u32,
 }
 
 /// What was found, in the order in which the rules apply.
@@ -67,21 +69,21 @@ pub enum Found<'z> {
 impl Zone {
     /// Looks a name up; it must be at or below the apex.
     pub fn lookup(&self, name: &LookupName, qtype: RecordType) -> Lookup<'_> {
-        if let Some(node) = self.find(name, name.label_count()) {
-            return Lookup { found: self.at(node, qtype), wildcard: None };
+        if let Some(place) = self.find(name, name.label_count()).filter(|&at| self.is_name(at)) {
+            return self.at(place, qtype);
         }
         let (encloser, labels) = self.closest_encloser(name);
         let node = self.node(encloser);
         let occluder = if node.has_dname && node.cut == NONE { encloser } else { node.cut };
         if occluder != NONE {
-            return Lookup { found: self.occluded(occluder), wildcard: None };
+            return self.occluded(occluder);
         }
         if node.wildcard != NONE {
             // RFC 4592 §3.3.1: only the wildcard of the closest encloser is the source of synthesis. A DNAME that it
             // owns is not expanded (RFC 6672 §3.3 leaves that open): what would stand below has no one meaning.
-            return Lookup { found: self.at(node.wildcard, qtype), wildcard: Some(labels as u8) };
+            return Lookup { wildcard: Some(labels as u8), ..self.at(node.wildcard, qtype) };
         }
-        Lookup { found: Found::NxDomain, wildcard: None }
+        Lookup { found: Found::NxDomain, wildcard: None, place: encloser }
     }
 
     /// The A and AAAA records of a name in wire form, also below zone cuts: for glue and additional data.
@@ -113,12 +115,17 @@ impl Zone {
 
     /// What a node has for a question.
     #[inline]
-    fn at(&self, at: u32, qtype: RecordType) -> Found<'_> {
+    fn at(&self, at: u32, qtype: RecordType) -> Lookup<'_> {
         let node = self.node(at);
-        // RFC 4035 §3.1.4.1: DS at the cut belongs to the parent.
+        // RFC 4035 §3.1.4.1: DS at the cut belongs to the parent; so does what signs and denies there (RFC 6840 §4.1).
         if node.cut != NONE && !(node.cut == at && qtype == RecordType::DS) {
             return self.occluded(node.cut);
         }
+        Lookup { found: self.of_node(at, node, qtype), wildcard: None, place: at }
+    }
+
+    #[inline]
+    fn of_node(&self, at: u32, node: Node, qtype: RecordType) -> Found<'_> {
         if self.whoami == at && matches!(qtype, RecordType::TXT | RecordType::ANY) {
             return Found::Whoami;
         }
@@ -158,17 +165,18 @@ impl Zone {
 
     /// What is answered at and below a cut, and below a DNAME.
     #[cold]
-    fn occluded(&self, by: u32) -> Found<'_> {
+    fn occluded(&self, by: u32) -> Lookup<'_> {
         let owner = self.owner(by);
         let rtype = if self.is_dname(by) { RecordType::DNAME } else { RecordType::NS };
-        match self.rrset(by, rtype) {
+        let found = match self.rrset(by, rtype) {
             Some(record) if rtype == RecordType::DNAME => {
                 Found::Dname { owner, record, target: record.rdata().next().unwrap_or(&[0]) }
             }
             Some(ns) => Found::Referral { cut: owner, labels: name::labels(owner).count() as u8, ns },
             // What occludes has one of the two; there is no other.
             None => Found::NoData { service: None },
-        }
+        };
+        Lookup { found, wildcard: None, place: by }
     }
 
     /// Whether what occludes is a DNAME. One at a zone cut belongs to the child and does nothing here.
@@ -190,6 +198,10 @@ impl Zone {
                 Some(node) => (labels, encloser) = (middle, node),
                 None => too_many = middle,
             }
+        }
+        if !self.is_name(encloser) {
+            // It is there for an NSEC3 record alone, as which only names just below the apex are.
+            return (APEX, self.apex_labels);
         }
         (encloser, labels)
     }

@@ -5,6 +5,7 @@
 
 mod build;
 mod check;
+mod denial;
 mod generate;
 mod hidden;
 mod include;
@@ -23,6 +24,7 @@ mod ttl;
 #[cfg(test)]
 mod tests;
 
+pub use denial::{MAX_PROOF, Proof, Proofs};
 pub use include::{Inclusion, Open};
 pub use lookup::{Found, Lookup};
 pub use octets::text_of;

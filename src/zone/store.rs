@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::denial::Denial;
 use super::layout;
 use crate::name::{LookupName, MAX_LABELS, MAX_NAME, Name};
 use crate::pool::{Family, ServiceId};
@@ -37,6 +38,8 @@ pub struct Zone {
     pub(super) negative_soa: Box<[u8]>,
     /// The node of the name that tells whoever asks what the server sees of it.
     pub(super) whoami: u32,
+    /// How it proves what it does not have.
+    pub(super) denial: Denial,
 }
 
 /// A name that exists in the zone: the head of its piece of the arena. Its name in lower-case wire form follows, then its
@@ -55,6 +58,8 @@ pub(super) struct Node {
     pub(super) steering: Steering,
     /// It has a DNAME record, so that what is below it is occluded (RFC 6672 §2.4).
     pub(super) has_dname: bool,
+    /// It has an NSEC3 record, and nothing else but what signs that.
+    pub(super) is_hash: bool,
     /// It has the place of its name in the arena, not the name.
     is_empty: bool,
     /// Octets of its name.
@@ -69,6 +74,7 @@ impl Node {
     const IS_STEERED: u8 = 4;
     const HAS_DNAME: u8 = 8;
     const IS_EMPTY: u8 = 16;
+    const IS_HASH: u8 = 32;
 
     /// Of a name of so many octets, without RRsets.
     fn new(name: usize, is_empty: bool, cut: u32) -> Self {
@@ -79,6 +85,7 @@ impl Node {
             wildcard: NONE,
             steering: Steering::default(),
             has_dname: false,
+            is_hash: false,
             is_empty,
             name: name as u8,
         };
@@ -106,13 +113,14 @@ impl Node {
                 has_v6: flags & Self::HAS_V6 != 0,
             },
             has_dname: flags & Self::HAS_DNAME != 0,
+            is_hash: flags & Self::IS_HASH != 0,
             is_empty: flags & Self::IS_EMPTY != 0,
             name,
         }
     }
 
     fn octets(self) -> [u8; Self::HEAD] {
-        let Self { size, cut, wildcard, steering, has_dname, is_empty, name } = self;
+        let Self { size, cut, wildcard, steering, has_dname, is_hash, is_empty, name } = self;
         let Steering { service, has_v4, has_v6 } = steering;
         let [s0, s1, s2, s3] = size.to_le_bytes();
         let [c0, c1, c2, c3] = cut.to_le_bytes();
@@ -124,6 +132,7 @@ impl Node {
             (service.is_some(), Self::IS_STEERED),
             (has_dname, Self::HAS_DNAME),
             (is_empty, Self::IS_EMPTY),
+            (is_hash, Self::IS_HASH),
         ];
         let flags = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum();
         [s0, s1, s2, s3, c0, c1, c2, c3, w0, w1, w2, w3, service_low, service_high, flags, name]
@@ -199,13 +208,25 @@ impl<'z> Rrset<'z> {
     /// Of signatures, the first ones, which are of one RRset: their data begins with the type that they cover (RFC 4034
     /// §3.1.1).
     pub(super) fn signatures_of_one(self) -> Self {
-        let covered = |rdata: &[u8]| rdata.first_chunk::<2>().copied();
-        let first = self.rdata().next().and_then(covered);
-        let (mut count, mut end) = (0, 0);
-        for rdata in self.rdata().take_while(|rdata| covered(rdata) == first) {
-            (count, end) = (count + 1, end + record_length(rdata.len()));
+        let first = self.rdata().next().and_then(|rdata| rdata.first_chunk().copied());
+        first.and_then(|first| self.signatures_of(RecordType(u16::from_be_bytes(first)))).unwrap_or(self)
+    }
+
+    /// Of signatures, those of the RRset of a type, which stand together.
+    pub(super) fn signatures_of(self, rtype: RecordType) -> Option<Self> {
+        let (mut count, mut start, mut end) = (0, 0, 0);
+        for rdata in self.rdata() {
+            if rdata.first_chunk() == Some(&rtype.0.to_be_bytes()) {
+                count += 1;
+                end += record_length(rdata.len());
+            } else if count > 0 {
+                break;
+            } else {
+                start += record_length(rdata.len());
+                end = start;
+            }
         }
-        Self { count, bytes: &self.bytes[..end], ..self }
+        (count > 0).then(|| Self::of(RecordType::RRSIG, count, &self.bytes[start..end]))
     }
 
     /// Reads what `push_record` wrote.

@@ -17,7 +17,7 @@ fn found(zone: &Zone, question: &str) -> String {
         "@" => "live.example.".to_owned(),
         relative => format!("{relative}.live.example."),
     };
-    let Lookup { found, wildcard } = lookup(zone, &owner, qtype.parse().expect(qtype));
+    let Lookup { found, wildcard, .. } = lookup(zone, &owner, qtype.parse().expect(qtype));
     let found = match found {
         Found::Records(rrset) => format!("{} {} ttl {}", rrset.rtype, rrset.count, rrset.ttl),
         Found::Any(rrset) => format!("any {} {}", rrset.rtype, rrset.count),

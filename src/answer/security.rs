@@ -1,0 +1,118 @@
+//! What DNSSEC adds to an answer from a signed zone, for clients that ask for it (RFC 4035 §3.1): signatures, and proofs of what
+//! there is not.
+
+use super::resolve::{Resolution, negative, ready};
+use crate::name::LookupName;
+use crate::wire::{Item, Owner, RecordType};
+use crate::zone::{Lookup, Proof, Rrset, Zone};
+
+impl<'s> Resolution<'s, '_> {
+    /// Whether the client wants what proves the zone's answers, and there is some.
+    #[inline]
+    pub(super) fn proves(&self, zone: &Zone) -> bool {
+        zone.is_signed() && self.query.edns.as_ref().is_some_and(|edns| edns.dnssec_ok)
+    }
+
+    /// Adds what signs the RRset that was just put into the answer, and the proof that nothing is closer than a wildcard.
+    #[inline]
+    pub(super) fn sign_answer(
+        &mut self,
+        zone: &'s Zone,
+        name: &LookupName,
+        lookup: &Lookup<'s>,
+        owner: Owner<'s>,
+        rtype: RecordType,
+    ) {
+        if self.proves(zone) {
+            self.sign(zone.signatures(lookup.place, rtype), owner);
+            self.prove(zone, name, lookup, None);
+        }
+    }
+
+    /// Adds signatures to the answer, of the RRset that was put there last.
+    #[cold]
+    pub(super) fn sign(&mut self, signatures: Option<Rrset<'s>>, owner: Owner<'s>) {
+        let Some(signatures) = signatures else { return };
+        let owner = if owner == Owner::Target { Owner::Signed } else { owner };
+        self.reply.answer.push(Item::required(owner, ready(signatures)));
+    }
+
+    /// The authority section of a negative answer: the SOA, which is kept for `longest` at most, and what proves it.
+    #[inline]
+    pub(super) fn deny(&mut self, zone: &'s Zone, name: &LookupName, lookup: &Lookup<'s>, longest: Option<u32>) {
+        let soa = negative(zone, longest);
+        if self.proves(zone) {
+            self.deny_provably(zone, name, lookup, soa);
+        } else {
+            self.push_authority(soa);
+        }
+    }
+
+    #[cold]
+    fn deny_provably(&mut self, zone: &'s Zone, name: &LookupName, lookup: &Lookup<'s>, soa: Item<'s>) {
+        let longest = soa.ttl;
+        let (owner, ttl) = (soa.owner, soa.ttl.unwrap_or(zone.negative_soa().ttl));
+        self.push_authority(soa);
+        if let Some(signatures) = zone.signatures_at(zone.lower_apex(), RecordType::SOA) {
+            // RFC 4034 §3: it has the TTL of what it covers.
+            self.push_authority(Item { ttl: Some(ttl), ..Item::required(owner, ready(signatures)) });
+        }
+        self.prove(zone, name, lookup, longest);
+    }
+
+    /// Adds the records of denial that a look-up needs, to be kept for `longest` at most.
+    #[cold]
+    fn prove(&mut self, zone: &'s Zone, name: &LookupName, lookup: &Lookup<'s>, longest: Option<u32>) {
+        for Proof { owner, record, signatures } in zone.proofs(name, lookup) {
+            let ttl = longest.filter(|longest| *longest < record.ttl);
+            for rrset in [Some(record), signatures].into_iter().flatten() {
+                self.push_authority(Item { ttl, ..Item::required(Owner::Name(owner), ready(rrset)) });
+            }
+        }
+    }
+
+    /// Adds the DS records of a referral, or the proof that there are none (RFC 4035 §3.1.4).
+    #[inline]
+    pub(super) fn sign_referral(&mut self, zone: &'s Zone, name: &LookupName, lookup: &Lookup<'s>, cut: &'s [u8]) {
+        if !self.proves(zone) {
+            return;
+        }
+        let Some(signer) = zone.delegation_signer(lookup.place) else {
+            return self.prove(zone, name, lookup, None);
+        };
+        let signatures = zone.signatures(lookup.place, RecordType::DS);
+        for rrset in [Some(signer), signatures].into_iter().flatten() {
+            self.push_authority(Item::required(Owner::Name(cut), ready(rrset)));
+        }
+    }
+
+    /// Signs the DNAME record that was just put into the answer; the CNAME that follows from it needs no signature (RFC 6672 §5.3.1).
+    pub(super) fn sign_dname(&mut self, zone: &'s Zone, from: &'s [u8]) {
+        if self.proves(zone) {
+            self.sign(zone.signatures_at(from, RecordType::DNAME), Owner::Name(from));
+        }
+    }
+
+    /// Signs the addresses of a host that were just put into the additional section, where there is room (RFC 4035 §3.1.1).
+    pub(super) fn sign_host(&mut self, zone: &'s Zone, host: &'s [u8]) {
+        if !self.proves(zone) {
+            return;
+        }
+        for (rtype, rrset) in [RecordType::A, RecordType::AAAA].into_iter().zip(<[_; 2]>::from(zone.addresses(host))) {
+            if let Some(signatures) = rrset.and_then(|_| zone.signatures_at(host, rtype)) {
+                let item = Item { is_required: false, ..Item::required(Owner::Name(host), ready(signatures)) };
+                // More hosts than an answer needs.
+                let _fits = self.reply.additional.try_push(item);
+            }
+        }
+    }
+
+    /// Adds to the authority section what is not there yet.
+    fn push_authority(&mut self, item: Item<'s>) {
+        let is_there = self.reply.authority.iter().any(|other| other.owner == item.owner && other.is_same(&item));
+        if !is_there && self.reply.authority.try_push(item).is_err() {
+            // A proof with a gap is none.
+            self.reply.lacks_required = true;
+        }
+    }
+}

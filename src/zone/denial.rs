@@ -1,0 +1,226 @@
+//! What a signed zone proves with: signatures of RRsets, and that names or types do not exist (NSEC: RFC 4034, RFC 4035; NSEC3:
+//! RFC 5155).
+
+use arrayvec::ArrayVec;
+
+use super::lookup::{Found, Lookup};
+use super::store::{APEX, NONE, Rrset, Zone};
+use crate::dnssec::nsec3;
+use crate::name::{self, LookupName};
+use crate::wire::RecordType;
+
+/// The most records of denial that prove one thing: closest encloser, next closer name and wildcard (RFC 5155 §7.2.2).
+pub const MAX_PROOF: usize = 3;
+
+/// How a zone proves what it does not have.
+#[derive(Debug, Default)]
+pub(super) enum Denial {
+    /// Not at all: it is not signed.
+    #[default]
+    None,
+    /// By NSEC records; the nodes that have one, in canonical order.
+    Nsec(Box<[u32]>),
+    /// By NSEC3 records.
+    Nsec3(Hashed),
+}
+
+/// The chain of NSEC3 records.
+#[derive(Debug)]
+pub(super) struct Hashed {
+    parameters: nsec3::Parameters,
+    /// The hashes that owner names begin with, in their order, and the nodes.
+    chain: Box<[(nsec3::Hash, u32)]>,
+}
+
+/// A record of denial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof<'z> {
+    /// Its owner in lower-case wire form.
+    pub owner: &'z [u8],
+    /// The NSEC or NSEC3 record.
+    pub record: Rrset<'z>,
+    /// What signs it.
+    pub signatures: Option<Rrset<'z>>,
+}
+
+/// Records of denial, each once.
+pub type Proofs<'z> = ArrayVec<Proof<'z>, MAX_PROOF>;
+
+impl Zone {
+    /// Whether there are signatures and records of denial.
+    #[inline]
+    pub fn is_signed(&self) -> bool {
+        !matches!(self.denial, Denial::None)
+    }
+
+    /// What signs an RRset of the name at which a look-up ended.
+    pub fn signatures(&self, place: u32, rtype: RecordType) -> Option<Rrset<'_>> {
+        self.rrset(place, RecordType::RRSIG).and_then(|all| all.signatures_of(rtype))
+    }
+
+    /// What signs an RRset of a name in lower-case wire form.
+    pub fn signatures_at(&self, owner: &[u8], rtype: RecordType) -> Option<Rrset<'_>> {
+        let owner = LookupName::from_wire(owner);
+        let place = self.find(&owner, owner.label_count())?;
+        self.signatures(place, rtype)
+    }
+
+    /// The DS records of the name at which a look-up ended, for a referral.
+    pub fn delegation_signer(&self, place: u32) -> Option<Rrset<'_>> {
+        self.rrset(place, RecordType::DS)
+    }
+
+    /// What proves that a look-up of this name found what it did, as far as signatures do not: that there is no such name, no such
+    /// type, or nothing closer than the wildcard.
+    pub fn proofs(&self, name: &LookupName, lookup: &Lookup<'_>) -> Proofs<'_> {
+        let mut proofs = Proofs::new();
+        match &self.denial {
+            Denial::None => {}
+            Denial::Nsec(order) => self.prove_by_nsec(order, name, lookup, &mut proofs),
+            Denial::Nsec3(hashed) => self.prove_by_nsec3(hashed, name, lookup, &mut proofs),
+        }
+        proofs
+    }
+
+    fn prove_by_nsec<'z>(
+        &'z self,
+        order: &'z [u32],
+        name: &LookupName,
+        lookup: &Lookup<'_>,
+        proofs: &mut Proofs<'z>,
+    ) {
+        let mut put = |at: Option<u32>| self.put_proof(at, RecordType::NSEC, proofs);
+        match (lookup.found, lookup.wildcard) {
+            // RFC 4035 §3.1.3.2: the name is not there, and no wildcard is.
+            (Found::NxDomain, _) => {
+                put(self.nsec_before(order, name.wire()));
+                put(self.nsec_before(order, &wildcard_of(self.owner(lookup.place))));
+            }
+            // RFC 4035 §3.1.3.4: the name is not there, and what is synthesised from has not the type.
+            (Found::NoData { .. }, Some(_)) => {
+                put(self.nsec_before(order, name.wire()));
+                put(self.nsec_before(order, self.owner(lookup.place)));
+            }
+            // RFC 4035 §3.1.3.3: nothing is closer.
+            (_, Some(_)) => put(self.nsec_before(order, name.wire())),
+            // RFC 4035 §3.1.3.1, §3.1.4: its own NSEC; an empty non-terminal is covered by that of a name before it.
+            (Found::NoData { .. } | Found::Referral { .. }, None) => {
+                put(self.nsec_before(order, self.owner(lookup.place)));
+            }
+            _ => {}
+        }
+    }
+
+    fn prove_by_nsec3<'z>(&'z self, hashed: &Hashed, name: &LookupName, lookup: &Lookup<'_>, proofs: &mut Proofs<'z>) {
+        let mut put = |at: Option<u32>| self.put_proof(at, RecordType::NSEC3, proofs);
+        match (lookup.found, lookup.wildcard) {
+            // RFC 5155 §7.2.2.
+            (Found::NxDomain, _) => {
+                let encloser = self.owner(lookup.place);
+                put(hashed.matching(encloser));
+                put(hashed.covering(next_closer(name, name::labels(encloser).count())));
+                put(hashed.covering(&wildcard_of(encloser)));
+            }
+            // RFC 5155 §7.2.5.
+            (Found::NoData { .. }, Some(labels)) => {
+                put(hashed.matching(name.suffix(usize::from(labels))));
+                put(hashed.covering(next_closer(name, usize::from(labels))));
+                put(hashed.matching(self.owner(lookup.place)));
+            }
+            // RFC 5155 §7.2.6: the signature tells how many labels the closest encloser has.
+            (_, Some(labels)) => put(hashed.covering(next_closer(name, usize::from(labels)))),
+            // RFC 5155 §7.2.3, §7.2.4, §7.2.7.
+            (Found::NoData { .. } | Found::Referral { .. }, None) => {
+                let owner = self.owner(lookup.place);
+                match hashed.matching(owner) {
+                    Some(at) => put(Some(at)),
+                    // It was left out of the chain: the closest encloser that is in it, and what covers the name below that.
+                    None => {
+                        let owner = LookupName::from_wire(owner);
+                        let mut enclosers = (self.apex_labels..owner.label_count()).rev();
+                        let provable = enclosers.find_map(|labels| Some((labels, hashed.matching(owner.suffix(labels))?)));
+                        if let Some((labels, at)) = provable {
+                            put(Some(at));
+                            put(hashed.covering(next_closer(&owner, labels)));
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn put_proof<'z>(&'z self, at: Option<u32>, rtype: RecordType, proofs: &mut Proofs<'z>) {
+        let Some(at) = at else { return };
+        let Some(record) = self.rrset(at, rtype) else { return };
+        let proof = Proof { owner: self.owner(at), record, signatures: self.signatures(at, rtype) };
+        if !proofs.contains(&proof) {
+            // No proof has more.
+            let _fits = proofs.try_push(proof);
+        }
+    }
+
+    /// The last node with an NSEC record that is not behind a name: its own, or the one that covers it.
+    fn nsec_before(&self, order: &[u32], name: &[u8]) -> Option<u32> {
+        let until = order.partition_point(|&at| name::canonical_order(self.owner(at), name).is_le());
+        until.checked_sub(1).map(|at| order[at])
+    }
+
+    /// Finds out how the zone proves what it does not have, once all its nodes are there.
+    pub(super) fn find_denial(&mut self) {
+        let parameters = self
+            .rrset(APEX, RecordType::NSEC3PARAM)
+            .and_then(|rrset| rrset.rdata().find_map(nsec3::Parameters::read));
+        let has = |at: u32, rtype| self.rrset(at, rtype).is_some();
+        // RFC 4035 §2.1: a signed zone has its keys at its apex.
+        let is_signed = has(APEX, RecordType::DNSKEY) && has(APEX, RecordType::RRSIG);
+        self.denial = match parameters {
+            _ if !is_signed => Denial::None,
+            Some(parameters) => {
+                let hash = |at| nsec3::Hash::of_label(name::labels(self.owner(at)).next()?);
+                let hashed = self.nodes().filter(|(at, _)| has(*at, RecordType::NSEC3));
+                let mut chain: Vec<_> = hashed.filter_map(|(at, _)| Some((hash(at)?, at))).collect();
+                chain.sort_unstable();
+                Denial::Nsec3(Hashed { parameters, chain: chain.into() })
+            }
+            None => {
+                Denial::Nsec(self.nodes().map(|(at, _)| at).filter(|&at| has(at, RecordType::NSEC)).collect())
+            }
+        };
+    }
+
+    /// Whether a node is there for the sake of an NSEC3 record alone: then there is no such name (RFC 5155 §7.2.8).
+    #[inline]
+    pub(super) fn is_name(&self, at: u32) -> bool {
+        at != NONE && !self.node(at).is_hash
+    }
+}
+
+impl Hashed {
+    /// The node of the NSEC3 record for a name.
+    fn matching(&self, name: &[u8]) -> Option<u32> {
+        let hash = self.parameters.hash(name);
+        self.chain.binary_search_by_key(&hash, |(hash, _)| *hash).ok().map(|at| self.chain[at].1)
+    }
+
+    /// The node of the NSEC3 record that covers the hash of a name, which is not there; the last one covers all behind it and
+    /// before the first (RFC 5155 §7.1).
+    fn covering(&self, name: &[u8]) -> Option<u32> {
+        let hash = self.parameters.hash(name);
+        let behind = self.chain.partition_point(|(other, _)| *other <= hash);
+        let at = behind.checked_sub(1).or(self.chain.len().checked_sub(1))?;
+        Some(self.chain[at].1)
+    }
+}
+
+/// The wildcard below a name.
+fn wildcard_of(name: &[u8]) -> ArrayVec<u8, { name::MAX_NAME + 2 }> {
+    let mut wildcard = ArrayVec::from_iter(*b"\x01*");
+    wildcard.extend(name.iter().copied());
+    wildcard
+}
+
+/// The name one label longer than its closest encloser, which has so many (RFC 5155 §1.3).
+fn next_closer(name: &LookupName, encloser: usize) -> &[u8] {
+    name.suffix(encloser + 1)
+}
