@@ -45,7 +45,7 @@ impl<'s> Resolution<'s, '_> {
                 |hash| Asker { region: located.region, hash, estimate: Estimate::default(), slot: slot(context.now) };
             texts.tell(service.service.name.to_string().trim_end_matches('.'), self.nodes_of(service, &key, asker));
         }
-        self.reply.own = ready_record(RecordType::TXT, CLASS_IN, &texts.rdata);
+        self.reply.own = ready_record(RecordType::TXT, CLASS_IN, 0, &texts.rdata);
         self.reply.answer.push(Item::required(owner, Records::Own));
         // Nobody else may be told this: all of the client's network counts, and nothing is kept.
         self.reply.options.scope = network.map_or(0, Prefix::length);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::diagnostic::Diagnostic;
 use crate::geo::{Position, Prefix};
 use crate::name::Name;
 use crate::wire::MAX_NSID;
@@ -105,6 +106,14 @@ pub(super) struct SecureTable {
 pub(super) struct ZoneTable {
     pub(super) name: Written<Name>,
     pub(super) file: Option<Written<PathBuf>>,
+    pub(super) dnssec: Option<DnssecTable>,
+}
+
+/// `zone.dnssec`.
+pub(super) struct DnssecTable {
+    pub(super) keys: Option<Written<PathBuf>>,
+    pub(super) validity: Option<Written<Duration>>,
+    pub(super) refresh: Option<Written<Duration>>,
 }
 
 /// `[geoip]`.
@@ -288,14 +297,32 @@ fn read_secure(mut table: Table<'_>) -> SecureTable {
 }
 
 fn read_zone(name: &Written<String>, mut table: Table<'_>, problems: &Problems) -> Option<ZoneTable> {
-    table.require(
-        "file",
-        "write `file = \"…\"`, or leave the table out: the files NAME.zone of `zones.directory` are read anyhow",
-    );
+    if !table.has("dnssec") {
+        table.require(
+            "file",
+            "write `file = \"…\"`, or leave the table out: the files NAME.zone of `zones.directory` are read anyhow",
+        );
+    }
     let file = table.value("file", value::path);
+    let dnssec = table.table("dnssec", "zone.dnssec").map(read_dnssec);
     table.finish();
     let name = read_name(name, problems)?;
-    Some(ZoneTable { name, file })
+    Some(ZoneTable { name, file, dnssec })
+}
+
+fn read_dnssec(mut table: Table<'_>) -> DnssecTable {
+    table.require("keys", "name the directory of the zone's keys, as `thalweg keys generate` makes them");
+    let keys = table.value("keys", value::path);
+    let validity = table.value("validity", |item| value::duration(item, &defaults::SIGNATURE_TIMES));
+    let refresh = table.value("refresh", |item| value::duration(item, &defaults::SIGNATURE_TIMES));
+    if let (Some(validity), Some(refresh)) = (&validity, &refresh)
+        && refresh.value >= validity.value
+    {
+        let error = Diagnostic::error("signatures are to be made anew earlier than they begin to count");
+        table.problems().add_to(refresh, error.help("take a `refresh` of a third of `validity`"));
+    }
+    table.finish();
+    DnssecTable { keys, validity, refresh }
 }
 
 fn read_name(name: &Written<String>, problems: &Problems) -> Option<Written<Name>> {

@@ -31,7 +31,6 @@ const LATER: &[Later] = &[
     key("server", "https", "nothing is served over HTTPS"),
     key("server", "trusted_proxies", "clients are known by their address and by EDNS client subnet"),
     key("server", "token_file", "the admin address stays on loopback"),
-    key("zone", "dnssec", FILES_ONLY),
     key("zone", "transfer", FILES_ONLY),
     key("zone", "notify", FILES_ONLY),
 ];

@@ -226,6 +226,21 @@ pub struct Zones {
     pub directory: Written<PathBuf>,
     /// Zones whose files stand elsewhere; they win over those of the directory.
     pub files: Vec<Written<ZoneFile>>,
+    /// Zones that are signed here.
+    pub signed: Vec<Written<SignedZone>>,
+}
+
+/// A zone that is signed here; its place is that of the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedZone {
+    /// The zone's apex.
+    pub name: Name,
+    /// The directory of its keys, as written.
+    pub keys: PathBuf,
+    /// How long signatures count.
+    pub validity: Duration,
+    /// How long before their end they are made anew.
+    pub refresh: Duration,
 }
 
 /// A zone whose file is named; its place is that of the path.
@@ -302,6 +317,8 @@ impl Essentials {
 
 /// What holds where nothing was written; those of nodes and services stand beside their types in `pool`.
 mod defaults {
+    use std::ops::RangeInclusive;
+
     use super::{Duration, Ipv4Addr, Ipv6Addr, RateLimitMode, SocketAddr, TcpLimits, Workers};
     use crate::pool::HashKey;
 
@@ -315,6 +332,11 @@ mod defaults {
     pub(super) const LEAVES_AFTER: Duration = Duration::from_secs(600);
     pub(super) const WORKERS: Workers = Workers::Auto;
     pub(super) const ZONES_DIRECTORY: &str = "zones";
+    /// A weekend and a holiday in which nobody looks, twice over; and what BIND has.
+    pub(super) const SIGNATURE_VALIDITY: Duration = Duration::from_secs(14 * 86_400);
+    /// Signatures are made anew in the last third of their time.
+    pub(super) const REFRESHED_PART: u32 = 3;
+    pub(super) const SIGNATURE_TIMES: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(366 * 86_400);
     pub(super) const INTERVAL: Duration = Duration::from_secs(5);
     pub(super) const PROMETHEUS_LABEL: &str = "instance";
     /// What many installations have, and half of Prometheus' own default.

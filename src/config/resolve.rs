@@ -15,7 +15,7 @@ use crate::pool::{
 
 use super::access::Accesses;
 use super::area::{Atlas, Barrier};
-use super::file::{
+use super::file::{DnssecTable, 
     AccessTable, CapacityTable, ConfigFile, ExporterTable, ExportersTable, GeoipTable, LimitsTable, LoadTable,
     NodeSettings, NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable, ServerTable,
     ServiceTable, TcpTable, ViewerTable, ZoneTable,
@@ -25,7 +25,7 @@ use super::preset::Presets;
 use super::written::Written;
 use super::{
     Config, Geoip, Load, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults, full,
-    maintenance, policy,
+    maintenance, policy, SignedZone,
 };
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
@@ -69,7 +69,11 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     Config {
         server: resolve_server(server),
         cluster: cluster.and_then(cluster::resolve),
-        zones: Zones { directory, files: zones.into_iter().filter_map(resolve_zone).collect() },
+        zones: Zones {
+            directory,
+            signed: zones.iter().filter_map(resolve_signed).collect(),
+            files: zones.into_iter().filter_map(resolve_zone).collect(),
+        },
         geoip: Geoip { databases: databases.map(|list| list.value).unwrap_or_default(), networks, rtt },
         places: places.into_iter().map(resolve_place).collect(),
         regions: regions.into_iter().map(resolve_region).collect(),
@@ -160,8 +164,17 @@ fn resolve_secure(table: SecureTable) -> Option<Secure> {
     Some(Secure { listen: listen?.value, certificate: certificate?, key: key? })
 }
 
+fn resolve_signed(table: &ZoneTable) -> Option<Written<SignedZone>> {
+    let DnssecTable { keys, validity, refresh } = table.dnssec.as_ref()?;
+    let validity = validity.as_ref().map_or(defaults::SIGNATURE_VALIDITY, |validity| validity.value);
+    let refresh = refresh.as_ref().map_or(validity / defaults::REFRESHED_PART, |refresh| refresh.value);
+    let keys = keys.clone()?;
+    let name = table.name.value.clone();
+    Some(keys.map(|keys| SignedZone { name, keys, validity, refresh }))
+}
+
 fn resolve_zone(table: ZoneTable) -> Option<Written<ZoneFile>> {
-    let ZoneTable { name, file } = table;
+    let ZoneTable { name, file, dnssec: _ } = table;
     Some(file?.map(|path| ZoneFile { name: name.value, path }))
 }
 

@@ -4,6 +4,7 @@ mod accesses;
 mod barriers;
 mod geography;
 mod guesses;
+mod keys;
 mod lists;
 mod loader;
 mod numbers;
@@ -29,6 +30,7 @@ use crate::pool::Policy;
 use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Zones};
 use crate::steer::{Assembly, Fleet, Guess, Tables, mix};
 use crate::wire::{Identity, Secrets};
+use crate::zone::{Signed, Signing};
 
 pub(super) use lists::{load_lists, urls};
 pub(super) use loader::{Taken, read_file, shown};
@@ -148,6 +150,21 @@ impl Inputs {
         self.lists.status()
     }
 
+    /// When a zone is to be signed again, in seconds since 1970; none if none is signed here.
+    pub(super) fn sign_again(&self) -> Option<u64> {
+        self.made.values().filter_map(|made| made.sign_again()).min()
+    }
+
+    /// What was kept of zones that are signed here, and when the first of their signatures ends.
+    pub(super) fn signed(&self) -> impl Iterator<Item = (&Name, &Arc<Signed>)> {
+        self.made.iter().filter_map(|(name, made)| Some((name, made.signed()?)))
+    }
+
+    /// By what a zone is signed.
+    pub(super) fn signing(&self, zone: &Name) -> Option<&Arc<Signing>> {
+        self.made.get(zone)?.signing()
+    }
+
     /// Whether a list has something of a node.
     pub fn is_listed(&self, node: &str) -> bool {
         self.lists.has(node)
@@ -249,6 +266,8 @@ impl Loader {
         if config.server.state.is_some() && self.root.is_none() {
             self.taken.kept = Some(vec![(file.to_owned(), source.text.as_bytes().to_vec())]);
         }
+        // Not that of inputs that were kept: what is kept of signatures is not among them.
+        self.state = config.server.state.as_ref().map(|state| self.directory.join(&state.value));
         self.read_lists(&mut config, lists, news);
 
         let files = self.find_zones(&config);
@@ -260,7 +279,8 @@ impl Loader {
         let Geography { geo, compiled, databases, is_as_before: _ } = geography;
         let (fleet, gone) = assemble(&config, geo.regions(), &rtts, &guesses, previous);
         self.check_barriers(&config, &fleet, geo.regions());
-        let bound = self.bind(&config, &files, &fleet);
+        let mut bound = self.bind(&config, &files, &fleet);
+        self.bind_keys(&config, &files, &mut bound);
         let (zones, made) = self.make_zones((&files, &bound), told, &fleet, previous);
         let cookies = self.read_secrets(&config);
         let tokens = self.read_cluster_tokens(&config);
@@ -271,7 +291,7 @@ impl Loader {
             return None;
         }
         let has_inventories = !config.inventories.is_empty();
-        let files_fingerprint = self.taken.fingerprint();
+        let files_fingerprint = self.taken.fingerprint() ^ zones::signed_fingerprint(&made);
         let server = &config.server;
         let text = |written: &Option<Written<String>>| written.as_ref().map(|text| text.value.clone());
         let [name, version, nsid] = [text(&server.identity), text(&server.version), text(&server.nsid)];

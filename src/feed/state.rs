@@ -16,6 +16,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::name::{Name, Printed};
+
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 pub(super) use keeper::{Done, Keeper};
@@ -214,6 +216,18 @@ impl fmt::Display for Broken {
             Self::Checksum => f.write_str("its octets are not those that were written"),
         }
     }
+}
+
+/// What a file of a state directory holds, without a claim to the directory; none if it is not whole.
+pub(super) fn peek(directory: &Path, name: &str) -> Option<Vec<u8>> {
+    let octets = fs::read(directory.join(name)).ok()?;
+    body(&octets).ok().map(|start| octets[start..].to_vec())
+}
+
+/// The file in which the signatures of a zone are kept.
+pub(super) fn signatures_of(zone: &Name) -> String {
+    let name: String = Printed(&zone.lower_wire()).to_string().replace(['/', '\\'], "_");
+    format!("signatures-{name}")
 }
 
 /// `thalweg-state 1 4711 9f86…`: version, octets behind the line, and their hash.

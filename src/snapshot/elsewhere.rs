@@ -26,15 +26,15 @@ impl Elsewhere {
         let records = |overflow: &crate::pool::Overflow| {
             let addresses = |family| {
                 let of_family = overflow.addresses.iter().filter_map(move |address| match (family, address) {
-                    (Family::V4, IpAddr::V4(v4)) => Some(ready_record(RecordType::A, CLASS_IN, &v4.octets())),
-                    (Family::V6, IpAddr::V6(v6)) => Some(ready_record(RecordType::AAAA, CLASS_IN, &v6.octets())),
+                    (Family::V4, IpAddr::V4(v4)) => Some(ready_record(RecordType::A, CLASS_IN, 0, &v4.octets())),
+                    (Family::V6, IpAddr::V6(v6)) => Some(ready_record(RecordType::AAAA, CLASS_IN, 0, &v6.octets())),
                     _ => None,
                 });
                 let records: Vec<Vec<u8>> = of_family.collect();
                 (records.len() as u16, records.concat())
             };
             Overflow {
-                cname: ready_record(RecordType::CNAME, CLASS_IN, overflow.cname.wire()),
+                cname: ready_record(RecordType::CNAME, CLASS_IN, 0, overflow.cname.wire()),
                 v4: addresses(Family::V4),
                 v6: addresses(Family::V6),
             }

@@ -59,5 +59,5 @@ impl Identity {
 
 /// A TXT record of the question's name, class CH, TTL 0.
 fn record(text: &[u8]) -> Box<[u8]> {
-    ready_record(RecordType::TXT, CLASS_CH, &[&[text.len() as u8], text].concat()).into()
+    ready_record(RecordType::TXT, CLASS_CH, 0, &[&[text.len() as u8], text].concat()).into()
 }

@@ -105,13 +105,13 @@ pub enum Owner<'s> {
     Name(&'s [u8]),
 }
 
-/// A record for `Records::Ready`, of TTL 0.
-pub fn ready_record(rtype: RecordType, class: u16, rdata: &[u8]) -> Vec<u8> {
+/// A record for `Records::Ready`.
+pub fn ready_record(rtype: RecordType, class: u16, ttl: u32, rdata: &[u8]) -> Vec<u8> {
     let mut record = Vec::with_capacity(RECORD_FIXED + rdata.len());
     record.extend(POINTER_TO_QUESTION);
     record.extend(rtype.0.to_be_bytes());
     record.extend(class.to_be_bytes());
-    record.extend([0; 4]);
+    record.extend(ttl.to_be_bytes());
     record.extend((rdata.len() as u16).to_be_bytes());
     record.extend(rdata);
     record

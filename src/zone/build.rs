@@ -323,6 +323,7 @@ fn empty_zone(records: &Records) -> Zone {
         negative_soa: Box::new([]),
         whoami: NONE,
         denial: Denial::default(),
+        signer: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod denial;
 mod generate;
 mod hidden;
 mod include;
+mod kept;
 mod layout;
 mod lex;
 mod lookup;
@@ -17,6 +18,7 @@ mod rdata;
 mod read;
 mod records;
 mod serial;
+mod sign;
 mod store;
 mod targets;
 mod ttl;
@@ -26,10 +28,12 @@ mod tests;
 
 pub use denial::{MAX_PROOF, Proof, Proofs};
 pub use include::{Inclusion, Open};
+pub use kept::Kept;
 pub use lookup::{Found, Lookup};
 pub use octets::text_of;
 pub use read::read;
 pub use records::{Record, Records};
+pub use sign::{KEY_TTL, Signed, Signing};
 pub use store::{Rrset, Zone};
 
 use crate::name::Name;

@@ -1,6 +1,7 @@
 //! The records of a zone in the order of its files, and where in them each was written.
 
 use super::lex;
+use super::sign::put_serial;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::name::{Name, wire_length};
 use crate::wire::RecordType;
@@ -86,6 +87,26 @@ impl Records {
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Adds a record that no file has, for what is made of the zone; its owner is in lower-case wire form.
+    pub(super) fn add(&mut self, owner: &[u8], rtype: RecordType, ttl: u32, rdata: &[u8]) {
+        let name = self.names.len() as u32;
+        self.names.extend_from_slice(owner);
+        self.runs.push(Run { name, first: self.entries.len() as u32 });
+        let at = self.rdata.len() as u32;
+        self.rdata.extend_from_slice(rdata);
+        // Nothing is ever wrong with it, so its place is that of any other.
+        self.entries.push(RecordAt { rdata: at, length: rdata.len() as u16, rtype, ttl, at: 0 });
+    }
+
+    /// Gives the zone another serial number.
+    pub(super) fn set_serial(&mut self, serial: u32) {
+        let Some(&RecordAt { rdata, length, .. }) = self.entries.iter().find(|entry| entry.rtype == RecordType::SOA)
+        else {
+            return;
+        };
+        put_serial(&mut self.rdata[rdata as usize..rdata as usize + usize::from(length)], serial);
     }
 
     /// The name that starts at this octet of `names`.

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::denial::Denial;
 use super::layout;
+use crate::dnssec::Signer;
 use crate::name::{LookupName, MAX_LABELS, MAX_NAME, Name};
 use crate::pool::{Family, ServiceId};
 use crate::prefetch::prefetch;
@@ -40,6 +41,8 @@ pub struct Zone {
     pub(super) whoami: u32,
     /// How it proves what it does not have.
     pub(super) denial: Denial,
+    /// What signs it, if it is signed here.
+    pub(super) signer: Option<Signer>,
 }
 
 /// A name that exists in the zone: the head of its piece of the arena. Its name in lower-case wire form follows, then its

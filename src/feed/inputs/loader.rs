@@ -21,6 +21,8 @@ pub(super) struct Loader {
     pub(super) zone_directory: PathBuf,
     /// Stands for the root of inputs that were kept.
     pub(super) root: Option<PathBuf>,
+    /// The state directory.
+    pub(super) state: Option<PathBuf>,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) watched: Stamps,
     pub(super) listed: Stamps,
@@ -92,6 +94,7 @@ impl Loader {
             watched,
             listed: Stamps::default(),
             lists: None,
+            state: None,
             list_diagnostics: Vec::new(),
             taken: Taken::default(),
             parts: Parts::default(),

@@ -5,11 +5,13 @@ mod made;
 mod side_by_side;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::{Inputs, Loader, shown};
 use crate::config::Config;
 use crate::diagnostic::Diagnostic;
+use crate::feed::unix_seconds;
 use crate::intake::Part;
 use crate::name::Name;
 use crate::pool::{Family, Full, ServiceId};
@@ -70,6 +72,21 @@ impl Loader {
         bound
     }
 
+    /// Binds keys to the zones that are signed here.
+    pub(super) fn bind_keys(&mut self, config: &Config, files: &[ZoneFile], bound: &mut [Bound]) {
+        for (name, signing) in self.read_keys(config) {
+            match files.iter().position(|file| file.origin == name) {
+                Some(at) => bound[at].signing = Some(signing),
+                None => {
+                    let message = format!("the zone {name} is to be signed, but it has no file");
+                    let written = config.zones.signed.iter().find(|written| written.value.name == name);
+                    let help = "add its zone file, or take the table out";
+                    self.diagnostics.extend(written.map(|written| written.error(message).help(help)));
+                }
+            }
+        }
+    }
+
     /// Reads all zones and builds them with what is bound to them. Those of which everything is as it was before stay the same.
     ///
     /// What is wrong with single records is told at this place among all that was found.
@@ -124,6 +141,8 @@ impl Loader {
             before: previous.map(|inputs| &*inputs.made),
             served: previous.iter().flat_map(|inputs| inputs.zones.iter()).map(|zone| (zone.apex(), zone)).collect(),
             taken: self.taken.like(),
+            now: unix_seconds(),
+            state: self.state.clone(),
         };
         let size = |file: &ZoneFile| std::fs::metadata(&file.path).map_or(0, |file| file.len());
         let sizes: Vec<u64> = files.iter().map(size).collect();
@@ -158,6 +177,14 @@ impl Loader {
             self.block(service.error(message).help(help));
         }
     }
+}
+
+/// A hash of what all zones that are signed here were signed with.
+pub(super) fn signed_fingerprint(made: &BTreeMap<Name, Arc<Made>>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let signed = made.values().filter_map(|made| made.zone.as_ref()).filter(|zone| zone.signer().is_some());
+    signed.for_each(|zone| zone.fingerprint().hash(&mut hasher));
+    hasher.finish()
 }
 
 /// The zone that holds a name, by its place among the files.

@@ -1,6 +1,7 @@
 //! One zone: read with what it includes and built, or kept as it was if all that it is made of is the same.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,8 +12,9 @@ use crate::feed::inputs::{Taken, read_file, shown};
 use crate::feed::parts::share;
 use crate::feed::seal::Seal;
 use crate::feed::stamps::Stamps;
+use crate::feed::state::{peek, signatures_of};
 use crate::name::Name;
-use crate::zone::{self, Inclusion, Steered, Zone};
+use crate::zone::{self, Inclusion, Kept, Records, Signed, Signing, Steered, Zone};
 
 /// What was made of a zone's files, and by what it is known that it need not be made again.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub(in crate::feed::inputs) struct Made {
     pub(super) built: Vec<Diagnostic>,
     /// None if it is broken.
     pub(super) zone: Option<Arc<Zone>>,
+    /// What came of signing it.
+    signed: Option<Arc<Signed>>,
 }
 
 /// What the configuration puts into a zone.
@@ -37,6 +41,8 @@ pub(in crate::feed::inputs) struct Made {
 pub(in crate::feed::inputs) struct Bound {
     pub(super) steered: Vec<Steered>,
     pub(super) whoami: Option<Name>,
+    /// By what it is signed, if it is signed here.
+    pub(super) signing: Option<Arc<Signing>>,
 }
 
 /// What zones are read with; the same for all of them.
@@ -48,6 +54,10 @@ pub(super) struct Reading<'l> {
     pub(super) served: BTreeMap<&'l Name, &'l Arc<Zone>>,
     /// Has taken nothing.
     pub(super) taken: Taken,
+    /// Seconds since 1970.
+    pub(super) now: u64,
+    /// The state directory, where signatures are kept.
+    pub(super) state: Option<PathBuf>,
 }
 
 /// What came of a zone's files.
@@ -92,7 +102,7 @@ impl Reading<'_> {
         let name: Arc<str> = shown(path).into();
         let includes = || Includes::new(self.zone_directory, path, &name, seal);
         let before = self.before.and_then(|before| before.get(origin));
-        if let Some(before) = before.filter(|before| before.is_of(file, seal, bound)) {
+        if let Some(before) = before.filter(|before| before.is_of(file, seal, bound) && !before.is_due(self.now)) {
             let mut taken = self.taken.like();
             if includes().are_still(&before.inclusions, &mut outcome.watched, &mut taken) {
                 outcome.taken.append(taken);
@@ -119,11 +129,19 @@ impl Reading<'_> {
         includes.begin(&source);
         let Outcome { watched, taken, .. } = outcome;
         let mut open = |inclusion: &Inclusion<'_>| includes.open(inclusion, watched, taken);
-        let (records, mut read) = zone::read(&source, origin, &mut open);
-        let (zone, mut built) = match bound {
-            Some(Bound { steered, whoami }) => Zone::build_with_whoami(&records, steered, whoami.as_ref()),
+        let (mut records, mut read) = zone::read(&source, origin, &mut open);
+        let (mut zone, mut built) = match bound {
+            Some(Bound { steered, whoami, signing: _ }) => Zone::build_with_whoami(&records, steered, whoami.as_ref()),
             None => (None, Vec::new()),
         };
+        let mut signed = None;
+        if let (Some(bound), Some(unsigned)) = (bound, zone.take()) {
+            let of_file = |error: Diagnostic| error.in_file(shown(path));
+            match self.sign(&mut records, unsigned, bound) {
+                Ok((made, with)) => (zone, signed) = (Some(made), with),
+                Err(error) => built.push(of_file(error)),
+            }
+        }
         let before = self.served.get(origin);
         outcome.serial = before.zip(zone.as_ref()).and_then(|(before, zone)| zone.check_serial(before, &records));
         keep_excerpts(&mut read);
@@ -141,11 +159,69 @@ impl Reading<'_> {
             read,
             built,
             zone: zone.map(Arc::new),
+            signed: signed.map(Arc::new),
         }));
+    }
+
+    /// Signs a zone if it is to be signed here; else looks at whether all that it answers can be proved.
+    fn sign(&self, records: &mut Records, zone: Zone, bound: &Bound) -> Result<(Zone, Option<Signed>), Diagnostic> {
+        let Bound { steered, whoami, signing } = bound;
+        let Some(signing) = signing else {
+            let is_added = zone.is_signed_elsewhere().then(|| steered.first().map(|steered| &steered.owner).or(whoami.as_ref()));
+            return match is_added.flatten() {
+                Some(name) => {
+                    let message = format!("`{name}` is answered anew each time, but its zone is signed in its file");
+                    let help = format!(
+                        "delegate a child zone for it and have that signed here, or have this one signed here:                          `[zone.\"{}\"] dnssec = {{ keys = \"keys\" }}` and a file without signatures",
+                        zone.apex()
+                    );
+                    Err(Diagnostic::error(message).help(help))
+                }
+                None => Ok((zone, None)),
+            };
+        };
+        let before = self.before.and_then(|before| before.get(zone.apex())).and_then(|made| made.signed.as_ref());
+        let before = before.map(|signed| Arc::clone(&signed.kept)).or_else(|| kept(self.state.as_deref()?, zone.apex()));
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let signed = records.sign(&zone, signing, self.now, before.as_deref(), threads)?;
+        let (zone, faults) = Zone::build_with_whoami(records, steered, whoami.as_ref());
+        let fault = faults.into_iter().find(Diagnostic::is_error);
+        match (zone, fault) {
+            (Some(zone), _) => Ok((zone.with_signer(&signed), Some(signed))),
+            (None, fault) => Err(fault.unwrap_or_else(|| Diagnostic::error("the zone cannot be built with its signatures"))),
+        }
     }
 }
 
+/// What was kept of a signed zone over a restart.
+fn kept(state: &Path, zone: &Name) -> Option<Arc<Kept>> {
+    let octets = peek(state, &signatures_of(zone))?;
+    Kept::of_octets(&octets).map(Arc::new)
+}
+
 impl Made {
+    /// When it is to be signed again, in seconds since 1970.
+    pub(in crate::feed::inputs) fn sign_again(&self) -> Option<u64> {
+        let signing = self.bound.signing.as_ref()?;
+        match &self.signed {
+            Some(signed) => Some(signed.again),
+            // No key signed; perhaps one soon will.
+            None => signing.keys.next(0),
+        }
+    }
+
+    pub(in crate::feed::inputs) fn signed(&self) -> Option<&Arc<Signed>> {
+        self.signed.as_ref()
+    }
+
+    pub(in crate::feed::inputs) fn signing(&self) -> Option<&Arc<Signing>> {
+        self.bound.signing.as_ref()
+    }
+
+    fn is_due(&self, now: u64) -> bool {
+        self.sign_again().is_some_and(|again| again <= now)
+    }
+
     /// Whether the same would be made of this file, as far as can be said before its inclusions are looked at. Messages show
     /// names as they were written, so upper and lower case count.
     fn is_of(&self, file: &ZoneFile, seal: Seal, bound: Option<&Bound>) -> bool {
@@ -164,5 +240,6 @@ impl Bound {
         self.steered.len() == other.steered.len()
             && self.steered.iter().zip(&other.steered).all(is_same)
             && wire(&self.whoami) == wire(&other.whoami)
+            && self.signing.as_ref().map(|signing| signing.mark()) == other.signing.as_ref().map(|signing| signing.mark())
     }
 }
