@@ -13,10 +13,12 @@ use crate::zone::Zone;
 mod elsewhere;
 mod inventory;
 mod published;
+mod signatures;
 
 pub use elsewhere::Elsewhere;
 pub use inventory::{HeartbeatStatus, InventoryStatus, PendingStatus, WaitingStatus};
 pub use published::{Published, Reader};
+pub use signatures::{Notary, Signatures, Steered, addresses};
 
 /// Everything an answer depends on.
 pub struct Snapshot {
@@ -32,6 +34,8 @@ pub struct Snapshot {
     pub elsewhere: Arc<Elsewhere>,
     /// How it is steered.
     pub tables: Arc<Tables>,
+    /// What signs it.
+    pub signatures: Arc<Signatures>,
     /// The limit of answers over UDP.
     pub rate_limit: Arc<RateLimit>,
     /// Of hashes by which nodes are found; equal on all nameservers.

@@ -97,7 +97,7 @@ impl<'s> Resolution<'s, '_> {
                     return None;
                 }
                 Found::Whoami => {
-                    self.tell_whoami(owner);
+                    self.tell_whoami(zone, name, &lookup, owner);
                     return None;
                 }
                 Found::Steered { service, family } => {

@@ -2,9 +2,13 @@
 //! there is not.
 
 use super::resolve::{Resolution, negative, ready};
+use crate::dnssec::Canonical;
 use crate::name::LookupName;
-use crate::wire::{Item, Owner, RecordType};
-use crate::zone::{Lookup, Proof, Rrset, Zone};
+use crate::pool::{Family, ServiceId};
+use crate::snapshot::addresses;
+use crate::steer::{Decision, FleetService};
+use crate::wire::{Item, Owner, RecordType, Records, rdata_of};
+use crate::zone::{Found, Lookup, Proof, Rrset, Zone};
 
 impl<'s> Resolution<'s, '_> {
     /// Whether the client wants what proves the zone's answers, and there is some.
@@ -105,6 +109,76 @@ impl<'s> Resolution<'s, '_> {
                 let _fits = self.reply.additional.try_push(item);
             }
         }
+    }
+
+    /// Signs what steering has put into the answer: mostly with what was made before the snapshot was published.
+    #[cold]
+    pub(super) fn sign_steered(
+        &mut self,
+        zone: &'s Zone,
+        name: &LookupName,
+        lookup: &Lookup<'s>,
+        owner: Owner<'s>,
+        service: &'s FleetService,
+        family: Family,
+        decision: &Decision<'s>,
+    ) {
+        let Some((id, site)) = self.service_id(lookup).zip(decision.site) else { return };
+        let (snapshot, nodes) = (self.snapshot, decision.nodes);
+        let signatures = if nodes.is_empty() {
+            snapshot.signatures.of_elsewhere(id, family, site)
+        } else {
+            snapshot.signatures.of(id, family, site, decision.set, nodes.len())
+        };
+        if let Some((count, bytes)) = signatures {
+            let owner = if owner == Owner::Target { Owner::Signed } else { owner };
+            let ttl = Some(decision.ttl);
+            self.reply.answer.push(Item { ttl, ..Item::required(owner, Records::Ready { count, bytes }) });
+            self.prove(zone, name, lookup, None);
+            return;
+        }
+        let ttls = (service.service.ttl.max, decision.ttl);
+        if nodes.is_empty() {
+            let is_apex = name.label_count() == zone.apex_labels();
+            let elsewhere = snapshot.elsewhere.records(service.pool, family, is_apex);
+            if let Some((rtype, rdata)) = elsewhere.and_then(|(_, bytes)| rdata_of(bytes)) {
+                self.sign_own(zone, name, lookup, owner, ttls, (rtype, || rdata));
+            }
+        } else {
+            let (rtype, rdata) = addresses(&snapshot.fleet, family, nodes);
+            self.sign_own(zone, name, lookup, owner, ttls, (rtype, || rdata));
+        }
+    }
+
+    /// The service that a look-up led to.
+    fn service_id(&self, lookup: &Lookup<'s>) -> Option<ServiceId> {
+        match lookup.found {
+            Found::Steered { service, .. } => Some(service),
+            _ => None,
+        }
+    }
+
+    /// Signs now what was made for this reply alone, and was put into the answer; the first TTL is the one that is signed, the
+    /// second one is sent.
+    #[cold]
+    pub(super) fn sign_own(
+        &mut self,
+        zone: &'s Zone,
+        name: &LookupName,
+        lookup: &Lookup<'s>,
+        owner: Owner<'s>,
+        (longest, ttl): (u32, u32),
+        (rtype, rdata): (RecordType, impl FnOnce() -> Vec<Box<[u8]>>),
+    ) {
+        let Some(signer) = zone.signer().filter(|_| self.proves(zone)) else { return };
+        // RFC 4035 §3.1.3.3: what a wildcard makes is signed as the wildcard.
+        let signed = if lookup.wildcard.is_some() { zone.name_at(lookup.place) } else { name.wire() };
+        let rrset = Canonical::new(signed, rtype, longest, rdata());
+        let (count, ready) = signer.sign_ready(&rrset, signer.lifetime().from(self.context.now / 1_000, 0));
+        let owner = if owner == Owner::Target { Owner::Signed } else { owner };
+        let records = self.reply.keep_own(count, &ready);
+        self.reply.answer.push(Item { ttl: Some(ttl), ..Item::required(owner, records) });
+        self.prove(zone, name, lookup, None);
     }
 
     /// Adds to the authority section what is not there yet.

@@ -98,6 +98,9 @@ impl<'s> Resolution<'s, '_> {
         if !decision.nodes.is_empty() {
             let records = Records::Addresses { family, nodes: decision.nodes, book: &fleet.book };
             self.reply.answer.push(Item { ttl, ..Item::required(owner, records) });
+            if self.proves(zone) {
+                self.sign_steered(zone, name, lookup, owner, service, family, decision);
+            }
             if decision.is_overfull {
                 self.reply.options.error = Some(ExtendedError::ALL_FULL);
             }
@@ -108,6 +111,9 @@ impl<'s> Resolution<'s, '_> {
         if let Some((count, bytes)) = elsewhere {
             self.note(|| "there is no room: viewers are sent elsewhere".to_owned());
             self.reply.answer.push(Item { ttl, ..Item::required(owner, Records::Ready { count, bytes }) });
+            if self.proves(zone) {
+                self.sign_steered(zone, name, lookup, owner, service, family, decision);
+            }
             return;
         }
         // A barrier keeps the client from every node: what the zone's file has, else nothing, and why.

@@ -136,6 +136,7 @@ impl Inputs {
             fleet: Arc::clone(&self.fleet),
             elsewhere: Arc::clone(&self.elsewhere),
             tables: Arc::new(tables),
+            signatures: Arc::default(),
             rate_limit: Arc::clone(&self.config.server.rate_limit),
             seed,
             identity: Arc::clone(&self.identity),

@@ -25,6 +25,7 @@ mod reload;
 mod run;
 mod seal;
 mod secrets;
+mod signing;
 mod stamps;
 mod start;
 mod state;

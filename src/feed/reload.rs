@@ -246,6 +246,7 @@ impl Feed {
             return Err("steering by the new inputs ends in a panic; all goes on as before".to_owned());
         };
         self.publish(tables);
+        self.keep_signatures();
         let asked = self.set_targets();
         self.readiness.listed(Instant::now(), self.lists.sources(), asked);
         self.enrolment.configure(&self.inputs);

@@ -1,6 +1,6 @@
 //! The feed's task: scrapes, ticks, reloads → snapshots.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,8 +27,10 @@ use super::watch::{INPUTS, LISTS, Watch};
 use crate::diagnostic::Diagnostic;
 use crate::intake::{self, Board, Counts, Event, Pulse, Shelf};
 use crate::load::history::History;
-use crate::snapshot::{InputStatus, Published};
+use crate::name::Name;
+use crate::snapshot::{InputStatus, Notary, Published};
 use crate::steer::{Controller, Learned};
+use crate::zone::Signed;
 
 /// Time between ticks of the steering.
 const TICK: Duration = Duration::from_secs(1);
@@ -124,6 +126,10 @@ pub struct Feed {
     pub(super) saved: Instant,
     /// Maintenance that was on at the last tick.
     pub(super) maintained: BTreeSet<String>,
+    /// Signs what is steered.
+    pub(super) notary: Notary,
+    /// What was last kept of zones that are signed here.
+    pub(super) kept_signatures: BTreeMap<Name, Arc<Signed>>,
     /// Makes ticks panic.
     #[cfg(test)]
     pub(super) fault: bool,
@@ -210,6 +216,7 @@ impl Feed {
                     self.tell_maintenance();
                     self.watch_peers();
                     self.watch_heartbeats(&mut reload);
+                    self.watch_signatures(&mut reload);
                     self.tick();
                     self.save_sometimes();
                     self.readiness.judge(Instant::now());

@@ -1,6 +1,6 @@
 //! The start: inputs from disk, or the last good ones if those are broken; orders and what was learned, as they were kept.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,7 +22,7 @@ use crate::diagnostic::{Diagnostic, has_errors};
 use crate::intake::{Board, Grade, Pulse};
 use crate::load::health::NodeHealth;
 use crate::load::history::Reading;
-use crate::snapshot::{InputStatus, Published, Snapshot};
+use crate::snapshot::{InputStatus, Notary, Published, Snapshot};
 use crate::steer::{self, Controller, NodeInput};
 
 /// The words of the alarms of inputs.
@@ -165,11 +165,14 @@ impl Feed {
             keeper,
             saved: now,
             maintained: BTreeSet::new(),
+            notary: Notary::default(),
+            kept_signatures: BTreeMap::new(),
             #[cfg(test)]
             fault: false,
         };
         feed.orders.report_idle(&feed.inputs);
         feed.keep_inputs(files);
+        feed.keep_signatures();
         if let Some(lists) = lists {
             feed.take_lists(lists);
         }

@@ -133,10 +133,11 @@ impl Feed {
         self.tell_standings(&tables);
         let shared = token::cookies(&self.inputs.tokens, unix_seconds());
         let secrets = shared.unwrap_or_else(|| self.secrets.secrets(Instant::now()));
+        let signatures = self.sign_menus(&tables);
         let snapshot = self.inputs.snapshot(self.generation, tables, self.inputs.seed, secrets, self.status);
         let mut inventories = self.lists.status();
         self.enrolment.add_to(&mut inventories, &self.inputs);
-        self.published.publish(Snapshot { inventories: inventories.into(), ..snapshot });
+        self.published.publish(Snapshot { inventories: inventories.into(), signatures, ..snapshot });
     }
 
     /// Tells of nodes that stopped serving, or serve again. How far their load is known is a matter of alarms.

@@ -375,6 +375,7 @@ fn snapshot(geo: &Arc<Geo>, fleet: &Arc<steer::Fleet>) -> Snapshot {
         geo: Arc::clone(geo),
         fleet: Arc::clone(fleet),
         elsewhere: Arc::new(Elsewhere::of(fleet)),
+        signatures: Arc::default(),
         tables: Arc::new(Tables::default()),
         rate_limit: Arc::new(RateLimit { mode: RateLimitMode::Off, per_second: 1, slip: 0, exempt: Vec::new() }),
         seed: mix(0),

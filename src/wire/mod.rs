@@ -14,7 +14,7 @@ pub use cookie::{Cookie, MAX_SECRETS, Secret, Secrets, ServerCookie};
 pub use edns::{Edns, ExtendedError, MAX_NSID, Options, Wishes, ZoneVersion};
 pub use identity::{CLASS_CH, Identity};
 pub use query::{Problem, Query};
-pub use reply::{Item, Owner, Records, Reply, ready_record, udp_limit};
+pub use reply::{Item, Owner, Records, Reply, rdata_of, ready_record, udp_limit};
 pub use rtype::RecordType;
 pub use subnet::Subnet;
 pub use tsig::Tsig;

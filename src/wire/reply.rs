@@ -68,8 +68,15 @@ pub enum Records<'s> {
         /// One behind the other.
         bytes: &'s [u8],
     },
-    /// A record that was made for this reply: `Reply::own`.
-    Own,
+    /// Records that were made for this reply.
+    Own {
+        /// How many.
+        count: u16,
+        /// Where they begin in `Reply::own`.
+        start: u32,
+        /// Where they end.
+        end: u32,
+    },
     /// A DNAME record, and the CNAME record of the item's owner that follows from it (RFC 6672 §3.1).
     Renamed {
         /// The DNAME record, ready-made, unless it is in the reply already.
@@ -117,6 +124,19 @@ pub fn ready_record(rtype: RecordType, class: u16, ttl: u32, rdata: &[u8]) -> Ve
     record
 }
 
+/// The type of records such as `ready_record` makes them, and the data of each.
+pub fn rdata_of(ready: &[u8]) -> Option<(RecordType, Vec<Box<[u8]>>)> {
+    let rtype = RecordType(u16::from_be_bytes([*ready.get(2)?, *ready.get(3)?]));
+    let mut all = Vec::new();
+    let mut rest = ready;
+    while let Some((head, after)) = rest.split_first_chunk::<RECORD_FIXED>() {
+        let (rdata, after) = after.split_at_checked(usize::from(u16::from_be_bytes([head[10], head[11]])))?;
+        all.push(rdata.into());
+        rest = after;
+    }
+    Some((rtype, all))
+}
+
 impl Default for Rcode {
     fn default() -> Self {
         Self::NOERROR
@@ -140,6 +160,13 @@ impl<'s> Item<'s> {
 }
 
 impl Reply<'_> {
+    /// Takes ready-made records that are made for this reply alone.
+    pub fn keep_own(&mut self, count: u16, ready: &[u8]) -> Records<'static> {
+        let start = self.own.len() as u32;
+        self.own.extend_from_slice(ready);
+        Records::Own { count, start, end: self.own.len() as u32 }
+    }
+
     /// Writes the reply to the start of `out` and returns its length.
     ///
     /// It is at most `limit` octets long, and over UDP `limit` is `udp_limit`; `out` has room for them.
@@ -246,13 +273,14 @@ impl<'n> Writer<'_, 'n> {
     #[inline]
     fn put(&mut self, item: &Item<'n>, question: &[u8]) -> Option<u16> {
         match item.records {
-            Records::Own => {
-                let start = self.at;
-                let put = self.put_each(item, self.own, question);
+            Records::Own { count, start, end } => {
+                let at = self.at;
+                let bytes = self.own.get(start as usize..end as usize).unwrap_or_default();
+                let put = self.put_each(item, bytes, question);
                 if put.is_none() {
-                    self.at = start;
+                    self.at = at;
                 }
-                put.map(|()| 1)
+                put.map(|()| count)
             }
             Records::Ready { count, bytes } => {
                 if item.owner == Owner::Question && item.ttl.is_none() && !has_compressed_name(bytes) {

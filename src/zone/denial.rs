@@ -53,6 +53,11 @@ impl Zone {
         !matches!(self.denial, Denial::None)
     }
 
+    /// The name at which a look-up ended, in lower-case wire form.
+    pub fn name_at(&self, place: u32) -> &[u8] {
+        self.owner(place)
+    }
+
     /// What signs an RRset of the name at which a look-up ended.
     pub fn signatures(&self, place: u32, rtype: RecordType) -> Option<Rrset<'_>> {
         self.rrset(place, RecordType::RRSIG).and_then(|all| all.signatures_of(rtype))

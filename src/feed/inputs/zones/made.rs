@@ -34,6 +34,8 @@ pub(in crate::feed::inputs) struct Made {
     pub(super) zone: Option<Arc<Zone>>,
     /// What came of signing it.
     signed: Option<Arc<Signed>>,
+    /// When it was made, in seconds since 1970.
+    made_at: u64,
 }
 
 /// What the configuration puts into a zone.
@@ -160,6 +162,7 @@ impl Reading<'_> {
             built,
             zone: zone.map(Arc::new),
             signed: signed.map(Arc::new),
+            made_at: self.now,
         }));
     }
 
@@ -206,7 +209,7 @@ impl Made {
         match &self.signed {
             Some(signed) => Some(signed.again),
             // No key signed; perhaps one soon will.
-            None => signing.keys.next(0),
+            None => signing.keys.next(self.made_at),
         }
     }
 

@@ -1,0 +1,73 @@
+//! Signing among the ticks: what is steered before each snapshot, zones when their signatures or keys are due.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::reload::{Reload, Scope};
+use super::run::Feed;
+use super::state::signatures_of;
+use super::unix_seconds;
+use crate::snapshot::{Signatures, Steered};
+use crate::steer::Tables;
+
+/// The most time of a tick in which signatures are made; what is left over comes with the next, and is signed by the packet
+/// path meanwhile.
+const MAX_SIGNING: Duration = Duration::from_millis(300);
+/// The end of a zone's signatures is told of when so much of the time is left in which they should have been made anew.
+const ALARM_PART: u64 = 2;
+/// The alarm of signatures that end soon.
+const ALARM: &str = "signatures";
+
+impl Feed {
+    /// Signs what the tables steer.
+    pub(super) fn sign_menus(&mut self, tables: &Tables) -> Arc<Signatures> {
+        let begun = Instant::now();
+        let steered = Steered {
+            zones: &self.inputs.zones,
+            fleet: &self.inputs.fleet,
+            elsewhere: &self.inputs.elsewhere,
+            tables,
+            now: unix_seconds(),
+        };
+        let before = self.notary.made();
+        let signatures = self.notary.sign(&steered, || begun.elapsed() < MAX_SIGNING);
+        let made = self.notary.made() - before;
+        if made > 0 {
+            tracing::debug!(made, count = signatures.count(), elapsed = ?begun.elapsed(), "signatures of node sets");
+        }
+        signatures
+    }
+
+    /// Has zones signed again whose signatures or keys are due, and tells of those that end soon.
+    pub(super) fn watch_signatures(&mut self, reload: &mut Option<Reload>) {
+        let now = unix_seconds();
+        if reload.is_none() && self.inputs.sign_again().is_some_and(|again| again <= now) {
+            self.begin_reload(reload, Scope::All, None);
+        }
+        for (zone, signed) in self.inputs.signed() {
+            let refresh = self.inputs.signing(zone).map_or(0, |signing| signing.lifetime.refresh);
+            let left = signed.ends.saturating_sub(now);
+            let zone = zone.to_string();
+            if left < refresh / ALARM_PART {
+                let told = format!("signatures of the zone {zone} end in {left} s, and could not be made anew");
+                self.board.raise(ALARM, &zone, &told);
+            } else {
+                self.board.clear(ALARM, &zone);
+            }
+        }
+    }
+
+    /// Writes down the signatures of zones that have new ones, so that a restart need not make them again.
+    pub(super) fn keep_signatures(&mut self) {
+        let Some(keeper) = &self.keeper else { return };
+        let mut kept = std::mem::take(&mut self.kept_signatures);
+        kept.retain(|zone, _| self.inputs.signing(zone).is_some());
+        for (zone, signed) in self.inputs.signed() {
+            if kept.get(zone).is_none_or(|before| !Arc::ptr_eq(before, signed)) {
+                keeper.save(&signatures_of(zone), signed.kept.to_octets());
+                kept.insert(zone.clone(), Arc::clone(signed));
+            }
+        }
+        self.kept_signatures = kept;
+    }
+}
