@@ -1,5 +1,6 @@
 //! The command line.
 
+mod keys;
 mod operate;
 mod overrides;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
+use keys::KeysCommand;
 use operate::OperateCommand;
 use overrides::OverrideCommand;
 
@@ -59,6 +61,9 @@ enum Command {
     /// Show lists of nodes: how many each has, how old it is, what is wrong with it, and what waits: a shorter list, or nodes
     /// that tell by heartbeats that they are there.
     Inventory(InventoryArguments),
+    /// Keys that sign zones: make, list, and replace them.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// List the presets by which exporters are read, or show the rules of one.
     Presets {
         /// Which one to show.
@@ -252,6 +257,7 @@ impl Cli {
                 inventory::list(&config.file(), json)
             }
             Command::Inventory(InventoryArguments { command: Some(command), .. }) => command.execute(),
+            Command::Keys(command) => command.execute(),
             Command::Presets { name } => presets::presets(name.as_deref()),
             Command::Simulate(arguments) => {
                 let SimulateArguments {

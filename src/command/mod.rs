@@ -6,6 +6,7 @@ pub mod demo;
 pub mod drain;
 pub mod explain;
 pub mod inventory;
+pub mod keys;
 pub mod nodes;
 pub mod overrides;
 pub mod presets;

@@ -114,6 +114,7 @@ pub(super) struct DnssecTable {
     pub(super) keys: Option<Written<PathBuf>>,
     pub(super) validity: Option<Written<Duration>>,
     pub(super) refresh: Option<Written<Duration>>,
+    pub(super) key_ttl: Option<Written<Duration>>,
 }
 
 /// `[geoip]`.
@@ -315,6 +316,7 @@ fn read_dnssec(mut table: Table<'_>) -> DnssecTable {
     let keys = table.value("keys", value::path);
     let validity = table.value("validity", |item| value::duration(item, &defaults::SIGNATURE_TIMES));
     let refresh = table.value("refresh", |item| value::duration(item, &defaults::SIGNATURE_TIMES));
+    let key_ttl = table.value("key_ttl", |item| value::duration(item, &defaults::KEY_TTLS));
     if let (Some(validity), Some(refresh)) = (&validity, &refresh)
         && refresh.value >= validity.value
     {
@@ -322,7 +324,7 @@ fn read_dnssec(mut table: Table<'_>) -> DnssecTable {
         table.problems().add_to(refresh, error.help("take a `refresh` of a third of `validity`"));
     }
     table.finish();
-    DnssecTable { keys, validity, refresh }
+    DnssecTable { keys, validity, refresh, key_ttl }
 }
 
 fn read_name(name: &Written<String>, problems: &Problems) -> Option<Written<Name>> {

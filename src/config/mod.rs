@@ -241,6 +241,8 @@ pub struct SignedZone {
     pub validity: Duration,
     /// How long before their end they are made anew.
     pub refresh: Duration,
+    /// The TTL of the keys' records.
+    pub key_ttl: Duration,
 }
 
 /// A zone whose file is named; its place is that of the path.
@@ -336,6 +338,8 @@ mod defaults {
     pub(super) const SIGNATURE_VALIDITY: Duration = Duration::from_secs(14 * 86_400);
     /// Signatures are made anew in the last third of their time.
     pub(super) const REFRESHED_PART: u32 = 3;
+    pub(super) const KEY_TTL: Duration = Duration::from_secs(3_600);
+    pub(super) const KEY_TTLS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
     pub(super) const SIGNATURE_TIMES: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(366 * 86_400);
     pub(super) const INTERVAL: Duration = Duration::from_secs(5);
     pub(super) const PROMETHEUS_LABEL: &str = "instance";

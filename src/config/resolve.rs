@@ -165,12 +165,13 @@ fn resolve_secure(table: SecureTable) -> Option<Secure> {
 }
 
 fn resolve_signed(table: &ZoneTable) -> Option<Written<SignedZone>> {
-    let DnssecTable { keys, validity, refresh } = table.dnssec.as_ref()?;
+    let DnssecTable { keys, validity, refresh, key_ttl } = table.dnssec.as_ref()?;
     let validity = validity.as_ref().map_or(defaults::SIGNATURE_VALIDITY, |validity| validity.value);
     let refresh = refresh.as_ref().map_or(validity / defaults::REFRESHED_PART, |refresh| refresh.value);
+    let key_ttl = key_ttl.as_ref().map_or(defaults::KEY_TTL, |ttl| ttl.value);
     let keys = keys.clone()?;
     let name = table.name.value.clone();
-    Some(keys.map(|keys| SignedZone { name, keys, validity, refresh }))
+    Some(keys.map(|keys| SignedZone { name, keys, validity, refresh, key_ttl }))
 }
 
 fn resolve_zone(table: ZoneTable) -> Option<Written<ZoneFile>> {

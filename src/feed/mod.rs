@@ -1,6 +1,7 @@
 //! The feed: brings news in. One task owns the inputs, and it alone publishes.
 
 pub mod inputs;
+pub mod keys;
 pub mod probe;
 pub mod scrape;
 

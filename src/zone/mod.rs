@@ -33,7 +33,7 @@ pub use lookup::{Found, Lookup};
 pub use octets::text_of;
 pub use read::read;
 pub use records::{Record, Records};
-pub use sign::{KEY_TTL, Signed, Signing};
+pub use sign::{Signed, Signing};
 pub use store::{Rrset, Zone};
 
 use crate::name::Name;

@@ -16,8 +16,6 @@ use crate::diagnostic::Diagnostic;
 use crate::dnssec::{Canonical, KeySet, Lifetime, Signer, bitmap, delegation_signer};
 use crate::wire::RecordType;
 
-/// TTL of the keys' records, in seconds.
-pub const KEY_TTL: u32 = 3_600;
 
 /// By what a zone is signed, and when.
 #[derive(Debug, Clone)]
@@ -26,6 +24,8 @@ pub struct Signing {
     pub keys: KeySet,
     /// How long signatures count.
     pub lifetime: Lifetime,
+    /// TTL of the keys' records, in seconds.
+    pub key_ttl: u32,
 }
 
 /// What came of signing.
@@ -61,7 +61,7 @@ impl Signing {
         for (key, times) in &self.keys.keys {
             (key.dnskey(), times).hash(&mut hasher);
         }
-        self.lifetime.hash(&mut hasher);
+        (self.lifetime, self.key_ttl).hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -127,7 +127,7 @@ impl Records {
     /// The records of the keys, and what they tell the parent.
     fn key_jobs(zone: &Zone, signing: &Signing, now: u64) -> Vec<Job> {
         let apex = zone.lower_apex();
-        let job = |rtype, rdata| Job { owner: apex.into(), rtype, ttl: KEY_TTL, rdata };
+        let job = |rtype, rdata| Job { owner: apex.into(), rtype, ttl: signing.key_ttl, rdata };
         let dnskeys = signing.keys.published(now).iter().map(|key| key.dnskey().into()).collect();
         let synced = signing.keys.synced(now);
         let mut jobs = vec![job(RecordType::DNSKEY, dnskeys)];
