@@ -10,6 +10,7 @@ use super::denial::Denial;
 use super::hidden;
 use super::layout;
 use super::records::Records;
+use super::sign::is_of_signing;
 use super::store::{self, APEX, NONE, Node, Slot, Steering, Zone};
 use super::targets::check_targets;
 use crate::diagnostic::{Diagnostic, has_errors};
@@ -183,7 +184,10 @@ impl<'r> Builder<'r> {
         for whoami in claims.iter().filter_map(|claim| claimants.whoami(*claim)) {
             let cut = self.zone.node(node).cut;
             let cut = (cut != NONE).then(|| self.zone.owner(cut));
-            WhoamiOwner { whoami, cut, is_taken: claims.len() > 1 }.check(&mut self.findings);
+            // What signs it does not take it.
+            let is_taken = claims.iter().any(|claim| claimants.steered(*claim).is_some())
+                || entries.iter().map(rtype).any(|rtype| !is_of_signing(rtype));
+            WhoamiOwner { whoami, cut, is_taken }.check(&mut self.findings);
             self.zone.whoami = node;
         }
         self.entries = entries;

@@ -187,7 +187,7 @@ fn jobs_of(zone: &Zone) -> impl Iterator<Item = Job> {
 }
 
 /// What signing adds to a zone.
-fn is_of_signing(rtype: RecordType) -> bool {
+pub(super) fn is_of_signing(rtype: RecordType) -> bool {
     matches!(
         rtype,
         RecordType::DNSKEY
