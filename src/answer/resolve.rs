@@ -60,6 +60,13 @@ impl<'s> Resolution<'s, '_> {
             self.refuse_transfer();
             return None;
         }
+        if qtype == RecordType::NXNAME {
+            // RFC 9824 §3.6: it stands in bitmaps only.
+            self.subject = Subject::ERROR;
+            self.reply.rcode = Rcode::FORMERR;
+            self.reply.options.error = Some(ExtendedError::INVALID_QUERY_TYPE);
+            return None;
+        }
         let mut aliased: LookupName;
         let mut name = self.query.name;
         let mut owner = Owner::Question;

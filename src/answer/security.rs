@@ -2,13 +2,16 @@
 //! there is not.
 
 use super::resolve::{Resolution, negative, ready};
-use crate::dnssec::Canonical;
-use crate::name::LookupName;
+use crate::dnssec::{Canonical, bitmap};
+use crate::name::{LookupName, MAX_NAME};
 use crate::pool::{Family, ServiceId};
 use crate::snapshot::addresses;
 use crate::steer::{Decision, FleetService};
-use crate::wire::{Item, Owner, RecordType, Records, rdata_of};
+use crate::wire::{CLASS_IN, Item, Owner, Rcode, RecordType, Records, rdata_of, ready_record};
 use crate::zone::{Found, Lookup, Proof, Rrset, Zone};
+
+/// What comes first below a name in canonical order: the label of one zero octet.
+const FIRST_LABEL: &[u8] = &[1, 0];
 
 impl<'s> Resolution<'s, '_> {
     /// Whether the client wants what proves the zone's answers, and there is some.
@@ -61,7 +64,38 @@ impl<'s> Resolution<'s, '_> {
             // RFC 4034 §3: it has the TTL of what it covers.
             self.push_authority(Item { ttl: Some(ttl), ..Item::required(owner, ready(signatures)) });
         }
-        self.prove(zone, name, lookup, longest);
+        if !self.deny_compactly(zone, name, lookup) {
+            self.prove(zone, name, lookup, longest);
+        }
+    }
+
+    /// Says of a name that does not exist that it does without any type, which one signature proves where others take two or three (RFC
+    /// 9824); false if that is not for this reply. It is the only thing in a zone that is signed here for which a query
+    /// costs a signature; beyond a bound the zone's own chain says the same.
+    fn deny_compactly(&mut self, zone: &'s Zone, name: &LookupName, lookup: &Lookup<'s>) -> bool {
+        let is_asked = self.query.name.wire() == name.wire() && self.reply.answer.is_empty();
+        let fits = name.wire().len() + FIRST_LABEL.len() <= MAX_NAME;
+        let Some(signer) = zone.signer().filter(|_| lookup.found == Found::NxDomain && is_asked && fits) else {
+            return false;
+        };
+        if !self.snapshot.signatures.may_make() {
+            return false;
+        }
+        let types = [RecordType::RRSIG, RecordType::NSEC, RecordType::NXNAME];
+        let rdata: Box<[u8]> = [FIRST_LABEL, name.wire(), &bitmap(types)].concat().into();
+        let ttl = zone.negative_soa().ttl;
+        let nsec = ready_record(RecordType::NSEC, CLASS_IN, ttl, &rdata);
+        let rrset = Canonical::new(name.wire(), RecordType::NSEC, ttl, vec![rdata]);
+        let (count, signatures) = signer.sign_ready(&rrset, signer.lifetime().from(self.context.now / 1_000, 0));
+        for (count, ready) in [(1, nsec), (count, signatures)] {
+            let records = self.reply.keep_own(count, &ready);
+            self.push_authority(Item::required(Owner::Question, records));
+        }
+        // RFC 9824 §3.1, §5.1: the name is there, in the words of DNSSEC; who knows better is told the truth.
+        let knows = self.query.edns.as_ref().is_some_and(|edns| edns.compact_ok);
+        self.reply.options.is_compact = knows;
+        self.reply.rcode = if knows { Rcode::NXDOMAIN } else { Rcode::NOERROR };
+        true
     }
 
     /// Adds the records of denial that a look-up needs, to be kept for `longest` at most.

@@ -11,6 +11,8 @@ use crate::name::MAX_NAME;
 const OPT_FIXED: usize = 11;
 /// The DNSSEC OK bit, in the upper octet of the OPT record's flags (RFC 3225).
 const DNSSEC_OK: u8 = 0x80;
+/// The Compact Answers OK bit, there too (RFC 9824 §5.1).
+const COMPACT_OK: u8 = 0x40;
 
 const NSID: u16 = 3;
 const CLIENT_SUBNET: u16 = 8;
@@ -48,6 +50,8 @@ pub struct Edns<'m> {
     pub version: u8,
     /// The client wants DNSSEC records; copied.
     pub dnssec_ok: bool,
+    /// The client knows compact denial without being told a wrong response code; copied to where that is used.
+    pub compact_ok: bool,
     /// The client subnet, if there is that option.
     pub subnet: Option<Subnet<'m>>,
     /// The cookies, if there is that option.
@@ -91,6 +95,8 @@ pub struct Options<'s> {
     pub error: Option<ExtendedError>,
     /// The reply is padded.
     pub is_padded: bool,
+    /// The reply denies a name compactly, and says so by its response code.
+    pub is_compact: bool,
 }
 
 /// The version of a zone (RFC 9660 §2): its SOA serial.
@@ -114,6 +120,8 @@ pub struct ExtendedError {
 impl ExtendedError {
     /// RFC 8914 §4.21.
     pub const NOT_AUTHORITATIVE: Self = Self { code: 20, text: "" };
+    /// A type that no query may ask for (RFC 9824 §3.6).
+    pub const INVALID_QUERY_TYPE: Self = Self { code: 30, text: "" };
     /// A barrier keeps the client from every node (RFC 8914 §4.19).
     pub const PROHIBITED: Self = Self { code: 18, text: "not served here to this client" };
     /// No node of a pool has room (RFC 8914 §4.1: a code for what has none of its own).
@@ -132,6 +140,7 @@ impl<'m> Edns<'m> {
             payload: usize::from(class).max(MIN_UDP),
             version,
             dnssec_ok: flags & DNSSEC_OK != 0,
+            compact_ok: flags & COMPACT_OK != 0,
             subnet: None,
             cookie: None,
             wishes: Wishes::default(),
@@ -226,7 +235,8 @@ impl<'a> Opt<'a> {
             end += padding;
         }
         let [payload_high, payload_low] = (MAX_UDP as u16).to_be_bytes();
-        let flags = if self.query.dnssec_ok { DNSSEC_OK } else { 0 };
+        let compact = if self.options.is_compact { COMPACT_OK } else { 0 };
+        let flags = compact | if self.query.dnssec_ok { DNSSEC_OK } else { 0 };
         let [l0, l1] = ((end - at - OPT_FIXED) as u16).to_be_bytes();
         let extended = (self.rcode.0 >> 4) as u8;
         out[at..at + OPT_FIXED].copy_from_slice(&[0, 0, 41, payload_high, payload_low, extended, 0, flags, 0, l0, l1]);
@@ -236,7 +246,8 @@ impl<'a> Opt<'a> {
     /// Shows the options but for padding: the code of each, and its data in parts.
     #[inline]
     fn each_option(&self, mut show: impl FnMut(u16, &[&[u8]])) {
-        let Options { scope, cookie, nsid, expire, keepalive, zone_version, error, is_padded: _ } = self.options;
+        let Options { scope, cookie, nsid, expire, keepalive, zone_version, error, is_padded: _, is_compact: _ } =
+            self.options;
         if let Some(subnet) = &self.query.subnet {
             let (before, after) = subnet.around_scope();
             show(CLIENT_SUBNET, &[before, &[*scope], after]);
@@ -323,6 +334,7 @@ mod tests {
                 text: "a text that is just as long as the longest text may be, yes!",
             }),
             is_padded: false,
+            is_compact: false,
         };
         let opt = Opt::new(&query, Rcode::NOERROR, &options);
         assert_eq!(opt.len(), MAX_OPT, "nothing is lost");

@@ -151,6 +151,8 @@ impl RecordType {
     pub const EUI48: Self = Self(108);
     /// A hardware address of 64 bits (RFC 7043).
     pub const EUI64: Self = Self(109);
+    /// In an NSEC record: there is no such name (RFC 9824 §3.4). It has no records.
+    pub const NXNAME: Self = Self(128);
     /// The signature of a transaction (RFC 8945).
     pub const TSIG: Self = Self(250);
     /// A question for a zone's changes (RFC 1995).
