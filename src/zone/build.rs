@@ -328,6 +328,7 @@ fn empty_zone(records: &Records) -> Zone {
         whoami: NONE,
         denial: Denial::default(),
         signer: None,
+        transferred: None,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::name::{Name, wire_length};
 use crate::wire::RecordType;
 
 /// The records of a zone in the order of its file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Records {
     pub(super) texts: Texts,
     pub(super) origin: Name,
@@ -145,13 +145,13 @@ pub(super) fn name_at(arena: &[u8], at: u32) -> &[u8] {
 /// The texts of a zone in the order in which reading them began: its file first, then what that includes.
 ///
 /// Each octet of them has one number, so that a record of any of them knows its place by four octets.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Texts {
     opened: Vec<Text>,
 }
 
 /// A zone file, or one that is included. What is included twice is here twice, with one copy of its octets.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Text {
     pub(super) source: Source,
     /// The number of its first octet.

@@ -77,6 +77,31 @@ impl Records {
         before: Option<&Kept>,
         threads: usize,
     ) -> Result<Signed, Diagnostic> {
+        self.sign_as(zone, signing, now, (before, None), threads)
+    }
+
+    /// The same for the form of the zone that is transferred, with the serial number of the one that answers, whose signatures
+    /// are the same for most RRsets.
+    pub fn sign_for_transfer(
+        &mut self,
+        zone: &Zone,
+        signing: &Signing,
+        now: u64,
+        answering: &Signed,
+        threads: usize,
+    ) -> Result<Signed, Diagnostic> {
+        let kept = &answering.kept;
+        self.sign_as(zone, signing, now, (Some(kept), Some(kept.serial)), threads)
+    }
+
+    fn sign_as(
+        &mut self,
+        zone: &Zone,
+        signing: &Signing,
+        now: u64,
+        (before, serial): (Option<&Kept>, Option<u32>),
+        threads: usize,
+    ) -> Result<Signed, Diagnostic> {
         let name = zone.apex();
         let foreign = |(_, rrset): &(&[u8], Rrset<'_>)| is_of_signing(rrset.rtype);
         if let Some((owner, rrset)) = zone.rrsets().find(foreign) {
@@ -102,7 +127,7 @@ impl Records {
         }
         made.iter().flatten().for_each(|made| digester.take(&made.rdata));
         let content = digester.finish();
-        let serial = Kept::serial(before, zone.serial(), &content);
+        let serial = serial.unwrap_or_else(|| Kept::serial(before, zone.serial(), &content));
         self.set_serial(serial);
         let soa_jobs: Vec<Job> = soa_jobs.into_iter().map(|job| with_serial(job, serial)).collect();
         let soa_made = state.sign_all(&soa_jobs)?;
@@ -227,6 +252,18 @@ struct State<'s> {
     threads: usize,
 }
 
+impl Signed {
+    /// Keeps the signatures of another form of the zone too.
+    pub fn absorb(&mut self, other: Self) {
+        self.again = self.again.min(other.again);
+        self.ends = self.ends.min(other.ends);
+        // What was just made has one owner.
+        if let (Some(kept), Ok(others)) = (Arc::get_mut(&mut self.kept), Arc::try_unwrap(other.kept)) {
+            kept.signatures.extend(others.signatures);
+        }
+    }
+}
+
 impl State<'_> {
     /// The signatures of each RRset, those that are still good as they were.
     fn sign_all(&self, jobs: &[Job]) -> Result<Vec<Vec<Made>>, Diagnostic> {
@@ -263,6 +300,23 @@ impl Zone {
     /// Whether the zone was signed before it came here.
     pub fn is_signed_elsewhere(&self) -> bool {
         self.signer.is_none() && !matches!(self.denial, Denial::None)
+    }
+
+    /// The zone as it is transferred: without what steering adds to names that its file does not have, which others could not answer.
+    pub fn transferred(&self) -> &Self {
+        self.transferred.as_deref().unwrap_or(self)
+    }
+
+    /// Gives it another form for transfers.
+    pub fn with_transferred(self, transferred: Self) -> Self {
+        Self { transferred: Some(Box::new(transferred)), ..self }
+    }
+
+    /// Whether answers have types at names that the file does not have there.
+    pub fn adds_types(&self) -> bool {
+        let lacks = |at, rtype| self.node(at).steering.family(rtype).is_some() && self.rrset(at, rtype).is_none();
+        self.whoami != NONE
+            || self.nodes().any(|(at, _)| lacks(at, RecordType::A) || lacks(at, RecordType::AAAA))
     }
 
     /// What signs it, if it is signed here.

@@ -43,6 +43,8 @@ pub struct Zone {
     pub(super) denial: Denial,
     /// What signs it, if it is signed here.
     pub(super) signer: Option<Signer>,
+    /// Its form for transfers, if that is another.
+    pub(super) transferred: Option<Box<Zone>>,
 }
 
 /// A name that exists in the zone: the head of its piece of the arena. Its name in lower-case wire form follows, then its

@@ -186,14 +186,23 @@ impl Reading<'_> {
         let before = self.before.and_then(|before| before.get(zone.apex())).and_then(|made| made.signed.as_ref());
         let before = before.map(|signed| Arc::clone(&signed.kept)).or_else(|| kept(self.state.as_deref()?, zone.apex()));
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let signed = records.sign(&zone, signing, self.now, before.as_deref(), threads)?;
-        let (zone, faults) = Zone::build_with_whoami(records, steered, whoami.as_ref());
-        let fault = faults.into_iter().find(Diagnostic::is_error);
-        match (zone, fault) {
-            (Some(zone), _) => Ok((zone.with_signer(&signed), Some(signed))),
-            (None, fault) => Err(fault.unwrap_or_else(|| Diagnostic::error("the zone cannot be built with its signatures"))),
+        let plain = zone.adds_types().then(|| records.clone());
+        let mut signed = records.sign(&zone, signing, self.now, before.as_deref(), threads)?;
+        let mut zone = built(Zone::build_with_whoami(records, steered, whoami.as_ref()))?.with_signer(&signed);
+        if let Some(mut records) = plain {
+            let unsigned = built(Zone::build(&records, &[]))?;
+            let other = records.sign_for_transfer(&unsigned, signing, self.now, &signed, threads)?;
+            zone = zone.with_transferred(built(Zone::build(&records, &[]))?.with_signer(&other));
+            signed.absorb(other);
         }
+        Ok((zone, Some(signed)))
     }
+}
+
+/// A zone that was built once before with less in it.
+fn built((zone, faults): (Option<Zone>, Vec<Diagnostic>)) -> Result<Zone, Diagnostic> {
+    let fault = || faults.into_iter().find(Diagnostic::is_error);
+    zone.ok_or_else(|| fault().unwrap_or_else(|| Diagnostic::error("the zone cannot be built with its signatures")))
 }
 
 /// What was kept of a signed zone over a restart.
