@@ -236,6 +236,7 @@ mod tests {
             geo: Arc::new(geo),
             fleet: Arc::default(),
             elsewhere: Arc::default(),
+            signatures: Arc::default(),
             tables: Arc::default(),
             rate_limit: Arc::new(RateLimit { mode: RateLimitMode::Off, per_second: 1, slip: 2, exempt: Vec::new() }),
             seed: 0,

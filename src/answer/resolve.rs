@@ -13,7 +13,7 @@ use crate::steer::{KeyTable, Observation};
 use crate::wire::{
     CLASS_CH, CLASS_IN, ExtendedError, Item, Owner, Query, Rcode, RecordType, Records, Reply, ZoneVersion,
 };
-use crate::zone::{Found, Rrset, Zone};
+use crate::zone::{Found, Lookup, Rrset, Zone};
 
 /// Aliases that are followed; longer chains end there, with the chain so far (RFC 1034 §3.6.2 asks for a bound).
 const MAX_CHAIN: usize = 16;
@@ -42,6 +42,15 @@ pub(super) struct Resolution<'s, 'q> {
     pub(super) reply: &'q mut Reply<'s>,
     pub(super) reasons: Option<&'q mut Reasons>,
     pub(super) subject: Subject,
+}
+
+/// A step of the look-up: a name, and what its zone has for it.
+pub(super) struct Step<'s, 'n> {
+    pub(super) zone: &'s Zone,
+    pub(super) name: &'n LookupName,
+    pub(super) lookup: Lookup<'s>,
+    /// The owner that answers to it have.
+    pub(super) owner: Owner<'s>,
 }
 
 /// Hashes of the names that a DNAME has led to: none is followed twice.
@@ -89,13 +98,14 @@ impl<'s> Resolution<'s, '_> {
                 self.tell_version(zone);
             }
             self.subject = course.subject(name, self.subject);
+            let step = Step { zone, name, lookup, owner };
             match lookup.found {
                 Found::Records(rrset) | Found::Any(rrset) => {
                     self.note(|| format!("{} has records of the type", Printed(name.wire())));
                     // The DNAME that was asked for may have led here; what a wildcard makes of it is another record.
                     if lookup.wildcard.is_some() || !self.has_dname(rrset) {
                         self.reply.answer.push(Item::required(owner, ready(rrset)));
-                        self.sign_answer(zone, name, &lookup, owner, rrset.rtype);
+                        self.sign_answer(&step, rrset.rtype);
                     }
                     if rrset.rtype == RecordType::SOA {
                         self.tell_expire(rrset);
@@ -104,11 +114,11 @@ impl<'s> Resolution<'s, '_> {
                     return None;
                 }
                 Found::Whoami => {
-                    self.tell_whoami(zone, name, &lookup, owner);
+                    self.tell_whoami(&step);
                     return None;
                 }
                 Found::Steered { service, family } => {
-                    return self.steer(service, family, owner, zone, name, &lookup, course.key);
+                    return self.steer(service, family, &step, course.key);
                 }
                 Found::Cname { record, target } => {
                     self.note(|| format!("{} is an alias of {}", Printed(name.wire()), Printed(target)));
@@ -119,7 +129,7 @@ impl<'s> Resolution<'s, '_> {
                         return None;
                     }
                     self.reply.answer.push(Item::required(owner, ready(record)));
-                    self.sign_answer(zone, name, &lookup, owner, record.rtype);
+                    self.sign_answer(&step, record.rtype);
                     steps += 1;
                     if steps >= MAX_CHAIN {
                         return None;
@@ -131,7 +141,7 @@ impl<'s> Resolution<'s, '_> {
                 }
                 Found::Dname { owner: from, record, target } => {
                     self.note(|| format!("all below {} is below {}", Printed(from), Printed(target)));
-                    aliased = self.rename(zone, name, owner, from, record, target, &mut renamed)?;
+                    aliased = self.rename(&step, from, record, target, &mut renamed)?;
                     steps += 1;
                     if steps >= MAX_CHAIN {
                         return None;
@@ -143,14 +153,14 @@ impl<'s> Resolution<'s, '_> {
                 Found::NoData { service } => {
                     self.note(|| format!("{} exists without the type", Printed(name.wire())));
                     let longest = service.map(|id| self.snapshot.fleet.service(id).service.ttl.max);
-                    self.deny(zone, name, &lookup, longest);
+                    self.deny(&step, longest);
                     return None;
                 }
                 Found::NxDomain => {
                     self.note(|| format!("{} does not exist", Printed(name.wire())));
                     // RFC 6604 §3: the response code is that of the last name of a chain.
                     self.reply.rcode = Rcode::NXDOMAIN;
-                    self.deny(zone, name, &lookup, None);
+                    self.deny(&step, None);
                     return None;
                 }
                 Found::Referral { cut, labels: _, ns } => {
@@ -158,7 +168,7 @@ impl<'s> Resolution<'s, '_> {
                     // RFC 1034 §4.3.2 step 3b: a referral is not authoritative; a chain before it is.
                     self.reply.is_authoritative = owner != Owner::Question;
                     self.reply.authority.push(Item::required(Owner::Name(cut), ready(ns)));
-                    self.sign_referral(zone, name, &lookup, cut);
+                    self.sign_referral(&step, cut);
                     self.add_glue(zone, cut, ns);
                     return None;
                 }
@@ -236,18 +246,16 @@ impl<'s> Resolution<'s, '_> {
     }
 
     /// Answers with a DNAME and the CNAME that follows from it (RFC 6672 §3.1); the name to go on with, if there is one.
-    #[expect(clippy::too_many_arguments, reason = "all of it makes the alias")]
     #[cold]
     fn rename(
         &mut self,
-        zone: &'s Zone,
-        name: &LookupName,
-        owner: Owner<'s>,
+        step: &Step<'s, '_>,
         from: &'s [u8],
         record: Rrset<'s>,
         target: &'s [u8],
         renamed: &mut Renamed,
     ) -> Option<LookupName> {
+        let &Step { zone, name, owner, .. } = step;
         let mut hasher = DefaultHasher::new();
         name.wire().hash(&mut hasher);
         let hash = hasher.finish();

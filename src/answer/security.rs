@@ -1,9 +1,9 @@
 //! What DNSSEC adds to an answer from a signed zone, for clients that ask for it (RFC 4035 §3.1): signatures, and proofs of what
 //! there is not.
 
-use super::resolve::{Resolution, negative, ready};
+use super::resolve::{Resolution, Step, negative, ready};
 use crate::dnssec::{Canonical, bitmap};
-use crate::name::{LookupName, MAX_NAME};
+use crate::name::MAX_NAME;
 use crate::pool::{Family, ServiceId};
 use crate::snapshot::addresses;
 use crate::steer::{Decision, FleetService};
@@ -22,17 +22,11 @@ impl<'s> Resolution<'s, '_> {
 
     /// Adds what signs the RRset that was just put into the answer, and the proof that nothing is closer than a wildcard.
     #[inline]
-    pub(super) fn sign_answer(
-        &mut self,
-        zone: &'s Zone,
-        name: &LookupName,
-        lookup: &Lookup<'s>,
-        owner: Owner<'s>,
-        rtype: RecordType,
-    ) {
+    pub(super) fn sign_answer(&mut self, step: &Step<'s, '_>, rtype: RecordType) {
+        let &Step { zone, ref lookup, owner, .. } = step;
         if self.proves(zone) {
             self.sign(zone.signatures(lookup.place, rtype), owner);
-            self.prove(zone, name, lookup, None);
+            self.prove(step, None);
         }
     }
 
@@ -46,17 +40,19 @@ impl<'s> Resolution<'s, '_> {
 
     /// The authority section of a negative answer: the SOA, which is kept for `longest` at most, and what proves it.
     #[inline]
-    pub(super) fn deny(&mut self, zone: &'s Zone, name: &LookupName, lookup: &Lookup<'s>, longest: Option<u32>) {
+    pub(super) fn deny(&mut self, step: &Step<'s, '_>, longest: Option<u32>) {
+        let &Step { zone, .. } = step;
         let soa = negative(zone, longest);
         if self.proves(zone) {
-            self.deny_provably(zone, name, lookup, soa);
+            self.deny_provably(step, soa);
         } else {
             self.push_authority(soa);
         }
     }
 
     #[cold]
-    fn deny_provably(&mut self, zone: &'s Zone, name: &LookupName, lookup: &Lookup<'s>, soa: Item<'s>) {
+    fn deny_provably(&mut self, step: &Step<'s, '_>, soa: Item<'s>) {
+        let &Step { zone, .. } = step;
         let longest = soa.ttl;
         let (owner, ttl) = (soa.owner, soa.ttl.unwrap_or(zone.negative_soa().ttl));
         self.push_authority(soa);
@@ -64,15 +60,16 @@ impl<'s> Resolution<'s, '_> {
             // RFC 4034 §3: it has the TTL of what it covers.
             self.push_authority(Item { ttl: Some(ttl), ..Item::required(owner, ready(signatures)) });
         }
-        if !self.deny_compactly(zone, name, lookup) {
-            self.prove(zone, name, lookup, longest);
+        if !self.deny_compactly(step) {
+            self.prove(step, longest);
         }
     }
 
     /// Says of a name that does not exist that it does without any type, which one signature proves where others take two or three (RFC
     /// 9824); false if that is not for this reply. It is the only thing in a zone that is signed here for which a query
     /// costs a signature; beyond a bound the zone's own chain says the same.
-    fn deny_compactly(&mut self, zone: &'s Zone, name: &LookupName, lookup: &Lookup<'s>) -> bool {
+    fn deny_compactly(&mut self, step: &Step<'s, '_>) -> bool {
+        let &Step { zone, name, ref lookup, .. } = step;
         let is_asked = self.query.name.wire() == name.wire() && self.reply.answer.is_empty();
         let fits = name.wire().len() + FIRST_LABEL.len() <= MAX_NAME;
         let Some(signer) = zone.signer().filter(|_| lookup.found == Found::NxDomain && is_asked && fits) else {
@@ -100,7 +97,8 @@ impl<'s> Resolution<'s, '_> {
 
     /// Adds the records of denial that a look-up needs, to be kept for `longest` at most.
     #[cold]
-    fn prove(&mut self, zone: &'s Zone, name: &LookupName, lookup: &Lookup<'s>, longest: Option<u32>) {
+    fn prove(&mut self, step: &Step<'s, '_>, longest: Option<u32>) {
+        let &Step { zone, name, ref lookup, .. } = step;
         for Proof { owner, record, signatures } in zone.proofs(name, lookup) {
             let ttl = longest.filter(|longest| *longest < record.ttl);
             for rrset in [Some(record), signatures].into_iter().flatten() {
@@ -111,12 +109,13 @@ impl<'s> Resolution<'s, '_> {
 
     /// Adds the DS records of a referral, or the proof that there are none (RFC 4035 §3.1.4).
     #[inline]
-    pub(super) fn sign_referral(&mut self, zone: &'s Zone, name: &LookupName, lookup: &Lookup<'s>, cut: &'s [u8]) {
+    pub(super) fn sign_referral(&mut self, step: &Step<'s, '_>, cut: &'s [u8]) {
+        let &Step { zone, ref lookup, .. } = step;
         if !self.proves(zone) {
             return;
         }
         let Some(signer) = zone.delegation_signer(lookup.place) else {
-            return self.prove(zone, name, lookup, None);
+            return self.prove(step, None);
         };
         let signatures = zone.signatures(lookup.place, RecordType::DS);
         for rrset in [Some(signer), signatures].into_iter().flatten() {
@@ -149,15 +148,13 @@ impl<'s> Resolution<'s, '_> {
     #[cold]
     pub(super) fn sign_steered(
         &mut self,
-        zone: &'s Zone,
-        name: &LookupName,
-        lookup: &Lookup<'s>,
-        owner: Owner<'s>,
+        step: &Step<'s, '_>,
         service: &'s FleetService,
         family: Family,
         decision: &Decision<'s>,
     ) {
-        let Some((id, site)) = self.service_id(lookup).zip(decision.site) else { return };
+        let &Step { zone, name, owner, .. } = step;
+        let Some((id, site)) = service_id(&step.lookup).zip(decision.site) else { return };
         let (snapshot, nodes) = (self.snapshot, decision.nodes);
         let signatures = if nodes.is_empty() {
             snapshot.signatures.of_elsewhere(id, family, site)
@@ -168,7 +165,7 @@ impl<'s> Resolution<'s, '_> {
             let owner = if owner == Owner::Target { Owner::Signed } else { owner };
             let ttl = Some(decision.ttl);
             self.reply.answer.push(Item { ttl, ..Item::required(owner, Records::Ready { count, bytes }) });
-            self.prove(zone, name, lookup, None);
+            self.prove(step, None);
             return;
         }
         let ttls = (service.service.ttl.max, decision.ttl);
@@ -176,19 +173,11 @@ impl<'s> Resolution<'s, '_> {
             let is_apex = name.label_count() == zone.apex_labels();
             let elsewhere = snapshot.elsewhere.records(service.pool, family, is_apex);
             if let Some((rtype, rdata)) = elsewhere.and_then(|(_, bytes)| rdata_of(bytes)) {
-                self.sign_own(zone, name, lookup, owner, ttls, (rtype, || rdata));
+                self.sign_own(step, ttls, (rtype, || rdata));
             }
         } else {
             let (rtype, rdata) = addresses(&snapshot.fleet, family, nodes);
-            self.sign_own(zone, name, lookup, owner, ttls, (rtype, || rdata));
-        }
-    }
-
-    /// The service that a look-up led to.
-    fn service_id(&self, lookup: &Lookup<'s>) -> Option<ServiceId> {
-        match lookup.found {
-            Found::Steered { service, .. } => Some(service),
-            _ => None,
+            self.sign_own(step, ttls, (rtype, || rdata));
         }
     }
 
@@ -197,13 +186,11 @@ impl<'s> Resolution<'s, '_> {
     #[cold]
     pub(super) fn sign_own(
         &mut self,
-        zone: &'s Zone,
-        name: &LookupName,
-        lookup: &Lookup<'s>,
-        owner: Owner<'s>,
+        step: &Step<'s, '_>,
         (longest, ttl): (u32, u32),
         (rtype, rdata): (RecordType, impl FnOnce() -> Vec<Box<[u8]>>),
     ) {
+        let &Step { zone, name, ref lookup, owner } = step;
         let Some(signer) = zone.signer().filter(|_| self.proves(zone)) else { return };
         // RFC 4035 §3.1.3.3: what a wildcard makes is signed as the wildcard.
         let signed = if lookup.wildcard.is_some() { zone.name_at(lookup.place) } else { name.wire() };
@@ -212,7 +199,7 @@ impl<'s> Resolution<'s, '_> {
         let owner = if owner == Owner::Target { Owner::Signed } else { owner };
         let records = self.reply.keep_own(count, &ready);
         self.reply.answer.push(Item { ttl: Some(ttl), ..Item::required(owner, records) });
-        self.prove(zone, name, lookup, None);
+        self.prove(step, None);
     }
 
     /// Adds to the authority section what is not there yet.
@@ -222,5 +209,13 @@ impl<'s> Resolution<'s, '_> {
             // A proof with a gap is none.
             self.reply.lacks_required = true;
         }
+    }
+}
+
+/// The service that a look-up led to.
+fn service_id(lookup: &Lookup<'_>) -> Option<ServiceId> {
+    match lookup.found {
+        Found::Steered { service, .. } => Some(service),
+        _ => None,
     }
 }

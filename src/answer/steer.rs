@@ -1,6 +1,6 @@
 //! The answer at a steered name: who asks, what is known of that key, which nodes it gets.
 
-use super::resolve::{Resolution, ready};
+use super::resolve::{Resolution, Step, ready};
 use super::{LocatedReason, SubjectKind};
 use crate::geo::{Located, Prefix};
 use crate::name::LookupName;
@@ -9,8 +9,7 @@ use crate::snapshot::Snapshot;
 use crate::steer::{
     Asker, Asking, Decision, Estimate, FleetService, Key, KeySlot, Observation, SteeringReasons, name_hash, pick, slot,
 };
-use crate::wire::{ExtendedError, Item, Owner, RecordType, Records};
-use crate::zone::{Lookup, Zone};
+use crate::wire::{ExtendedError, Item, RecordType, Records};
 
 impl<'s> Resolution<'s, '_> {
     /// Puts the nodes of the decision into the reply, or where else viewers are sent. The client's key may be `known`.
@@ -18,13 +17,11 @@ impl<'s> Resolution<'s, '_> {
         &mut self,
         id: ServiceId,
         family: Family,
-        owner: Owner<'s>,
-        zone: &'s Zone,
-        name: &LookupName,
-        lookup: &Lookup<'s>,
+        step: &Step<'s, '_>,
         known: Option<u64>,
     ) -> Option<Observation<'s>> {
         let snapshot = self.snapshot;
+        let name = step.name;
         let service = snapshot.fleet.service(id);
         let subnet = self.query.edns.as_ref().and_then(|edns| edns.subnet.as_ref());
         let network = subnet.and_then(|subnet| subnet.network);
@@ -42,7 +39,7 @@ impl<'s> Resolution<'s, '_> {
         if self.reasons.is_some() {
             self.explain(service, family, &key, &located, &asker, &decision);
         }
-        self.put(service, family, owner, zone, name, lookup, &decision);
+        self.put(service, family, step, &decision);
         decision.site?;
         Some(Observation {
             region: located.region,
@@ -83,23 +80,15 @@ impl<'s> Resolution<'s, '_> {
 
     /// The records of the decision.
     #[inline]
-    fn put(
-        &mut self,
-        service: &'s FleetService,
-        family: Family,
-        owner: Owner<'s>,
-        zone: &'s Zone,
-        name: &LookupName,
-        lookup: &Lookup<'s>,
-        decision: &Decision<'s>,
-    ) {
+    fn put(&mut self, service: &'s FleetService, family: Family, step: &Step<'s, '_>, decision: &Decision<'s>) {
+        let &Step { zone, name, owner, .. } = step;
         let fleet = &self.snapshot.fleet;
         let ttl = Some(decision.ttl);
         if !decision.nodes.is_empty() {
             let records = Records::Addresses { family, nodes: decision.nodes, book: &fleet.book };
             self.reply.answer.push(Item { ttl, ..Item::required(owner, records) });
             if self.proves(zone) {
-                self.sign_steered(zone, name, lookup, owner, service, family, decision);
+                self.sign_steered(step, service, family, decision);
             }
             if decision.is_overfull {
                 self.reply.options.error = Some(ExtendedError::ALL_FULL);
@@ -112,7 +101,7 @@ impl<'s> Resolution<'s, '_> {
             self.note(|| "there is no room: viewers are sent elsewhere".to_owned());
             self.reply.answer.push(Item { ttl, ..Item::required(owner, Records::Ready { count, bytes }) });
             if self.proves(zone) {
-                self.sign_steered(zone, name, lookup, owner, service, family, decision);
+                self.sign_steered(step, service, family, decision);
             }
             return;
         }
@@ -126,12 +115,12 @@ impl<'s> Resolution<'s, '_> {
             Some(rrset) => {
                 self.note(|| "a barrier keeps every node from this client: the zone's own records".to_owned());
                 self.reply.answer.push(Item::required(owner, ready(rrset)));
-                self.sign_answer(zone, name, lookup, owner, rtype);
+                self.sign_answer(step, rtype);
             }
             None => {
                 self.note(|| "a barrier keeps every node from this client".to_owned());
                 self.subject.kind = SubjectKind::NoData;
-                self.deny(zone, name, lookup, Some(service.service.ttl.max));
+                self.deny(step, Some(service.service.ttl.max));
             }
         }
     }

@@ -1,14 +1,13 @@
 //! Who am I: tells whoever asks what the server sees of it, in TXT.
 
 use super::Transport;
-use super::resolve::Resolution;
+use super::resolve::{Resolution, Step};
 use super::steer::key_hash;
 use crate::geo::Prefix;
 use crate::name::LookupName;
 use crate::pool::Family;
 use crate::steer::{Asker, Estimate, FleetService, Key, pick, slot};
-use crate::wire::{CLASS_IN, HEADER, Item, MIN_UDP, Owner, RecordType, ready_record};
-use crate::zone::{Lookup, Zone};
+use crate::wire::{CLASS_IN, HEADER, Item, MIN_UDP, RecordType, ready_record};
 
 /// Octets that are kept for the head of the record and for the OPT record: with cookie, subnet, and an NSID of 64.
 const RESERVED: usize = 12 + 132;
@@ -18,7 +17,7 @@ const MAX_TEXT: usize = 255;
 impl<'s> Resolution<'s, '_> {
     /// Puts a record of short texts into the reply, for whoever asks alone.
     #[cold]
-    pub(super) fn tell_whoami(&mut self, zone: &'s Zone, name: &LookupName, lookup: &Lookup<'s>, owner: Owner<'s>) {
+    pub(super) fn tell_whoami(&mut self, step: &Step<'s, '_>) {
         let (snapshot, context) = (self.snapshot, self.context);
         let subnet = self.query.edns.as_ref().and_then(|edns| edns.subnet.as_ref());
         let network = subnet.and_then(|subnet| subnet.network);
@@ -47,9 +46,9 @@ impl<'s> Resolution<'s, '_> {
             texts.tell(service.service.name.to_string().trim_end_matches('.'), self.nodes_of(service, &key, asker));
         }
         let records = self.reply.keep_own(1, &ready_record(RecordType::TXT, CLASS_IN, 0, &texts.rdata));
-        self.reply.answer.push(Item::required(owner, records));
+        self.reply.answer.push(Item::required(step.owner, records));
         let texts = texts.rdata.into_boxed_slice();
-        self.sign_own(zone, name, lookup, owner, (0, 0), (RecordType::TXT, || vec![texts]));
+        self.sign_own(step, (0, 0), (RecordType::TXT, || vec![texts]));
         // Nobody else may be told this: all of the client's network counts, and nothing is kept.
         self.reply.options.scope = network.map_or(0, Prefix::length);
         self.note(|| "the name tells whoever asks what is seen of it".to_owned());

@@ -80,7 +80,8 @@ pub fn list(file: &Path, zone: &Name) -> u8 {
                 time(sync_delete),
             ]
         });
-        let head = ["tag", "role", "algorithm", "state", "publish", "activate", "inactive", "delete", "ds from", "ds until"];
+        let head =
+            ["tag", "role", "algorithm", "state", "publish", "activate", "inactive", "delete", "ds from", "ds until"];
         print!("{}", aligned(&head, rows));
         Ok(())
     })
@@ -91,10 +92,8 @@ pub fn ds(file: &Path, zone: &Name) -> u8 {
     attempt(|| {
         let keys = stored(&place(file, zone)?, zone)?;
         let now = unix_seconds();
-        let synced: Vec<_> = keys
-            .iter()
-            .filter(|key| key.material.role == Role::KeySigning && key.times.is_synced(now))
-            .collect();
+        let synced: Vec<_> =
+            keys.iter().filter(|key| key.material.role == Role::KeySigning && key.times.is_synced(now)).collect();
         if synced.is_empty() {
             return Err(format!(
                 "no key of {zone} is ready for its parent\nhelp: `thalweg keys generate {zone}` makes one; \
@@ -124,7 +123,9 @@ pub fn rollover(file: &Path, zone: &Name, rollover: Rollover, delays: Delays) ->
         let Delays { margin, zone_ttl, parent_ttl } = delays;
         let after = |from: u64, delays: &[Duration]| from + delays.iter().map(Duration::as_secs).sum::<u64>();
         match (rollover, active.as_slice()) {
-            (_, []) => Err(format!("no {} of {zone} is in use\nhelp: `thalweg keys generate {zone}` makes a key", role.word())),
+            (_, []) => {
+                Err(format!("no {} of {zone} is in use\nhelp: `thalweg keys generate {zone}` makes a key", role.word()))
+            }
             (Rollover::ParentPoints, [_]) => Err(format!(
                 "no rollover of {zone} has begun: it has one {}\nhelp: begin it with `thalweg keys rollover {zone} --ksk`",
                 role.word()
@@ -146,12 +147,16 @@ pub fn rollover(file: &Path, zone: &Name, rollover: Rollover, delays: Delays) ->
             (Rollover::ZoneSigning, [old]) => {
                 let used = after(now, &[margin, place.key_ttl]);
                 let gone = after(used, &[margin, zone_ttl]);
-                let times =
-                    Times { created: Some(now), publish: Some(now), activate: Some(used), ..Times::default() };
+                let times = Times { created: Some(now), publish: Some(now), activate: Some(used), ..Times::default() };
                 let new = make(&place, zone, old.material.algorithm, role, &times)?;
                 set(old, &Times { inactive: Some(used), delete: Some(gone), ..old.times })?;
                 println!("{}", new.display());
-                println!("it signs from {} on; {} is gone at {}", key_file::write_time(used), tag(old), key_file::write_time(gone));
+                println!(
+                    "it signs from {} on; {} is gone at {}",
+                    key_file::write_time(used),
+                    tag(old),
+                    key_file::write_time(gone)
+                );
                 Ok(())
             }
             (Rollover::Begin, [old]) => {

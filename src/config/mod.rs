@@ -340,7 +340,8 @@ mod defaults {
     pub(super) const REFRESHED_PART: u32 = 3;
     pub(super) const KEY_TTL: Duration = Duration::from_secs(3_600);
     pub(super) const KEY_TTLS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
-    pub(super) const SIGNATURE_TIMES: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(366 * 86_400);
+    pub(super) const SIGNATURE_TIMES: RangeInclusive<Duration> =
+        Duration::from_secs(10)..=Duration::from_secs(366 * 86_400);
     pub(super) const INTERVAL: Duration = Duration::from_secs(5);
     pub(super) const PROMETHEUS_LABEL: &str = "instance";
     /// What many installations have, and half of Prometheus' own default.

@@ -15,17 +15,17 @@ use crate::pool::{
 
 use super::access::Accesses;
 use super::area::{Atlas, Barrier};
-use super::file::{DnssecTable, 
-    AccessTable, CapacityTable, ConfigFile, ExporterTable, ExportersTable, GeoipTable, LimitsTable, LoadTable,
-    NodeSettings, NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable, ServerTable,
+use super::file::{
+    AccessTable, CapacityTable, ConfigFile, DnssecTable, ExporterTable, ExportersTable, GeoipTable, LimitsTable,
+    LoadTable, NodeSettings, NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable, ServerTable,
     ServiceTable, TcpTable, ViewerTable, ZoneTable,
 };
 use super::inventory::{self, OwnNodes};
 use super::preset::Presets;
 use super::written::Written;
 use super::{
-    Config, Geoip, Load, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults, full,
-    maintenance, policy, SignedZone,
+    Config, Geoip, Load, RateLimit, Secure, Server, SignedZone, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults,
+    full, maintenance, policy,
 };
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.

@@ -53,9 +53,10 @@ pub fn read(key: &str, private: &str) -> Result<(KeyMaterial, Times), Fault> {
             }
             word => {
                 if let Some(place) = time(&mut times, word) {
-                    *place = Some(read_time(value).ok_or_else(|| {
-                        fault(format!("`{value}` is no time: write YYYYMMDDHHMMSS, in UTC"))
-                    })?);
+                    *place = Some(
+                        read_time(value)
+                            .ok_or_else(|| fault(format!("`{value}` is no time: write YYYYMMDDHHMMSS, in UTC")))?,
+                    );
                 }
             }
         }
@@ -76,7 +77,8 @@ fn read_public(key: &str) -> Result<(Role, Algorithm, Box<[u8]>), Fault> {
         };
         let (flags, protocol, algorithm) = (number("flags")?, number("protocol")?, number("algorithm")?);
         let role = Role::of(flags).filter(|_| protocol == 3);
-        let role = role.ok_or_else(|| fault(format!("flags {flags} are not those of a key that signs a zone: 256 or 257")))?;
+        let role =
+            role.ok_or_else(|| fault(format!("flags {flags} are not those of a key that signs a zone: 256 or 257")))?;
         let known = u8::try_from(algorithm).ok().and_then(Algorithm::of);
         let algorithm = known.ok_or_else(|| {
             fault(format!("algorithm {algorithm} is not signed with here: take 13 (ECDSA P-256) or 15 (Ed25519)"))
@@ -182,8 +184,7 @@ mod tests {
         for algorithm in Algorithm::ALL {
             let material = KeyMaterial::generate(algorithm, Role::KeySigning).unwrap();
             let times = Times { publish: Some(1_795_484_400), delete: Some(951_782_400), ..Times::default() };
-            let (read, read_times) =
-                read(&write_public(&zone, &material), &write_private(&material, &times)).unwrap();
+            let (read, read_times) = read(&write_public(&zone, &material), &write_private(&material, &times)).unwrap();
             assert_eq!((read.dnskey(), &read.private, read_times), (material.dnskey(), &material.private, times));
             let stem = stem(&zone, &material);
             assert_eq!(zone_of(&format!("{stem}.private")), Some(zone.clone()), "{stem}");

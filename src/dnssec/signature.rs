@@ -33,10 +33,7 @@ impl Lifetime {
     /// From when to when a signature counts that is made now; `mark` spreads the ends of those that are made together.
     pub fn from(self, now: u64, mark: u64) -> Validity {
         let earlier = mark % MOMENTS * self.moment();
-        Validity {
-            inception: now.saturating_sub(SKEW) as u32,
-            expiration: (now + self.validity - earlier) as u32,
-        }
+        Validity { inception: now.saturating_sub(SKEW) as u32, expiration: (now + self.validity - earlier) as u32 }
     }
 
     /// Seconds between two of the moments at which signatures are renewed.
@@ -129,9 +126,8 @@ impl Signer {
             _ => Role::ZoneSigning,
         };
         self.keys.iter().filter(move |key| {
-            let has_other = || {
-                self.keys.iter().any(|other| other.algorithm() == key.algorithm() && other.role() == role)
-            };
+            let has_other =
+                || self.keys.iter().any(|other| other.algorithm() == key.algorithm() && other.role() == role);
             key.role() == role || !has_other()
         })
     }
@@ -170,7 +166,8 @@ impl Signer {
     /// The data of an RRSIG record but for the signature itself (RFC 4034 §3.1).
     fn head(&self, key: &SigningKey, rrset: &Canonical<'_>, validity: Validity) -> Vec<u8> {
         let labels = labels(rrset.owner).count() - usize::from(rrset.owner.starts_with(b"\x01*"));
-        let mut octets = Vec::with_capacity(18 + self.apex.len() + SIGNATURE + rrset.rdata.len() * (rrset.owner.len() + 32));
+        let mut octets =
+            Vec::with_capacity(18 + self.apex.len() + SIGNATURE + rrset.rdata.len() * (rrset.owner.len() + 32));
         octets.extend(rrset.rtype.0.to_be_bytes());
         octets.extend([key.algorithm() as u8, labels as u8]);
         octets.extend(rrset.ttl.to_be_bytes());

@@ -73,7 +73,14 @@ pub struct Steered<'s> {
 impl Signatures {
     /// What signs the set of a menu, of so many nodes; none if that was not foreseen.
     #[inline]
-    pub fn of(&self, service: ServiceId, family: Family, site: usize, set: usize, nodes: usize) -> Option<(u16, &[u8])> {
+    pub fn of(
+        &self,
+        service: ServiceId,
+        family: Family,
+        site: usize,
+        set: usize,
+        nodes: usize,
+    ) -> Option<(u16, &[u8])> {
         let sites = &self.services.get(usize::from(service.0))?.as_ref()?[family as usize];
         let (count, ready) = sites.get(site)?.sets.get(set)?;
         ready.as_ref().filter(|_| usize::from(*count) == nodes).map(|ready| (ready.0, &*ready.1))
@@ -87,7 +94,7 @@ impl Signatures {
 
     /// Whether the packet path may make a signature in whose place something else could stand.
     pub fn may_make(&self) -> bool {
-        self.left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
     /// How many there are.
@@ -117,7 +124,8 @@ impl Notary {
         if self.signers.is_empty() {
             return Arc::new(Signatures::default());
         }
-        let services = (0..fleet.services.len()).map(|index| self.sign_service(steered, ServiceId(index as u16), &may_go_on));
+        let services =
+            (0..fleet.services.len()).map(|index| self.sign_service(steered, ServiceId(index as u16), &may_go_on));
         let signatures = Signatures { services: services.collect(), left: AtomicU32::new(MAX_MADE) };
         if self.used.len() > SPARE * signatures.count().max(1) {
             self.before = std::mem::take(&mut self.used);
@@ -149,7 +157,8 @@ impl Notary {
                 let kept = before.filter(is_same).filter(|site| steered.now < site.until);
                 kept.cloned().unwrap_or_else(|| {
                     let menu = site.menu.as_ref();
-                    let mut wanted = Wanted { signer: &signer, name: name.wire(), ttl: service.service.ttl.max, until: u64::MAX };
+                    let mut wanted =
+                        Wanted { signer: &signer, name: name.wire(), ttl: service.service.ttl.max, until: u64::MAX };
                     let sets = menu.iter().flat_map(|menu| menu.sets()).map(|set| {
                         let ready = self.signature(steered, &mut wanted, family, set, may_go_on);
                         (set.len() as u8, ready)

@@ -445,7 +445,9 @@ impl<'n> Writer<'_, 'n> {
         match owner {
             Owner::Question => self.put_bytes(&POINTER_TO_QUESTION),
             // RFC 1035 §4.1.4: a pointer has 14 bits; a chain that begins behind them is written out.
-            Owner::Target | Owner::Signed if target < MAX_POINTER => self.put_bytes(&(0xc000 | target as u16).to_be_bytes()),
+            Owner::Target | Owner::Signed if target < MAX_POINTER => {
+                self.put_bytes(&(0xc000 | target as u16).to_be_bytes())
+            }
             Owner::Target | Owner::Signed => {
                 let end = target + wire_length(&self.out[target..]);
                 let length = end - target;

@@ -87,13 +87,7 @@ impl Zone {
         proofs
     }
 
-    fn prove_by_nsec<'z>(
-        &'z self,
-        order: &'z [u32],
-        name: &LookupName,
-        lookup: &Lookup<'_>,
-        proofs: &mut Proofs<'z>,
-    ) {
+    fn prove_by_nsec<'z>(&'z self, order: &'z [u32], name: &LookupName, lookup: &Lookup<'_>, proofs: &mut Proofs<'z>) {
         let mut put = |at: Option<u32>| self.put_proof(at, RecordType::NSEC, proofs);
         match (lookup.found, lookup.wildcard) {
             // RFC 4035 §3.1.3.2: the name is not there, and no wildcard is.
@@ -143,7 +137,8 @@ impl Zone {
                     None => {
                         let owner = LookupName::from_wire(owner);
                         let mut enclosers = (self.apex_labels..owner.label_count()).rev();
-                        let provable = enclosers.find_map(|labels| Some((labels, hashed.matching(owner.suffix(labels))?)));
+                        let provable =
+                            enclosers.find_map(|labels| Some((labels, hashed.matching(owner.suffix(labels))?)));
                         if let Some((labels, at)) = provable {
                             put(Some(at));
                             put(hashed.covering(next_closer(&owner, labels)));
@@ -173,9 +168,8 @@ impl Zone {
 
     /// Finds out how the zone proves what it does not have, once all its nodes are there.
     pub(super) fn find_denial(&mut self) {
-        let parameters = self
-            .rrset(APEX, RecordType::NSEC3PARAM)
-            .and_then(|rrset| rrset.rdata().find_map(nsec3::Parameters::read));
+        let parameters =
+            self.rrset(APEX, RecordType::NSEC3PARAM).and_then(|rrset| rrset.rdata().find_map(nsec3::Parameters::read));
         let has = |at: u32, rtype| self.rrset(at, rtype).is_some();
         // RFC 4035 §2.1: a signed zone has its keys at its apex.
         let is_signed = has(APEX, RecordType::DNSKEY) && has(APEX, RecordType::RRSIG);
@@ -188,9 +182,7 @@ impl Zone {
                 chain.sort_unstable();
                 Denial::Nsec3(Hashed { parameters, chain: chain.into() })
             }
-            None => {
-                Denial::Nsec(self.nodes().map(|(at, _)| at).filter(|&at| has(at, RecordType::NSEC)).collect())
-            }
+            None => Denial::Nsec(self.nodes().map(|(at, _)| at).filter(|&at| has(at, RecordType::NSEC)).collect()),
         };
     }
 

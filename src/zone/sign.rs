@@ -16,7 +16,6 @@ use crate::diagnostic::Diagnostic;
 use crate::dnssec::{Canonical, KeySet, Lifetime, Signer, bitmap, delegation_signer};
 use crate::wire::RecordType;
 
-
 /// By what a zone is signed, and when.
 #[derive(Debug, Clone)]
 pub struct Signing {
@@ -106,13 +105,15 @@ impl Records {
         let foreign = |(_, rrset): &(&[u8], Rrset<'_>)| is_of_signing(rrset.rtype);
         if let Some((owner, rrset)) = zone.rrsets().find(foreign) {
             let owner = crate::name::Printed(owner);
-            let message = format!("the zone `{name}` is to be signed here, but has {} records, as at `{owner}`", rrset.rtype);
+            let message =
+                format!("the zone `{name}` is to be signed here, but has {} records, as at `{owner}`", rrset.rtype);
             return Err(Diagnostic::error(message)
                 .help("take `dnssec` out to serve it as it was signed, or these records out to have it signed here"));
         }
         let Some(signer) = signing.keys.signer(zone.lower_apex(), signing.lifetime, now) else {
             let message = format!("no key signs the zone `{name}` now");
-            let help = format!("make one with `thalweg keys generate {name}`, or look at the times of `thalweg keys list`");
+            let help =
+                format!("make one with `thalweg keys generate {name}`, or look at the times of `thalweg keys list`");
             return Err(Diagnostic::error(message).help(help));
         };
         let mut jobs = Self::key_jobs(zone, signing, now);
@@ -178,7 +179,8 @@ fn chain(zone: &Zone, at_apex: &[RecordType]) -> Vec<Job> {
         let own = zone.rrsets_of(at).map(|rrset| rrset.rtype);
         // RFC 4035 §2.3: at a cut, what the parent has.
         let own = own.filter(|rtype| !is_cut || matches!(*rtype, RecordType::NS | RecordType::DS));
-        let steered = [RecordType::A, RecordType::AAAA].into_iter().filter(|rtype| node.steering.family(*rtype).is_some());
+        let steered =
+            [RecordType::A, RecordType::AAAA].into_iter().filter(|rtype| node.steering.family(*rtype).is_some());
         let told = (zone.whoami == at).then_some(RecordType::TXT);
         let of_apex = at_apex.iter().copied().filter(|_| at == APEX);
         let types = own.chain(steered).chain(told).chain(of_apex).chain([RecordType::RRSIG, RecordType::NSEC]);
@@ -315,8 +317,7 @@ impl Zone {
     /// Whether answers have types at names that the file does not have there.
     pub fn adds_types(&self) -> bool {
         let lacks = |at, rtype| self.node(at).steering.family(rtype).is_some() && self.rrset(at, rtype).is_none();
-        self.whoami != NONE
-            || self.nodes().any(|(at, _)| lacks(at, RecordType::A) || lacks(at, RecordType::AAAA))
+        self.whoami != NONE || self.nodes().any(|(at, _)| lacks(at, RecordType::A) || lacks(at, RecordType::AAAA))
     }
 
     /// What signs it, if it is signed here.

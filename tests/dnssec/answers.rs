@@ -127,7 +127,8 @@ fn delv_agrees() {
         ("ent.live.example", "; negative response, fully validated"),
     ] {
         let server = [format!("@{}", served.dns().ip()), "-p".to_owned(), served.dns().port().to_string()];
-        let told = Command::new("delv").args(server).arg("-a").arg(&anchors).args(["+root=live.example", name, "A"]).output();
+        let told =
+            Command::new("delv").args(server).arg("-a").arg(&anchors).args(["+root=live.example", name, "A"]).output();
         let told = told.expect("delv (tests/run installs it)");
         let told = format!("{}{}", String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
         assert!(told.contains(expected), "{name}: {told}");

@@ -20,11 +20,15 @@ fn a_key_that_others_can_read_is_not_used() {
     let installation = installation("keys = \"keys\"", ZONE);
     assert!(!told(&installation).contains("error"), "{}", told(&installation));
     let entries = fs::read_dir(installation.path("keys")).unwrap();
-    let private = entries.map(|entry| entry.unwrap().path()).find(|path| path.extension().unwrap() == "private").unwrap();
+    let private =
+        entries.map(|entry| entry.unwrap().path()).find(|path| path.extension().unwrap() == "private").unwrap();
     assert_eq!(fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o600);
     fs::set_permissions(&private, Permissions::from_mode(0o644)).unwrap();
     let told = told(&installation);
-    assert!(told.contains("others than its owner can read this key (mode 0644)") && told.contains("chmod 600"), "{told}");
+    assert!(
+        told.contains("others than its owner can read this key (mode 0644)") && told.contains("chmod 600"),
+        "{told}"
+    );
     assert!(told.contains("no key signs the zone"), "{told}");
 }
 
@@ -45,7 +49,8 @@ fn a_service_in_a_zone_that_is_signed_in_its_file_is_refused_with_a_way_out() {
     installation.write("zones/live.example.zone", &signed);
     let both = told(&installation);
     assert!(both.contains("is to be signed here, but has") && both.contains("take `dnssec` out"), "{both}");
-    installation.write("thalweg.toml", &config.replace("dnssec = { keys = \"keys\" }", "file = \"zones/live.example.zone\""));
+    installation
+        .write("thalweg.toml", &config.replace("dnssec = { keys = \"keys\" }", "file = \"zones/live.example.zone\""));
     let told = told(&installation);
     assert!(told.contains("its zone is signed in its file") && told.contains("delegate a child zone"), "{told}");
 }

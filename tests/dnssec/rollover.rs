@@ -36,9 +36,12 @@ fn keys_are_replaced_without_a_moment_that_a_resolver_notices() {
     let look = |goal: &dyn Fn() -> bool| {
         wait_for("a step of the rollover", || {
             asked.set(asked.get() + 1);
-            for (name, qtype) in
-                [("play", "A"), ("a", "A"), (&*format!("n{}", asked.get()), "A"), (&*format!("n{}.wild", asked.get()), "A")]
-            {
+            for (name, qtype) in [
+                ("play", "A"),
+                ("a", "A"),
+                (&*format!("n{}", asked.get()), "A"),
+                (&*format!("n{}.wild", asked.get()), "A"),
+            ] {
                 let (found, reply) = asker.ask(&format!("{name}.live.example."), qtype);
                 assert!(found.ends_with(" ad"), "{name}: {found}: {:#?}\n{}", reply.lines, resolver.log());
             }

@@ -30,7 +30,9 @@ impl Loader {
                 for StoredKey { private, material, times } in listing.keys {
                     match SigningKey::new(&material) {
                         Ok(key) => key_set.keys.push((Arc::new(key), times)),
-                        Err(error) => self.diagnostics.push(Diagnostic::error(error.to_string()).in_file(shown(&private))),
+                        Err(error) => {
+                            self.diagnostics.push(Diagnostic::error(error.to_string()).in_file(shown(&private)));
+                        }
                     }
                 }
             }

@@ -170,7 +170,8 @@ impl Reading<'_> {
     fn sign(&self, records: &mut Records, zone: Zone, bound: &Bound) -> Result<(Zone, Option<Signed>), Diagnostic> {
         let Bound { steered, whoami, signing } = bound;
         let Some(signing) = signing else {
-            let is_added = zone.is_signed_elsewhere().then(|| steered.first().map(|steered| &steered.owner).or(whoami.as_ref()));
+            let is_added =
+                zone.is_signed_elsewhere().then(|| steered.first().map(|steered| &steered.owner).or(whoami.as_ref()));
             return match is_added.flatten() {
                 Some(name) => {
                     let message = format!("`{name}` is answered anew each time, but its zone is signed in its file");
@@ -184,7 +185,8 @@ impl Reading<'_> {
             };
         };
         let before = self.before.and_then(|before| before.get(zone.apex())).and_then(|made| made.signed.as_ref());
-        let before = before.map(|signed| Arc::clone(&signed.kept)).or_else(|| kept(self.state.as_deref()?, zone.apex()));
+        let before =
+            before.map(|signed| Arc::clone(&signed.kept)).or_else(|| kept(self.state.as_deref()?, zone.apex()));
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         let plain = zone.adds_types().then(|| records.clone());
         let mut signed = records.sign(&zone, signing, self.now, before.as_deref(), threads)?;
@@ -252,6 +254,7 @@ impl Bound {
         self.steered.len() == other.steered.len()
             && self.steered.iter().zip(&other.steered).all(is_same)
             && wire(&self.whoami) == wire(&other.whoami)
-            && self.signing.as_ref().map(|signing| signing.mark()) == other.signing.as_ref().map(|signing| signing.mark())
+            && self.signing.as_ref().map(|signing| signing.mark())
+                == other.signing.as_ref().map(|signing| signing.mark())
     }
 }
