@@ -202,7 +202,19 @@ fn inputs(encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Resu
         "1 if the inputs on disk have errors, so that older ones may be served",
         status.has_errors.into(),
     )?;
-    gauge(encoder, "zones", "Zones that are served", snapshot.zones.iter().count() as u64)
+    gauge(encoder, "zones", "Zones that are served", snapshot.zones.iter().count() as u64)?;
+    gauge(
+        encoder,
+        "steered_signatures",
+        "Signatures of node sets that were made ahead, in zones that are signed here",
+        snapshot.signatures.count() as u64,
+    )?;
+    let help = "When the first signature of the zone ends, in seconds since 1970";
+    let ends = snapshot
+        .zones
+        .iter()
+        .filter_map(|zone| Some((vec![("zone", zone.apex().to_string())], f64::from(zone.signatures_end()?))));
+    steering::gauges(encoder, "zone_signatures_end_timestamp_seconds", help, ends)
 }
 
 fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {

@@ -15,6 +15,8 @@ use crate::steer::Tables;
 const MAX_SIGNING: Duration = Duration::from_millis(300);
 /// The end of a zone's signatures is told of when so much of the time is left in which they should have been made anew.
 const ALARM_PART: u64 = 2;
+/// The same for zones that are signed in their files, in seconds: time for somebody to look.
+const FOREIGN_ALARM: u64 = 3 * 86_400;
 /// The alarm of signatures that end soon.
 const ALARM: &str = "signatures";
 
@@ -44,16 +46,26 @@ impl Feed {
         if reload.is_none() && self.inputs.sign_again().is_some_and(|again| again <= now) {
             self.begin_reload(reload, Scope::All, None);
         }
-        for (zone, signed) in self.inputs.signed() {
-            let refresh = self.inputs.signing(zone).map_or(0, |signing| signing.lifetime.refresh);
-            let left = signed.ends.saturating_sub(now);
-            let zone = zone.to_string();
-            if left < refresh / ALARM_PART {
-                let told = format!("signatures of the zone {zone} end in {left} s, and could not be made anew");
-                self.board.raise(ALARM, &zone, &told);
-            } else {
-                self.board.clear(ALARM, &zone);
+        for zone in self.inputs.zones.iter() {
+            let Some(end) = zone.signatures_end() else { continue };
+            let signer = zone.signer();
+            let early = signer.map_or(FOREIGN_ALARM, |signer| signer.lifetime().refresh / ALARM_PART);
+            let left = u64::from(end).saturating_sub(now);
+            let name = zone.apex().to_string();
+            if left >= early {
+                self.board.clear(ALARM, &name);
+                continue;
             }
+            let remedy = match signer {
+                Some(_) => "they could not be made anew: look at the zone's errors and its keys",
+                None => "sign the zone file again",
+            };
+            let told = if left > 0 {
+                format!("the first signature of the zone {name} ends in {} h; {remedy}", left / 3_600)
+            } else {
+                format!("a signature of the zone {name} has ended, and resolvers that validate get no answer; {remedy}")
+            };
+            self.board.raise(ALARM, &name, &told);
         }
     }
 

@@ -327,6 +327,7 @@ fn empty_zone(records: &Records) -> Zone {
         negative_soa: Box::new([]),
         whoami: NONE,
         denial: Denial::default(),
+        signatures_end: None,
         signer: None,
         transferred: None,
     }

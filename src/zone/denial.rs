@@ -53,6 +53,11 @@ impl Zone {
         !matches!(self.denial, Denial::None)
     }
 
+    /// When the first of its signatures ends, in seconds since 1970; none if it is not signed.
+    pub fn signatures_end(&self) -> Option<u32> {
+        self.signatures_end
+    }
+
     /// The name at which a look-up ended, in lower-case wire form.
     pub fn name_at(&self, place: u32) -> &[u8] {
         self.owner(place)
@@ -173,7 +178,9 @@ impl Zone {
         let has = |at: u32, rtype| self.rrset(at, rtype).is_some();
         // RFC 4035 §2.1: a signed zone has its keys at its apex.
         let is_signed = has(APEX, RecordType::DNSKEY) && has(APEX, RecordType::RRSIG);
-        self.denial = match parameters {
+        let signatures = self.nodes().filter_map(|(at, _)| self.rrset(at, RecordType::RRSIG));
+        let end = signatures.flat_map(|all| all.rdata()).filter_map(expiration).min().filter(|_| is_signed);
+        let denial = match parameters {
             _ if !is_signed => Denial::None,
             Some(parameters) => {
                 let hash = |at| nsec3::Hash::of_label(name::labels(self.owner(at)).next()?);
@@ -184,6 +191,7 @@ impl Zone {
             }
             None => Denial::Nsec(self.nodes().map(|(at, _)| at).filter(|&at| has(at, RecordType::NSEC)).collect()),
         };
+        (self.denial, self.signatures_end) = (denial, end);
     }
 
     /// Whether a node is there for the sake of an NSEC3 record alone: then there is no such name (RFC 5155 §7.2.8).
@@ -208,6 +216,11 @@ impl Hashed {
         let at = behind.checked_sub(1).or(self.chain.len().checked_sub(1))?;
         Some(self.chain[at].1)
     }
+}
+
+/// When a signature ends, in seconds since 1970, by the data of its record (RFC 4034 §3.1.5).
+pub(super) fn expiration(rdata: &[u8]) -> Option<u32> {
+    rdata.get(8..12)?.first_chunk().map(|octets| u32::from_be_bytes(*octets))
 }
 
 /// The wildcard below a name.

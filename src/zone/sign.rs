@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::thread;
 
-use super::denial::Denial;
+use super::denial::{Denial, expiration};
 use super::kept::{Digest, Digester, Kept};
 use super::layout;
 use super::records::Records;
@@ -34,8 +34,6 @@ pub struct Signed {
     pub kept: Arc<Kept>,
     /// When the zone is to be signed again, in seconds since 1970.
     pub again: u64,
-    /// When the first signature ends, in seconds since 1970.
-    pub ends: u64,
     pub(super) signer: Signer,
 }
 
@@ -140,14 +138,14 @@ impl Records {
             }
             for Made { digest, rdata } in made {
                 self.add(&job.owner, RecordType::RRSIG, job.ttl, &rdata);
-                first_end = first_end.min(u64::from(expiration(&rdata)));
+                first_end = first_end.min(u64::from(expiration(&rdata).unwrap_or(0)));
                 signatures.insert(digest, rdata);
             }
         }
         let renewed = first_end.saturating_sub(signing.lifetime.refresh).max(now + 1);
         let again = signing.keys.next(now).map_or(renewed, |next| next.min(renewed));
         let kept = Arc::new(Kept { serial, content, signatures });
-        Ok(Signed { kept, again, ends: first_end, signer })
+        Ok(Signed { kept, again, signer })
     }
 
     /// The records of the keys, and what they tell the parent.
@@ -241,11 +239,6 @@ pub(super) fn put_serial(rdata: &mut [u8], serial: u32) {
     }
 }
 
-/// When a signature ends, by the data of its record.
-fn expiration(rdata: &[u8]) -> u32 {
-    rdata.get(8..12).and_then(|octets| octets.first_chunk()).map_or(0, |octets| u32::from_be_bytes(*octets))
-}
-
 struct State<'s> {
     signer: &'s Signer,
     signing: &'s Signing,
@@ -258,7 +251,6 @@ impl Signed {
     /// Keeps the signatures of another form of the zone too.
     pub fn absorb(&mut self, other: Self) {
         self.again = self.again.min(other.again);
-        self.ends = self.ends.min(other.ends);
         // What was just made has one owner.
         if let (Some(kept), Ok(others)) = (Arc::get_mut(&mut self.kept), Arc::try_unwrap(other.kept)) {
             kept.signatures.extend(others.signatures);
@@ -288,7 +280,9 @@ impl State<'_> {
         let of_key = keys.map(|key| {
             let digest = Digest::of(&self.signer.unsigned(key, &rrset));
             let before = self.before.and_then(|before| before.signatures.get(&digest));
-            if let Some(rdata) = before.filter(|rdata| self.signing.lifetime.is_fresh(expiration(rdata), self.now)) {
+            if let Some(rdata) =
+                before.filter(|rdata| self.signing.lifetime.is_fresh(expiration(rdata).unwrap_or(0), self.now))
+            {
                 return Some(Made { digest, rdata: rdata.clone() });
             }
             let rdata = self.signer.sign(key, &rrset, self.signing.lifetime.from(self.now, digest.mark()))?;

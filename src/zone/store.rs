@@ -41,6 +41,8 @@ pub struct Zone {
     pub(super) whoami: u32,
     /// How it proves what it does not have.
     pub(super) denial: Denial,
+    /// When the first of its signatures ends, in seconds since 1970; none if it is not signed.
+    pub(super) signatures_end: Option<u32>,
     /// What signs it, if it is signed here.
     pub(super) signer: Option<Signer>,
     /// Its form for transfers, if that is another.
