@@ -5,6 +5,7 @@ mod course;
 mod explain;
 mod reasons;
 mod resolve;
+mod signed;
 mod steer;
 mod whoami;
 
@@ -18,7 +19,7 @@ use std::time::Duration;
 use crate::name::LookupName;
 use crate::snapshot::Snapshot;
 use crate::steer::{Estimate, KeyTable, Observation};
-use crate::wire::{MAX_STREAM, Query, Rcode, Reply, Wishes, udp_limit};
+use crate::wire::{MAX_STREAM, Problem, Query, Rcode, Reply, Wishes, udp_limit};
 
 /// How a query came, and when.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +62,8 @@ pub enum Outcome {
         rcode: Rcode,
         /// What it is about.
         subject: Subject,
+        /// Whoever asked has shown a key that is known here, and is no forger.
+        is_trusted: bool,
     },
     /// Send nothing.
     Silence,
@@ -155,7 +158,26 @@ pub fn answer_on<'s>(
     if context.client.port() == 0 && context.transport == Transport::Udp {
         return (Outcome::Silence, None);
     }
-    let mut reply = Reply::default();
+    if query.problem == Some(Problem::Signed) {
+        return signed::answer(snapshot, query, context, keys, out, reasons);
+    }
+    answer_plain(snapshot, query, course, context, 0, keys, out, reasons)
+}
+
+/// The same, with so many octets left free behind the reply.
+#[inline]
+#[expect(clippy::too_many_arguments, reason = "`answer_on`, and what a signature adds")]
+fn answer_plain<'s>(
+    snapshot: &'s Snapshot,
+    query: &Query<'_>,
+    course: Course<'s>,
+    context: &Context,
+    reserved: usize,
+    keys: Option<&mut KeyTable>,
+    out: &mut [u8],
+    reasons: Option<&mut Reasons>,
+) -> (Outcome, Option<Observation<'s>>) {
+    let mut reply = Reply { reserved, ..Reply::default() };
     fill_options(snapshot, query, context, &mut reply);
     let (subject, observation) = match query.problem {
         Some(problem) => {
@@ -240,5 +262,5 @@ fn write(reply: &Reply<'_>, query: &Query<'_>, context: &Context, subject: Subje
         Transport::Tcp | Transport::Tls | Transport::Quic => MAX_STREAM,
     };
     let length = reply.write(query, limit, out);
-    Outcome::Reply { length, rcode: reply.rcode, subject }
+    Outcome::Reply { length, rcode: reply.rcode, subject, is_trusted: false }
 }

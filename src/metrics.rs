@@ -241,6 +241,7 @@ mod tests {
             seed: 0,
             identity: Arc::default(),
             cookies: Secrets::default(),
+            keys: Arc::default(),
             inputs: InputStatus { reloads: 6, failures: 2, has_errors: true, is_kept: false },
             inventories: Arc::default(),
         };

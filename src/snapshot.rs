@@ -7,7 +7,7 @@ use crate::config::RateLimit;
 use crate::geo::Geo;
 use crate::name::{LookupName, hash_wire};
 use crate::steer::{Fleet, Tables};
-use crate::wire::{Identity, Secrets};
+use crate::wire::{Identity, Keys, Secrets};
 use crate::zone::Zone;
 
 mod elsewhere;
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub identity: Arc<Identity>,
     /// What DNS cookies are made by.
     pub cookies: Secrets,
+    /// By what queries and messages of other servers are known.
+    pub keys: Arc<Keys>,
     /// How the last reading of the inputs went.
     pub inputs: InputStatus,
     /// How lists of nodes stand.

@@ -13,6 +13,7 @@ use super::RateLimitMode;
 use super::address;
 use super::cluster::{self, ClusterTable};
 use super::defaults;
+use super::key::{self, Key};
 use super::preset::{self, Presets};
 use super::table::Table;
 use super::value;
@@ -36,6 +37,7 @@ pub(super) use pool::{OverflowTable, PolicyTable, PoolTable, ServiceTable, Viewe
 pub(super) struct ConfigFile {
     pub(super) server: ServerTable,
     pub(super) cluster: Option<ClusterTable>,
+    pub(super) keys: Vec<Written<Key>>,
     pub(super) zones_directory: Option<Written<PathBuf>>,
     pub(super) zones: Vec<ZoneTable>,
     pub(super) geoip: GeoipTable,
@@ -140,6 +142,7 @@ pub(super) struct RegionTable {
 pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     let server = top.table("server", "server").map(read_server).unwrap_or_default();
     let cluster = top.table("cluster", "cluster").map(|table| cluster::read(table, problems));
+    let keys = top.named("key").into_iter().filter_map(|(name, table)| key::read(&name, table, problems)).collect();
     let zones_directory = top.table("zones", "zones").and_then(|mut zones| {
         let directory = zones.value("directory", value::path);
         zones.finish();
@@ -174,6 +177,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     ConfigFile {
         server,
         cluster,
+        keys,
         zones_directory,
         zones,
         geoip,

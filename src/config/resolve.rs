@@ -34,6 +34,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     let ConfigFile {
         server,
         cluster,
+        keys,
         zones_directory,
         zones,
         geoip,
@@ -69,6 +70,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     Config {
         server: resolve_server(server),
         cluster: cluster.and_then(cluster::resolve),
+        keys,
         zones: Zones { directory, files: zones.into_iter().filter_map(resolve_zone).collect() },
         geoip: Geoip { databases: databases.map(|list| list.value).unwrap_or_default(), networks, rtt },
         places: places.into_iter().map(resolve_place).collect(),

@@ -28,7 +28,7 @@ use crate::name::Name;
 use crate::pool::Policy;
 use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Zones};
 use crate::steer::{Assembly, Fleet, Guess, Tables, mix};
-use crate::wire::{Identity, Secrets};
+use crate::wire::{Identity, Keys, Secrets};
 
 pub(super) use lists::{load_lists, urls};
 pub(super) use loader::{Taken, read_file, shown};
@@ -61,6 +61,8 @@ pub struct Inputs {
     rtts: Arc<[Rtt]>,
     /// What DNS cookies are made by, if the configuration names a file of secrets.
     pub cookies: Option<Secrets>,
+    /// By what messages of other servers are known.
+    pub keys: Arc<Keys>,
     /// By what the nameservers of the installation know each other.
     pub tokens: Tokens,
     /// By what heartbeats of media servers are known, by inventory.
@@ -138,6 +140,7 @@ impl Inputs {
             seed,
             identity: Arc::clone(&self.identity),
             cookies: self.cookies.clone().unwrap_or(drawn),
+            keys: Arc::clone(&self.keys),
             inputs: status,
             inventories: Arc::default(),
         }
@@ -263,6 +266,7 @@ impl Loader {
         let bound = self.bind(&config, &files, &fleet);
         let (zones, made) = self.make_zones((&files, &bound), told, &fleet, previous);
         let cookies = self.read_secrets(&config);
+        let keys = self.read_keys(&config, file);
         let tokens = self.read_cluster_tokens(&config);
         let heartbeat_tokens = self.read_heartbeat_tokens(&config);
         let keyring = self.read_accesses(&config, previous.map(|inputs| &*inputs.keyring));
@@ -277,6 +281,7 @@ impl Loader {
         let [name, version, nsid] = [text(&server.identity), text(&server.version), text(&server.nsid)];
         Some(Inputs {
             cookies,
+            keys: Arc::new(keys),
             // The same on all nameservers, and for ever. Made of their token, each roll of that would move every room to another
             // node at once. It needs no secret: who chooses names that one node has is answered by what that node bears, and
             // gives its keys away.

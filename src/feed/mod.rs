@@ -13,6 +13,7 @@ mod enrolment;
 mod health;
 mod include;
 mod inventory;
+mod keys;
 mod maintenance;
 mod names;
 mod orders;

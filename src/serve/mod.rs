@@ -101,10 +101,12 @@ fn respond_on(
     out: &mut [u8],
 ) -> Option<usize> {
     let (outcome, observation) = answer_on(snapshot, query, course, context, Some(&mut learner.keys), out, None);
-    let Outcome::Reply { length, rcode, subject } = outcome else {
+    let Outcome::Reply { length, rcode, subject, is_trusted } = outcome else {
         tally.dropped += 1;
         return None;
     };
+    // A secondary behind a busy resolver's network must see its SOA.
+    let limiter = limiter.filter(|_| !is_trusted);
     let sent = match limiter.map(|limiter| limit(limiter, snapshot, query, context, (subject, rcode), tally, out)) {
         None | Some(Sent::Whole) => {
             if let Some(observation) = &observation {

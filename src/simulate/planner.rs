@@ -380,6 +380,7 @@ fn snapshot(geo: &Arc<Geo>, fleet: &Arc<steer::Fleet>) -> Snapshot {
         seed: mix(0),
         identity: Arc::default(),
         cookies: Secrets::default(),
+        keys: Arc::default(),
         inputs: InputStatus::default(),
         inventories: Arc::default(),
     }

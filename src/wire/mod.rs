@@ -17,7 +17,7 @@ pub use query::{Problem, Query};
 pub use reply::{Item, Owner, Records, Reply, ready_record, udp_limit};
 pub use rtype::RecordType;
 pub use subnet::Subnet;
-pub use tsig::Tsig;
+pub use tsig::{Algorithm, Keys, Rejection, SignatureError, Signer, Tsig, TsigKey, Unsigned, Verifier, sign_request};
 
 /// Octets of a message's header (RFC 1035 §4.1.1).
 pub const HEADER: usize = 12;
