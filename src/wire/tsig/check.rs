@@ -18,7 +18,7 @@ pub enum Rejection<'m> {
     /// The signature is wrong: NOTAUTH with an unsigned record.
     BadSignature(Unsigned<'m>),
     /// It was signed too long ago, or by a clock that is wrong: NOTAUTH, signed.
-    BadTime(Signer),
+    BadTime(Box<Signer>),
 }
 
 /// The record of a reply that tells what is wrong with a signature, and has none itself.
@@ -53,7 +53,7 @@ impl Keys {
         if !tsig.is_timely(now) {
             let mut time = [0; 8];
             time.copy_from_slice(tsig.time);
-            return Err(Rejection::BadTime(signer.with_bad_time(time, now)));
+            return Err(Rejection::BadTime(Box::new(signer.with_bad_time(time, now))));
         }
         Ok(signer)
     }
