@@ -7,11 +7,13 @@ mod reasons;
 mod resolve;
 mod signed;
 mod steer;
+mod transfer;
 mod whoami;
 
 pub use course::{Course, follow};
 pub use explain::{Explanation, Question, explain};
 pub use reasons::{LocatedReason, Reasons};
+pub use transfer::{Denial, Transfer, TransferKind, transfer};
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

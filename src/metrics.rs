@@ -4,6 +4,7 @@ mod cluster;
 mod heartbeat;
 mod steering;
 mod streams;
+mod transfers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use cluster::ClusterReadout;
 use heartbeat::HeartbeatReadout;
 use steering::SteeringReadout;
 use streams::StreamReadout;
+use transfers::TransferReadout;
 
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
@@ -46,6 +48,7 @@ impl Metrics {
         heartbeats: Vec<Arc<Heartbeats>>,
     ) -> Self {
         let mut registry = Registry::with_prefix("thalweg");
+        registry.register_collector(Box::new(TransferReadout(Arc::clone(&board))));
         let steering = SteeringReadout { published: Arc::clone(&published), counts: counts.clone(), pulse, board };
         registry.register_collector(Box::new(steering));
         registry.register_collector(Box::new(Readout { published, counts }));
@@ -242,6 +245,7 @@ mod tests {
             identity: Arc::default(),
             cookies: Secrets::default(),
             keys: Arc::default(),
+            transfers: Arc::default(),
             inputs: InputStatus { reloads: 6, failures: 2, has_errors: true, is_kept: false },
             inventories: Arc::default(),
         };

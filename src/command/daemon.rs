@@ -138,7 +138,8 @@ impl Daemon {
         // Each address has a worker on each of these cores.
         let workers: Vec<_> = bound.udp.into_iter().zip(cores.into_iter().cycle()).map(worker).collect();
         let watches = workers.iter().map(|worker| Arc::clone(&worker.watch)).collect();
-        let responder = Responder::new(Arc::clone(&published), counted(), learner());
+        let responder =
+            Responder::new(Arc::clone(&published), counted(), learner()).counting_transfers(feed.board().transfers());
         let answers = counted();
         let connections = stream::Connections::new(server.tcp);
         let pulse = feed.pulse();

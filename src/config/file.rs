@@ -14,6 +14,7 @@ use super::address;
 use super::cluster::{self, ClusterTable};
 use super::defaults;
 use super::key::{self, Key};
+use super::outward::{self, Outward};
 use super::preset::{self, Presets};
 use super::table::Table;
 use super::value;
@@ -107,6 +108,7 @@ pub(super) struct SecureTable {
 pub(super) struct ZoneTable {
     pub(super) name: Written<Name>,
     pub(super) file: Option<Written<PathBuf>>,
+    pub(super) outward: Option<Outward>,
 }
 
 /// `[geoip]`.
@@ -292,14 +294,18 @@ fn read_secure(mut table: Table<'_>) -> SecureTable {
 }
 
 fn read_zone(name: &Written<String>, mut table: Table<'_>, problems: &Problems) -> Option<ZoneTable> {
-    table.require(
-        "file",
-        "write `file = \"…\"`, or leave the table out: the files NAME.zone of `zones.directory` are read anyhow",
-    );
+    // Where there is more to be said of a zone, its file may be that of the directory.
+    if !table.has("transfer") && !table.has("notify") {
+        table.require(
+            "file",
+            "write `file = \"…\"`, or leave the table out: the files NAME.zone of `zones.directory` are read anyhow",
+        );
+    }
     let file = table.value("file", value::path);
+    let parsed = read_name(name, problems);
+    let outward = outward::read(parsed.as_ref().map_or(&Name::root(), |name| &name.value), &mut table, problems);
     table.finish();
-    let name = read_name(name, problems)?;
-    Some(ZoneTable { name, file })
+    Some(ZoneTable { name: parsed?, file, outward })
 }
 
 fn read_name(name: &Written<String>, problems: &Problems) -> Option<Written<Name>> {

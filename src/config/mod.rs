@@ -25,6 +25,7 @@ mod key;
 mod later;
 mod maintenance;
 mod moment;
+mod outward;
 mod policy;
 mod preset;
 mod resolve;
@@ -39,6 +40,7 @@ pub use address::is_machine;
 pub use heartbeat::Heartbeat;
 pub use inventory::{Effect, Format, Gain, Inventory, List, is_pattern};
 pub use key::{Key, KeySecret, octets as key_octets, weakness as key_weakness};
+pub use outward::{Allow, Notified, Outward};
 pub use policy::policy_of_word;
 pub use preset::{Presets, embedded as embedded_presets, embedded_text as preset_text, read_text as read_preset};
 pub use units::{bitrate, duration};
@@ -230,6 +232,8 @@ pub struct Zones {
     pub directory: Written<PathBuf>,
     /// Zones whose files stand elsewhere; they win over those of the directory.
     pub files: Vec<Written<ZoneFile>>,
+    /// Zones that go out to other nameservers; the place of each is its key.
+    pub outward: Vec<Written<Outward>>,
 }
 
 /// A zone whose file is named; its place is that of the path.

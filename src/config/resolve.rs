@@ -24,8 +24,8 @@ use super::inventory::{self, OwnNodes};
 use super::preset::Presets;
 use super::written::Written;
 use super::{
-    Config, Geoip, Load, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults, full,
-    maintenance, policy,
+    Config, Geoip, Load, Outward, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults,
+    full, maintenance, policy,
 };
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
@@ -71,7 +71,11 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         server: resolve_server(server),
         cluster: cluster.and_then(cluster::resolve),
         keys,
-        zones: Zones { directory, files: zones.into_iter().filter_map(resolve_zone).collect() },
+        zones: Zones {
+            directory,
+            outward: zones.iter().filter_map(outward).collect(),
+            files: zones.into_iter().filter_map(resolve_zone).collect(),
+        },
         geoip: Geoip { databases: databases.map(|list| list.value).unwrap_or_default(), networks, rtt },
         places: places.into_iter().map(resolve_place).collect(),
         regions: regions.into_iter().map(resolve_region).collect(),
@@ -163,8 +167,12 @@ fn resolve_secure(table: SecureTable) -> Option<Secure> {
 }
 
 fn resolve_zone(table: ZoneTable) -> Option<Written<ZoneFile>> {
-    let ZoneTable { name, file } = table;
+    let ZoneTable { name, file, outward: _ } = table;
     Some(file?.map(|path| ZoneFile { name: name.value, path }))
+}
+
+fn outward(table: &ZoneTable) -> Option<Written<Outward>> {
+    table.outward.clone().map(|outward| table.name.clone().map(|_| outward))
 }
 
 fn resolve_place(table: PlaceTable) -> Written<Place> {

@@ -26,7 +26,7 @@ use crate::geo::{Database, Geo, Rtt};
 use crate::intake::Tokens;
 use crate::name::Name;
 use crate::pool::Policy;
-use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Zones};
+use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Transfers, Zones};
 use crate::steer::{Assembly, Fleet, Guess, Tables, mix};
 use crate::wire::{Identity, Keys, Secrets};
 
@@ -61,6 +61,8 @@ pub struct Inputs {
     rtts: Arc<[Rtt]>,
     /// What DNS cookies are made by, if the configuration names a file of secrets.
     pub cookies: Option<Secrets>,
+    /// What goes out of zones to other nameservers.
+    pub transfers: Arc<Transfers>,
     /// By what messages of other servers are known.
     pub keys: Arc<Keys>,
     /// By what the nameservers of the installation know each other.
@@ -141,6 +143,7 @@ impl Inputs {
             identity: Arc::clone(&self.identity),
             cookies: self.cookies.clone().unwrap_or(drawn),
             keys: Arc::clone(&self.keys),
+            transfers: Arc::clone(&self.transfers),
             inputs: status,
             inventories: Arc::default(),
         }
@@ -266,6 +269,10 @@ impl Loader {
         let bound = self.bind(&config, &files, &fleet);
         let (zones, made) = self.make_zones((&files, &bound), told, &fleet, previous);
         let cookies = self.read_secrets(&config);
+        let before = previous.map(|inputs| (&*inputs.transfers, &*inputs.zones));
+        let outward = config.zones.outward.iter().map(|written| &written.value);
+        let transfers = Transfers::new(outward, &zones, before);
+        self.check_outward(&config, &files);
         let keys = self.read_keys(&config, file);
         let tokens = self.read_cluster_tokens(&config);
         let heartbeat_tokens = self.read_heartbeat_tokens(&config);
@@ -282,6 +289,7 @@ impl Loader {
         Some(Inputs {
             cookies,
             keys: Arc::new(keys),
+            transfers: Arc::new(transfers),
             // The same on all nameservers, and for ever. Made of their token, each roll of that would move every room to another
             // node at once. It needs no secret: who chooses names that one node has is answered by what that node bears, and
             // gives its keys away.

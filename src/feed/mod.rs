@@ -16,6 +16,7 @@ mod inventory;
 mod keys;
 mod maintenance;
 mod names;
+mod notify;
 mod orders;
 mod pace;
 mod parts;

@@ -3,6 +3,7 @@
 //! A file that is not as it was written is set aside and made anew, and one that cannot be read at all stays until then: state
 //! never keeps the server from starting.
 
+mod histories;
 mod keeper;
 mod kept;
 mod learned;
@@ -18,6 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
+pub(super) use histories::with_histories;
 pub(super) use keeper::{Done, Keeper};
 pub(super) use kept::{Files, Found, find};
 pub(super) use learned::{SAVED, inherit};

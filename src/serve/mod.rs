@@ -13,12 +13,15 @@ mod scratch;
 pub mod stall;
 pub mod stream;
 mod tls;
+mod transfer;
 pub mod udp;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrayvec::ArrayVec;
+use tokio::sync::Semaphore;
 
 pub use self::datagram::{BATCH, Ready};
 pub use self::learner::Learner;
@@ -29,7 +32,7 @@ use crate::answer::{
     truncated,
 };
 use crate::config::RateLimitMode;
-use crate::intake::{Beyond, Counts, Tally};
+use crate::intake::{Beyond, Counts, Tally, TransferCounts};
 use crate::name::LookupName;
 use crate::snapshot::{Published, Snapshot};
 use crate::steer::Estimate;
@@ -42,12 +45,30 @@ pub struct Responder {
     counts: Arc<Counts>,
     /// Held for the time of one answer; streams are few beside datagrams.
     learner: Arc<Mutex<Learner>>,
+    transfers: Arc<Transfers>,
+}
+
+/// What all transfers share.
+struct Transfers {
+    slots: Arc<Semaphore>,
+    /// When a refusal was logged last, in seconds since 1970.
+    told: AtomicU64,
+    counts: Arc<TransferCounts>,
 }
 
 impl Responder {
     /// A responder that answers from what is published, counts into `counts` and learns by `learner`.
     pub fn new(published: Arc<Published>, counts: Arc<Counts>, learner: Learner) -> Self {
-        Self { published, counts, learner: Arc::new(Mutex::new(learner)) }
+        let slots = Arc::new(Semaphore::new(transfer::MAX_TRANSFERS));
+        let transfers = Arc::new(Transfers { slots, told: AtomicU64::new(0), counts: Arc::default() });
+        Self { published, counts, learner: Arc::new(Mutex::new(learner)), transfers }
+    }
+
+    /// The same, with transfers counted there.
+    pub fn counting_transfers(self, counts: &Arc<TransferCounts>) -> Self {
+        let slots = Arc::clone(&self.transfers.slots);
+        let transfers = Transfers { slots, told: AtomicU64::new(0), counts: Arc::clone(counts) };
+        Self { transfers: Arc::new(transfers), ..self }
     }
 
     /// Answers a message into `out` and returns the reply's length; none if there is nothing to send.

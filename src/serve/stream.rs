@@ -3,6 +3,7 @@
 mod connections;
 
 pub use connections::Connections;
+pub(super) use connections::Place;
 
 use std::future::poll_fn;
 use std::io;
@@ -17,10 +18,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use connections::Place;
-
 use super::Responder;
 use super::scratch::{self, Path};
+use super::transfer::{self, Begun};
 use crate::answer::Transport;
 use crate::intake::{Limit, Tally};
 
@@ -201,6 +201,13 @@ async fn converse(
                 Then::More => {}
                 Then::Over => return End::Over,
                 Then::Limit => return End::Limit(Limit::Queries),
+                // Boxed, or each idle connection would have room for one.
+                Then::Transfer(begun) => {
+                    if let Err(limit) = Box::pin(transfer::send(stream, begun, responder, place)).await {
+                        return End::Unread(limit);
+                    }
+                    idle_end = end.min(Instant::now() + limits.idle);
+                }
             }
         }
         if input.is_empty() {
@@ -289,7 +296,7 @@ struct Batch {
 }
 
 /// How a connection goes on.
-#[derive(Default, PartialEq)]
+#[derive(Default)]
 enum Then {
     /// With more queries.
     #[default]
@@ -298,6 +305,8 @@ enum Then {
     Over,
     /// Not at all: there were as many queries as one may have.
     Limit,
+    /// With a transfer, and then with more queries.
+    Transfer(Box<Begun>),
 }
 
 /// Answers the complete messages at the start of the input, up to a batch; none if there is none.
@@ -305,11 +314,15 @@ fn answer_batch(responder: &Responder, path: Path, input: &[u8], queries_left: &
     first_message(input)?;
     let mut batch = Batch::default();
     while batch.octets.len() < MAX_BATCH
-        && batch.then == Then::More
+        && matches!(batch.then, Then::More)
         && let Some(message) = first_message(&input[batch.read..])
     {
         batch.read += 2 + message.len();
         *queries_left = queries_left.saturating_sub(1);
+        if let Some(begun) = transfer::asked(responder, message, path) {
+            batch.then = Then::Transfer(begun);
+            break;
+        }
         let is_answered = scratch::respond(responder, message, path, |reply| {
             batch.octets.extend((reply.len() as u16).to_be_bytes());
             batch.octets.extend(reply);

@@ -381,6 +381,7 @@ fn snapshot(geo: &Arc<Geo>, fleet: &Arc<steer::Fleet>) -> Snapshot {
         identity: Arc::default(),
         cookies: Secrets::default(),
         keys: Arc::default(),
+        transfers: Arc::default(),
         inputs: InputStatus::default(),
         inventories: Arc::default(),
     }

@@ -7,6 +7,7 @@ mod identity;
 mod query;
 mod reply;
 mod rtype;
+mod series;
 mod subnet;
 mod tsig;
 
@@ -16,6 +17,7 @@ pub use identity::{CLASS_CH, Identity};
 pub use query::{Problem, Query};
 pub use reply::{Item, Owner, Records, Reply, ready_record, udp_limit};
 pub use rtype::RecordType;
+pub use series::{Series, SeriesRecord, TooLarge};
 pub use subnet::Subnet;
 pub use tsig::{Algorithm, Keys, Rejection, SignatureError, Signer, Tsig, TsigKey, Unsigned, Verifier, sign_request};
 

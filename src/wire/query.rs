@@ -135,6 +135,25 @@ impl<'m> Query<'m> {
         Self { problem, ..self.clone() }
     }
 
+    /// The serial that a query for IXFR begins with: that of the SOA record in its authority section (RFC 1995 §3).
+    pub fn known_serial(&self) -> Option<u32> {
+        let message = self.message;
+        let header: &[u8; HEADER] = message.first_chunk()?;
+        if self.qtype != RecordType::IXFR || header[6..8] != [0, 0] || header[8..10] == [0, 0] {
+            return None;
+        }
+        let start = HEADER + self.question.len();
+        let record = Record::read(message, start)?;
+        if record.rtype != RecordType::SOA.0 {
+            return None;
+        }
+        // Behind the owner: type, class, TTL, length.
+        let data = skip_name(message, start)? + 10;
+        let serial = skip_name(message, skip_name(message, data)?)?;
+        (serial + 20 == record.end).then_some(())?;
+        message[serial..].first_chunk().map(|serial| u32::from_be_bytes(*serial))
+    }
+
     fn check_kind(&self, opcode: u8) -> Result<(), Problem> {
         if self.edns.as_ref().is_some_and(|edns| edns.version != 0) {
             return Err(Problem::UnknownVersion);

@@ -142,6 +142,20 @@ impl Loader {
         outcomes
     }
 
+    /// Reports tables of zones that nobody has a file of.
+    pub(super) fn check_outward(&mut self, config: &Config, files: &[ZoneFile]) {
+        if self.is_blocked {
+            return;
+        }
+        for written in &config.zones.outward {
+            let zone = &written.value.zone;
+            if files.iter().all(|file| file.origin != *zone) {
+                let help = "put its file into the directory of zones, or name it: `file = \"…\"`";
+                self.block(written.error(format!("there is no file of the zone {zone}")).help(help));
+            }
+        }
+    }
+
     /// RFC 1034 §3.6.2: beside a CNAME there is no other data, and an apex has its SOA and NS records.
     fn check_apex(&mut self, config: &Config, name: &Name) {
         let Some(service) = config.services.iter().find(|written| written.value.name == *name) else { return };

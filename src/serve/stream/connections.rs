@@ -168,34 +168,34 @@ fn network(client: IpAddr) -> Prefix {
 }
 
 /// The place of one connection, which it has until this is dropped: after the socket, that is.
-pub(super) struct Place {
+pub(in crate::serve) struct Place {
     connections: Connections,
     connection: Arc<Connection>,
     number: u64,
 }
 
 impl Place {
-    pub(super) fn limits(&self) -> &TcpLimits {
+    pub(in crate::serve) fn limits(&self) -> &TcpLimits {
         self.connections.limits()
     }
 
     /// Tells that the connection was of use just now.
-    pub(super) fn progressed(&self) {
+    pub(in crate::serve) fn progressed(&self) {
         self.connection.progress.store(self.connections.shared.now(), Ordering::Relaxed);
     }
 
     /// Waits until the place is wanted by another one.
-    pub(super) fn wanted(&self) -> Notified<'_> {
+    pub(in crate::serve) fn wanted(&self) -> Notified<'_> {
         self.connection.wanted.notified()
     }
 
     /// Whether the place is wanted by another one.
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(in crate::serve) fn is_wanted(&self) -> bool {
         self.connection.is_wanted.load(Ordering::Relaxed)
     }
 
     /// Counts the connection as ended by a limit.
-    pub(super) fn count_closed(&self, limit: Limit) {
+    pub(in crate::serve) fn count_closed(&self, limit: Limit) {
         self.connections.shared.counts.closed(limit);
     }
 }
