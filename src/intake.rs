@@ -15,7 +15,7 @@ pub use cluster::{
 };
 pub use heartbeat::{Beat, Heartbeats, Terms, Unwanted};
 pub use pulse::{Pulse, STUCK};
-pub use streams::{Limit, StreamCounts};
+pub use streams::{Carrier, Handshake, Limit, StreamCounts};
 pub use wish::{DrainWish, Drained, EnrolWish, Lift, Ordered, SourceReport, Wish};
 
 use std::collections::HashMap;
