@@ -48,9 +48,22 @@ pub enum Transport {
     /// TCP.
     Tcp,
     /// TLS (RFC 7858).
-    Tls,
+    Tls(TlsVersion),
     /// QUIC (RFC 9250).
     Quic,
+    /// HTTP with TLS (RFC 8484).
+    Https,
+    /// HTTP without, from a proxy that has the TLS.
+    Http,
+}
+
+/// Of which version TLS is: zone transfers want the newest (RFC 9103 §7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
 }
 
 /// What is to be done with the query.
@@ -246,10 +259,13 @@ fn fill_options<'s>(snapshot: &'s Snapshot, query: &Query<'_>, context: &Context
         Transport::Udp => {}
         // RFC 7828 §3.3: on streams only; RFC 7830 §6: only where the octets themselves cannot be read.
         Transport::Tcp => reply.options.keepalive = context.idle.filter(|_| keepalive),
-        Transport::Tls | Transport::Quic => {
-            reply.options.keepalive = context.idle.filter(|_| keepalive && context.transport == Transport::Tls);
+        Transport::Tls(_) => {
+            reply.options.keepalive = context.idle.filter(|_| keepalive);
             reply.options.is_padded = padding;
         }
+        // RFC 9250 §5.5.2, RFC 8484 §5: their connections have ways of their own to say how long they may be idle.
+        Transport::Quic | Transport::Https => reply.options.is_padded = padding,
+        Transport::Http => {}
     }
 }
 
@@ -261,7 +277,7 @@ fn seconds(context: &Context) -> u32 {
 fn write(reply: &Reply<'_>, query: &Query<'_>, context: &Context, subject: Subject, out: &mut [u8]) -> Outcome {
     let limit = match context.transport {
         Transport::Udp => udp_limit(query),
-        Transport::Tcp | Transport::Tls | Transport::Quic => MAX_STREAM,
+        _ => MAX_STREAM,
     };
     let length = reply.write(query, limit, out);
     Outcome::Reply { length, rcode: reply.rcode, subject, is_trusted: false }

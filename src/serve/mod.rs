@@ -1,5 +1,6 @@
 //! Serving: datagrams, streams, encrypted streams, administration; all through one engine.
 
+mod accept;
 pub mod admin;
 pub mod cluster;
 pub mod cores;
@@ -12,7 +13,7 @@ pub mod rate_limit;
 mod scratch;
 pub mod stall;
 pub mod stream;
-mod tls;
+pub mod tls;
 mod transfer;
 pub mod udp;
 

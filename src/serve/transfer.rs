@@ -110,9 +110,14 @@ pub(super) async fn send<S: AsyncWrite + Unpin>(
                 break Err(None);
             }
         };
+        let write = async {
+            stream.write_all(message).await?;
+            // TLS holds octets that the socket did not take.
+            stream.flush().await
+        };
         let sent = tokio::select! {
             biased;
-            written = timeout(place.limits().write, stream.write_all(message)) => match written {
+            written = timeout(place.limits().write, write) => match written {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(None),
                 Err(_) => Err(Some(Limit::Write)),
