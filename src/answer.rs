@@ -6,12 +6,15 @@ mod explain;
 mod reasons;
 mod resolve;
 mod security;
+mod signed;
 mod steer;
+mod transfer;
 mod whoami;
 
 pub use course::{Course, follow};
 pub use explain::{Explanation, Question, explain};
 pub use reasons::{LocatedReason, Reasons};
+pub use transfer::{Denial, Transfer, TransferKind, transfer};
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -19,7 +22,7 @@ use std::time::Duration;
 use crate::name::LookupName;
 use crate::snapshot::Snapshot;
 use crate::steer::{Estimate, KeyTable, Observation};
-use crate::wire::{MAX_STREAM, Query, Rcode, Reply, Wishes, udp_limit};
+use crate::wire::{MAX_STREAM, Problem, Query, Rcode, Reply, Wishes, udp_limit};
 
 /// How a query came, and when.
 #[derive(Debug, Clone, Copy)]
@@ -46,9 +49,22 @@ pub enum Transport {
     /// TCP.
     Tcp,
     /// TLS (RFC 7858).
-    Tls,
+    Tls(TlsVersion),
     /// QUIC (RFC 9250).
     Quic,
+    /// HTTP with TLS (RFC 8484).
+    Https,
+    /// HTTP without, from a proxy that has the TLS.
+    Http,
+}
+
+/// Of which version TLS is: zone transfers want the newest (RFC 9103 §7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
 }
 
 /// What is to be done with the query.
@@ -62,6 +78,8 @@ pub enum Outcome {
         rcode: Rcode,
         /// What it is about.
         subject: Subject,
+        /// Whoever asked has shown a key that is known here, and is no forger.
+        is_trusted: bool,
     },
     /// Send nothing.
     Silence,
@@ -156,7 +174,26 @@ pub fn answer_on<'s>(
     if context.client.port() == 0 && context.transport == Transport::Udp {
         return (Outcome::Silence, None);
     }
-    let mut reply = Reply::default();
+    if query.problem == Some(Problem::Signed) {
+        return signed::answer(snapshot, query, context, keys, out, reasons);
+    }
+    answer_plain(snapshot, query, course, context, 0, keys, out, reasons)
+}
+
+/// The same, with so many octets left free behind the reply.
+#[inline]
+#[expect(clippy::too_many_arguments, reason = "`answer_on`, and what a signature adds")]
+fn answer_plain<'s>(
+    snapshot: &'s Snapshot,
+    query: &Query<'_>,
+    course: Course<'s>,
+    context: &Context,
+    reserved: usize,
+    keys: Option<&mut KeyTable>,
+    out: &mut [u8],
+    reasons: Option<&mut Reasons>,
+) -> (Outcome, Option<Observation<'s>>) {
+    let mut reply = Reply { reserved, ..Reply::default() };
     fill_options(snapshot, query, context, &mut reply);
     let (subject, observation) = match query.problem {
         Some(problem) => {
@@ -223,10 +260,13 @@ fn fill_options<'s>(snapshot: &'s Snapshot, query: &Query<'_>, context: &Context
         Transport::Udp => {}
         // RFC 7828 §3.3: on streams only; RFC 7830 §6: only where the octets themselves cannot be read.
         Transport::Tcp => reply.options.keepalive = context.idle.filter(|_| keepalive),
-        Transport::Tls | Transport::Quic => {
-            reply.options.keepalive = context.idle.filter(|_| keepalive && context.transport == Transport::Tls);
+        Transport::Tls(_) => {
+            reply.options.keepalive = context.idle.filter(|_| keepalive);
             reply.options.is_padded = padding;
         }
+        // RFC 9250 §5.5.2, RFC 8484 §5: their connections have ways of their own to say how long they may be idle.
+        Transport::Quic | Transport::Https => reply.options.is_padded = padding,
+        Transport::Http => {}
     }
 }
 
@@ -238,8 +278,8 @@ fn seconds(context: &Context) -> u32 {
 fn write(reply: &Reply<'_>, query: &Query<'_>, context: &Context, subject: Subject, out: &mut [u8]) -> Outcome {
     let limit = match context.transport {
         Transport::Udp => udp_limit(query),
-        Transport::Tcp | Transport::Tls | Transport::Quic => MAX_STREAM,
+        _ => MAX_STREAM,
     };
     let length = reply.write(query, limit, out);
-    Outcome::Reply { length, rcode: reply.rcode, subject }
+    Outcome::Reply { length, rcode: reply.rcode, subject, is_trusted: false }
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod heartbeat;
 mod pulse;
 mod streams;
+mod transfers;
 mod wish;
 
 pub use board::{Board, Grade, Happening, Raised};
@@ -15,7 +16,8 @@ pub use cluster::{
 };
 pub use heartbeat::{Beat, Heartbeats, Terms, Unwanted};
 pub use pulse::{Pulse, STUCK};
-pub use streams::{Limit, StreamCounts};
+pub use streams::{Carrier, Handshake, Limit, StreamCounts};
+pub use transfers::{NotifyOutcome, TransferCounts, TransferOutcome};
 pub use wish::{DrainWish, Drained, EnrolWish, Lift, Ordered, SourceReport, Wish};
 
 use std::collections::HashMap;

@@ -4,6 +4,7 @@ mod cluster;
 mod heartbeat;
 mod steering;
 mod streams;
+mod transfers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use cluster::ClusterReadout;
 use heartbeat::HeartbeatReadout;
 use steering::SteeringReadout;
 use streams::StreamReadout;
+use transfers::TransferReadout;
 
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
@@ -39,17 +41,20 @@ impl Metrics {
     pub fn new(
         published: Arc<Published>,
         counts: Vec<Arc<Counts>>,
-        streams: Arc<StreamCounts>,
+        streams: Vec<Arc<StreamCounts>>,
         pulse: Arc<Pulse>,
         board: Arc<Board>,
         cluster: Option<Arc<Cluster>>,
         heartbeats: Vec<Arc<Heartbeats>>,
     ) -> Self {
         let mut registry = Registry::with_prefix("thalweg");
+        registry.register_collector(Box::new(TransferReadout(Arc::clone(&board))));
         let steering = SteeringReadout { published: Arc::clone(&published), counts: counts.clone(), pulse, board };
         registry.register_collector(Box::new(steering));
         registry.register_collector(Box::new(Readout { published, counts }));
-        registry.register_collector(Box::new(StreamReadout(streams)));
+        for streams in streams {
+            registry.register_collector(Box::new(StreamReadout(streams)));
+        }
         if let Some(cluster) = cluster {
             registry.register_collector(Box::new(ClusterReadout(cluster)));
         }
@@ -254,6 +259,8 @@ mod tests {
             seed: 0,
             identity: Arc::default(),
             cookies: Secrets::default(),
+            keys: Arc::default(),
+            transfers: Arc::default(),
             inputs: InputStatus { reloads: 6, failures: 2, has_errors: true, is_kept: false },
             inventories: Arc::default(),
         };
@@ -279,8 +286,9 @@ mod tests {
         let board = Arc::new(Board::new());
         board.raise("state", "", "the disk is full");
         board.raise("blind", "fra1", "told by the tables");
-        let text =
-            Metrics::new(published, writers.to_vec(), Arc::default(), pulse, board, None, Vec::new()).text().unwrap();
+        let text = Metrics::new(published, writers.to_vec(), vec![Arc::default()], pulse, board, None, Vec::new())
+            .text()
+            .unwrap();
         for line in [
             "thalweg_messages_received_total 6",
             "thalweg_messages_dropped_total 2",

@@ -5,20 +5,24 @@ use std::sync::Arc;
 
 use crate::config::RateLimit;
 use crate::geo::Geo;
-use crate::name::{LookupName, hash_wire};
+use crate::name::{LookupName, MAX_LABELS, Name, hash_wire};
 use crate::steer::{Fleet, Tables};
-use crate::wire::{Identity, Secrets};
+use crate::wire::{Identity, Keys, Secrets};
 use crate::zone::Zone;
 
 mod elsewhere;
+mod history;
 mod inventory;
 mod published;
 mod signatures;
+mod transfers;
 
 pub use elsewhere::Elsewhere;
+pub use history::{Difference, History, is_newer, records, split_owner};
 pub use inventory::{HeartbeatStatus, InventoryStatus, PendingStatus, WaitingStatus};
 pub use published::{Published, Reader};
 pub use signatures::{Notary, Signatures, Steered, addresses};
+pub use transfers::{Transfers, ZoneTransfers, transfer_serial};
 
 /// Everything an answer depends on.
 pub struct Snapshot {
@@ -44,6 +48,10 @@ pub struct Snapshot {
     pub identity: Arc<Identity>,
     /// What DNS cookies are made by.
     pub cookies: Secrets,
+    /// By what queries and messages of other servers are known.
+    pub keys: Arc<Keys>,
+    /// What goes out of zones to other nameservers.
+    pub transfers: Arc<Transfers>,
     /// How the last reading of the inputs went.
     pub inputs: InputStatus,
     /// How lists of nodes stand.
@@ -98,6 +106,12 @@ impl Zones {
         depths.sort_unstable_by(|a, b| b.cmp(a));
         depths.dedup();
         Self { zones, table, depths: depths.into() }
+    }
+
+    /// The zone of this name.
+    pub fn get(&self, apex: &Name) -> Option<&Arc<Zone>> {
+        let name = LookupName::from_wire(&apex.lower_wire());
+        self.find(&name, MAX_LABELS).filter(|zone| zone.apex_labels() == name.label_count())
     }
 
     /// The zone with the longest apex of at most `max_labels` labels that the name is at or below.

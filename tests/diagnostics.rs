@@ -99,6 +99,7 @@ fn every_key_that_the_example_leaves_out_can_be_put_in() {
             "prometheus = ",
             "from = [",
             "state = ",
+            "secret_file = ",
         ] {
             text = text.replace(&format!("\n#{key}"), &format!("\n{key}"));
         }

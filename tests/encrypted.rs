@@ -2,14 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::Arc;
 
 use tempfile::TempDir;
 use thalweg::config::TcpLimits;
-use thalweg::serve::hickory::{Certificate, Encrypted};
-use thalweg::serve::stream::{Connections, serve};
+use thalweg::intake::Carrier;
+use thalweg::serve::hickory::Encrypted;
+use thalweg::serve::stream::{Connections, serve, serve_tls};
+use thalweg::serve::tls::Certificate;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 mod installation;
@@ -43,6 +46,7 @@ struct Listening {
     quic: SocketAddr,
     stop: CancellationToken,
     encrypted: Encrypted,
+    over_tls: JoinHandle<()>,
 }
 
 fn certificate() -> Certificate {
@@ -58,15 +62,17 @@ async fn listening() -> Listening {
     let responder = installation::responder(Arc::default());
     let stop = CancellationToken::new();
     let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let tls_listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tls_listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let quic_socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let [tcp, tls] = [plain.local_addr().unwrap(), tls_listener.local_addr().unwrap()];
     let quic = quic_socket.local_addr().unwrap();
     tokio::spawn(serve(plain, responder.clone(), Connections::new(TcpLimits::default()), stop.clone()));
+    let over_tls = Connections::over(Carrier::Tls, TcpLimits::default());
+    let over_tls = serve_tls(tls_listener, certificate(), responder.clone(), over_tls, stop.clone());
+    let over_tls = tokio::spawn(over_tls);
     let mut encrypted = Encrypted::new(responder, stop.clone());
-    encrypted.listen_tls(tls_listener, &certificate()).unwrap();
     encrypted.listen_quic(quic_socket, &certificate()).unwrap();
-    Listening { tcp, tls, quic, stop, encrypted }
+    Listening { tcp, tls, quic, stop, encrypted, over_tls }
 }
 
 /// What `kdig` prints, without what differs from one asking to the next.
@@ -112,5 +118,6 @@ async fn listeners_close_when_told() {
     asked(listening.quic, "+quic", "live.example SOA").await;
     listening.stop.cancel();
     listening.encrypted.closed().await;
+    listening.over_tls.await.unwrap();
     assert!(TcpStream::connect(listening.tls).is_err());
 }

@@ -200,7 +200,7 @@ impl<'s> Resolution<'s, '_> {
         }
     }
 
-    /// Transfers are for nobody; but over UDP, IXFR gets the serial number that is here (RFC 1995 §2).
+    /// Transfers that are allowed went another way, on streams; but over UDP, IXFR gets the serial number that is here (RFC 1995 §2).
     #[cold]
     fn refuse_transfer(&mut self) {
         let name = self.query.name;

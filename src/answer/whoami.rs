@@ -26,8 +26,10 @@ impl<'s> Resolution<'s, '_> {
         let transport = match context.transport {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
-            Transport::Tls => "tls",
+            Transport::Tls(_) => "tls",
             Transport::Quic => "quic",
+            Transport::Https => "https",
+            Transport::Http => "http",
         };
         // A reply that is not much larger than other answers: it fits into what any client takes.
         let mut texts = Texts::new(MIN_UDP.saturating_sub(HEADER + self.query.question().len() + RESERVED));

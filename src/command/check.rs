@@ -1,5 +1,7 @@
 //! `thalweg check`: all that is wrong with the inputs, each with its place; and what is steered.
 
+mod secondaries;
+
 use std::path::Path;
 
 use super::probe::probe;
@@ -132,6 +134,7 @@ fn summary(inputs: &Inputs) -> String {
             manner(pool),
         ));
     }
+    text.push_str(&secondaries::unsteered(inputs));
     if let Some(whoami) = &inputs.config.server.whoami {
         text.push_str(&format!("whoami   {} tells whoever asks what is seen of it\n", whoami.value));
     }

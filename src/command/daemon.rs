@@ -16,14 +16,15 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Cluster, Config, Secure, Server, Workers as Configured, Written};
 use crate::diagnostic::Diagnostic;
 use crate::feed::{Feed, Options, StartError};
-use crate::intake::{Counts, Event, events};
+use crate::intake::{Carrier, Counts, Event, events};
 use crate::metrics::Metrics;
 use crate::serve::admin::{self, Admin};
 use crate::serve::cluster::{self, Door};
 use crate::serve::cores;
 use crate::serve::heartbeat::{self, Ear};
-use crate::serve::hickory::{Certificate, Encrypted};
+use crate::serve::hickory::Encrypted;
 use crate::serve::ownership::keep_networks_together;
+use crate::serve::tls::Certificate;
 use crate::serve::{Learner, Responder, rate_limit, stall, stream, udp};
 use crate::snapshot::Published;
 
@@ -138,11 +139,18 @@ impl Daemon {
         // Each address has a worker on each of these cores.
         let workers: Vec<_> = bound.udp.into_iter().zip(cores.into_iter().cycle()).map(worker).collect();
         let watches = workers.iter().map(|worker| Arc::clone(&worker.watch)).collect();
-        let responder = Responder::new(Arc::clone(&published), counted(), learner());
+        let responder =
+            Responder::new(Arc::clone(&published), counted(), learner()).counting_transfers(feed.board().transfers());
         let answers = counted();
         let connections = stream::Connections::new(server.tcp);
+        let over_tls = stream::Connections::over(Carrier::Tls, server.tcp);
         let pulse = feed.pulse();
-        let streams_counts = Arc::clone(connections.counts());
+        let carriers = [(true, &connections), (!bound.tls.is_empty(), &over_tls)];
+        let streams_counts = carriers
+            .iter()
+            .filter(|(is_on, _)| *is_on)
+            .map(|(_, connections)| Arc::clone(connections.counts()))
+            .collect();
         let board = feed.board();
         let metrics = Metrics::new(
             Arc::clone(&published),
@@ -171,10 +179,11 @@ impl Daemon {
                 let listener = asynchronous(listener)?;
                 streams.spawn(stream::serve(listener, responder.clone(), connections.clone(), stop.clone()));
             }
-            let mut encrypted = Encrypted::new(responder, stop.clone());
             for (listener, certificate) in bound.tls {
-                encrypted.listen_tls(listener, &certificate)?;
+                let (listener, connections) = (asynchronous(listener)?, over_tls.clone());
+                streams.spawn(stream::serve_tls(listener, certificate, responder.clone(), connections, stop.clone()));
             }
+            let mut encrypted = Encrypted::new(responder, stop.clone());
             for (socket, certificate) in bound.quic {
                 encrypted.listen_quic(socket, &certificate)?;
             }

@@ -10,7 +10,7 @@ use super::{FAILURE, SUCCESS, draw};
 use crate::config::{self, SignedZone};
 use crate::diagnostic::Source;
 use crate::dnssec::{Algorithm, KeyMaterial, Role, Times, delegation_signer, key_file, key_tag};
-use crate::feed::keys::{self, StoredKey};
+use crate::feed::zone_keys::{self, StoredKey};
 use crate::name::Name;
 
 /// What is rolled over, and how far that is.
@@ -216,7 +216,7 @@ fn place(file: &Path, zone: &Name) -> Result<Place, String> {
 
 /// The keys of a zone, in the order in which they were made.
 fn stored(place: &Place, zone: &Name) -> Result<Vec<StoredKey>, String> {
-    let listing = keys::list(&place.directory, zone)
+    let listing = zone_keys::list(&place.directory, zone)
         .map_err(|error| format!("{} cannot be read: {error}", place.directory.display()))?;
     if !listing.diagnostics.is_empty() {
         draw(&listing.diagnostics);
@@ -229,21 +229,21 @@ fn stored(place: &Place, zone: &Name) -> Result<Vec<StoredKey>, String> {
 
 /// Makes a key whose tag no other of the zone has: signatures name keys by it.
 fn make(place: &Place, zone: &Name, algorithm: Algorithm, role: Role, times: &Times) -> Result<PathBuf, String> {
-    let taken: Vec<u16> = match keys::list(&place.directory, zone) {
+    let taken: Vec<u16> = match zone_keys::list(&place.directory, zone) {
         Ok(listing) => listing.keys.iter().map(tag).collect(),
         Err(_) => Vec::new(),
     };
     loop {
         let material = KeyMaterial::generate(algorithm, role).map_err(|error| error.to_string())?;
         if !taken.contains(&key_tag(&material.dnskey())) {
-            let write = keys::write(&place.directory, zone, &material, times);
+            let write = zone_keys::write(&place.directory, zone, &material, times);
             return write.map_err(|error| format!("no key can be written to {}: {error}", place.directory.display()));
         }
     }
 }
 
 fn set(key: &StoredKey, times: &Times) -> Result<(), String> {
-    keys::set_times(key, times).map_err(|error| format!("{} cannot be written: {error}", key.private.display()))
+    zone_keys::set_times(key, times).map_err(|error| format!("{} cannot be written: {error}", key.private.display()))
 }
 
 fn tag(key: &StoredKey) -> u16 {

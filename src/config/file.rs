@@ -14,6 +14,8 @@ use super::RateLimitMode;
 use super::address;
 use super::cluster::{self, ClusterTable};
 use super::defaults;
+use super::key::{self, Key};
+use super::outward::{self, Outward};
 use super::preset::{self, Presets};
 use super::table::Table;
 use super::value;
@@ -37,6 +39,7 @@ pub(super) use pool::{OverflowTable, PolicyTable, PoolTable, ServiceTable, Viewe
 pub(super) struct ConfigFile {
     pub(super) server: ServerTable,
     pub(super) cluster: Option<ClusterTable>,
+    pub(super) keys: Vec<Written<Key>>,
     pub(super) zones_directory: Option<Written<PathBuf>>,
     pub(super) zones: Vec<ZoneTable>,
     pub(super) geoip: GeoipTable,
@@ -107,6 +110,7 @@ pub(super) struct ZoneTable {
     pub(super) name: Written<Name>,
     pub(super) file: Option<Written<PathBuf>>,
     pub(super) dnssec: Option<DnssecTable>,
+    pub(super) outward: Option<Outward>,
 }
 
 /// `zone.dnssec`.
@@ -150,6 +154,7 @@ pub(super) struct RegionTable {
 pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     let server = top.table("server", "server").map(read_server).unwrap_or_default();
     let cluster = top.table("cluster", "cluster").map(|table| cluster::read(table, problems));
+    let keys = top.named("key").into_iter().filter_map(|(name, table)| key::read(&name, table, problems)).collect();
     let zones_directory = top.table("zones", "zones").and_then(|mut zones| {
         let directory = zones.value("directory", value::path);
         zones.finish();
@@ -184,6 +189,7 @@ pub(super) fn read_file(mut top: Table<'_>, problems: &Problems) -> ConfigFile {
     ConfigFile {
         server,
         cluster,
+        keys,
         zones_directory,
         zones,
         geoip,
@@ -298,7 +304,8 @@ fn read_secure(mut table: Table<'_>) -> SecureTable {
 }
 
 fn read_zone(name: &Written<String>, mut table: Table<'_>, problems: &Problems) -> Option<ZoneTable> {
-    if !table.has("dnssec") {
+    // Where there is more to be said of a zone, its file may be that of the directory.
+    if !["dnssec", "transfer", "notify"].into_iter().any(|key| table.has(key)) {
         table.require(
             "file",
             "write `file = \"…\"`, or leave the table out: the files NAME.zone of `zones.directory` are read anyhow",
@@ -306,9 +313,10 @@ fn read_zone(name: &Written<String>, mut table: Table<'_>, problems: &Problems) 
     }
     let file = table.value("file", value::path);
     let dnssec = table.table("dnssec", "zone.dnssec").map(read_dnssec);
+    let parsed = read_name(name, problems);
+    let outward = outward::read(parsed.as_ref().map_or(&Name::root(), |name| &name.value), &mut table, problems);
     table.finish();
-    let name = read_name(name, problems)?;
-    Some(ZoneTable { name, file, dnssec })
+    Some(ZoneTable { name: parsed?, file, dnssec, outward })
 }
 
 fn read_dnssec(mut table: Table<'_>) -> DnssecTable {

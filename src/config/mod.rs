@@ -21,9 +21,11 @@ mod file;
 mod full;
 mod heartbeat;
 mod inventory;
+mod key;
 mod later;
 mod maintenance;
 mod moment;
+mod outward;
 mod policy;
 mod preset;
 mod resolve;
@@ -37,6 +39,8 @@ mod written;
 pub use address::is_machine;
 pub use heartbeat::Heartbeat;
 pub use inventory::{Effect, Format, Gain, Inventory, List, is_pattern};
+pub use key::{Key, KeySecret, octets as key_octets, weakness as key_weakness};
+pub use outward::{Allow, Notified, Outward};
 pub use policy::policy_of_word;
 pub use preset::{Presets, embedded as embedded_presets, embedded_text as preset_text, read_text as read_preset};
 pub use units::{bitrate, duration};
@@ -52,6 +56,8 @@ pub struct Config {
     pub server: Server,
     /// The other nameservers of the installation, if there are any.
     pub cluster: Option<Cluster>,
+    /// Keys by which servers know each other's messages; the place of each is its key.
+    pub keys: Vec<Written<Key>>,
     /// Where zones are read.
     pub zones: Zones,
     /// Where geography is read.
@@ -226,6 +232,8 @@ pub struct Zones {
     pub directory: Written<PathBuf>,
     /// Zones whose files stand elsewhere; they win over those of the directory.
     pub files: Vec<Written<ZoneFile>>,
+    /// Zones that go out to other nameservers; the place of each is its key.
+    pub outward: Vec<Written<Outward>>,
     /// Zones that are signed here.
     pub signed: Vec<Written<SignedZone>>,
 }

@@ -24,8 +24,8 @@ use super::inventory::{self, OwnNodes};
 use super::preset::Presets;
 use super::written::Written;
 use super::{
-    Config, Geoip, Load, RateLimit, Secure, Server, SignedZone, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults,
-    full, maintenance, policy,
+    Config, Geoip, Load, Outward, RateLimit, Secure, Server, SignedZone, TcpLimits, Workers, ZoneFile, Zones, cluster,
+    defaults, full, maintenance, policy,
 };
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
@@ -34,6 +34,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     let ConfigFile {
         server,
         cluster,
+        keys,
         zones_directory,
         zones,
         geoip,
@@ -69,9 +70,11 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     Config {
         server: resolve_server(server),
         cluster: cluster.and_then(cluster::resolve),
+        keys,
         zones: Zones {
             directory,
             signed: zones.iter().filter_map(resolve_signed).collect(),
+            outward: zones.iter().filter_map(outward).collect(),
             files: zones.into_iter().filter_map(resolve_zone).collect(),
         },
         geoip: Geoip { databases: databases.map(|list| list.value).unwrap_or_default(), networks, rtt },
@@ -175,8 +178,12 @@ fn resolve_signed(table: &ZoneTable) -> Option<Written<SignedZone>> {
 }
 
 fn resolve_zone(table: ZoneTable) -> Option<Written<ZoneFile>> {
-    let ZoneTable { name, file, dnssec: _ } = table;
+    let ZoneTable { name, file, dnssec: _, outward: _ } = table;
     Some(file?.map(|path| ZoneFile { name: name.value, path }))
+}
+
+fn outward(table: &ZoneTable) -> Option<Written<Outward>> {
+    table.outward.clone().map(|outward| table.name.clone().map(|_| outward))
 }
 
 fn resolve_place(table: PlaceTable) -> Written<Place> {

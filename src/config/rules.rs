@@ -17,13 +17,14 @@ use super::file::{
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
-use super::{access, defaults, full, heartbeat, maintenance, policy};
+use super::{access, defaults, full, heartbeat, key, maintenance, outward, policy};
 
 /// Reports every rule that is broken.
 pub(super) fn check(file: &ConfigFile, problems: &Problems) {
     let ConfigFile {
         server,
         cluster,
+        keys: _,
         zones_directory: _,
         zones,
         geoip: _,
@@ -88,6 +89,8 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         policy::check_service(service, pool_of(service, pools), problems);
     }
     maintenance::check(file, problems);
+    key::check(&file.keys, problems);
+    outward::check(file.zones.iter().filter_map(|zone| zone.outward.as_ref()), &file.keys, problems);
     check_whoami(server, services, problems);
 }
 

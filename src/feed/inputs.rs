@@ -4,11 +4,11 @@ mod accesses;
 mod barriers;
 mod geography;
 mod guesses;
-mod keys;
 mod lists;
 mod loader;
 mod numbers;
 mod secrets;
+mod zone_keys;
 mod zones;
 
 use std::collections::BTreeMap;
@@ -27,9 +27,9 @@ use crate::geo::{Database, Geo, Rtt};
 use crate::intake::Tokens;
 use crate::name::Name;
 use crate::pool::Policy;
-use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Zones};
+use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Transfers, Zones};
 use crate::steer::{Assembly, Fleet, Guess, Tables, mix};
-use crate::wire::{Identity, Secrets};
+use crate::wire::{Identity, Keys, Secrets};
 use crate::zone::{Signed, Signing};
 
 pub(super) use lists::{load_lists, urls};
@@ -63,6 +63,10 @@ pub struct Inputs {
     rtts: Arc<[Rtt]>,
     /// What DNS cookies are made by, if the configuration names a file of secrets.
     pub cookies: Option<Secrets>,
+    /// What goes out of zones to other nameservers.
+    pub transfers: Arc<Transfers>,
+    /// By what messages of other servers are known.
+    pub keys: Arc<Keys>,
     /// By what the nameservers of the installation know each other.
     pub tokens: Tokens,
     /// By what heartbeats of media servers are known, by inventory.
@@ -141,6 +145,8 @@ impl Inputs {
             seed,
             identity: Arc::clone(&self.identity),
             cookies: self.cookies.clone().unwrap_or(drawn),
+            keys: Arc::clone(&self.keys),
+            transfers: Arc::clone(&self.transfers),
             inputs: status,
             inventories: Arc::default(),
         }
@@ -284,6 +290,11 @@ impl Loader {
         self.bind_keys(&config, &files, &mut bound);
         let (zones, made) = self.make_zones((&files, &bound), told, &fleet, previous);
         let cookies = self.read_secrets(&config);
+        let before = previous.map(|inputs| (&*inputs.transfers, &*inputs.zones));
+        let outward = config.zones.outward.iter().map(|written| &written.value);
+        let transfers = Transfers::new(outward, &zones, before);
+        self.check_outward(&config, &files);
+        let keys = self.read_keys(&config, file);
         let tokens = self.read_cluster_tokens(&config);
         let heartbeat_tokens = self.read_heartbeat_tokens(&config);
         let keyring = self.read_accesses(&config, previous.map(|inputs| &*inputs.keyring));
@@ -298,6 +309,8 @@ impl Loader {
         let [name, version, nsid] = [text(&server.identity), text(&server.version), text(&server.nsid)];
         Some(Inputs {
             cookies,
+            keys: Arc::new(keys),
+            transfers: Arc::new(transfers),
             // The same on all nameservers, and for ever. Made of their token, each roll of that would move every room to another
             // node at once. It needs no secret: who chooses names that one node has is answered by what that node bears, and
             // gives its keys away.

@@ -1,9 +1,9 @@
 //! The feed: brings news in. One task owns the inputs, and it alone publishes.
 
 pub mod inputs;
-pub mod keys;
 pub mod probe;
 pub mod scrape;
+pub mod zone_keys;
 
 mod alarms;
 mod changes;
@@ -14,8 +14,10 @@ mod enrolment;
 mod health;
 mod include;
 mod inventory;
+mod keys;
 mod maintenance;
 mod names;
+mod notify;
 mod orders;
 mod pace;
 mod parts;

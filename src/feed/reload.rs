@@ -164,6 +164,7 @@ impl Feed {
         if let Some(lists) = &lists {
             self.lists = Arc::new(lists.clone());
         }
+        let served = Arc::clone(&self.inputs);
         let taken = self.take_inputs(self.ordered(inputs));
         self.lists = before;
         if let Err(because) = taken {
@@ -179,6 +180,8 @@ impl Feed {
         self.orders.report_idle(&self.inputs);
         let outcome = format!("generation {old} → {}: {changes}", self.generation);
         self.keep_inputs(files);
+        self.keep_histories(Some(&served));
+        self.notifier.tell(&self.inputs);
         let grade = if is_broken { Grade::Warning } else { Grade::Note };
         self.board.note("reload", grade, &outcome);
         if is_broken {

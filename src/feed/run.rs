@@ -16,6 +16,7 @@ use super::enrolment::Enrolment;
 use super::health::Healths;
 use super::inputs::Inputs;
 use super::inventory::{self, Confirmation, Lists, News};
+use super::notify::Notifier;
 use super::orders::Orders;
 use super::readiness::Readiness;
 use super::reload::{Reload, Scope, Waiter, finished};
@@ -120,6 +121,8 @@ pub struct Feed {
     pub(super) is_stuck: bool,
     /// What operators are told besides snapshots.
     pub(super) board: Arc<Board>,
+    /// Tells other nameservers of new serials.
+    pub(super) notifier: Notifier,
     /// Writes what survives a restart; none if nothing does.
     pub(super) keeper: Option<Keeper>,
     /// When what is learned was written last.
@@ -207,6 +210,8 @@ impl Feed {
         if let Some(cluster) = &mut self.cluster {
             cluster.start();
         }
+        // What changed while this server was away nobody has told them.
+        self.notifier.tell(&self.inputs);
         let mut reload: Option<Reload> = None;
         loop {
             tokio::select! {

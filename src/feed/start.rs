@@ -11,6 +11,7 @@ use super::enrolment::Enrolment;
 use super::health::Healths;
 use super::inputs::{self, Inputs, Loaded};
 use super::inventory::{Lists, News, fetch_all};
+use super::notify::Notifier;
 use super::orders::Orders;
 use super::readiness::Readiness;
 use super::run::{Feed, Options, StartError, log};
@@ -85,6 +86,10 @@ impl Feed {
         let Loaded { inputs, diagnostics, of_lists, is_lists_only: _, watched, listed, lists, files } = loaded;
         let Some(inputs) = inputs.filter(|_| !is_refused) else { return Err(StartError { diagnostics }) };
         log(&diagnostics);
+        let inputs = match store {
+            Some(store) => state::with_histories(inputs, store),
+            None => inputs,
+        };
         let mut controller = Controller::default();
         let mut orders = Orders::default();
         if let Some(store) = store {
@@ -161,6 +166,7 @@ impl Feed {
             ticked: 1,
             pulse: Arc::new(Pulse::new(now)),
             is_stuck: false,
+            notifier: Notifier::new(Arc::clone(board.transfers())),
             board,
             keeper,
             saved: now,
@@ -173,6 +179,7 @@ impl Feed {
         feed.orders.report_idle(&feed.inputs);
         feed.keep_inputs(files);
         feed.keep_signatures();
+        feed.keep_histories(None);
         if let Some(lists) = lists {
             feed.take_lists(lists);
         }

@@ -3,6 +3,7 @@
 //! A file that is not as it was written is set aside and made anew, and one that cannot be read at all stays until then: state
 //! never keeps the server from starting.
 
+mod histories;
 mod keeper;
 mod kept;
 mod learned;
@@ -20,6 +21,7 @@ use crate::name::{Name, Printed};
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
+pub(super) use histories::with_histories;
 pub(super) use keeper::{Done, Keeper};
 pub(super) use kept::{Files, Found, find};
 pub(super) use learned::{SAVED, inherit};

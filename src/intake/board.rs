@@ -2,11 +2,12 @@
 //! nodes stand as they do, who was named in answers. Readable while the feed hangs.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::TransferCounts;
 use crate::pool::NodeId;
 use crate::steer::Standing;
 
@@ -22,6 +23,7 @@ const SAMPLES: usize = 7;
 #[derive(Debug)]
 pub struct Board {
     started: u64,
+    transfers: Arc<TransferCounts>,
     inner: Mutex<Inner>,
 }
 
@@ -92,7 +94,12 @@ impl Grade {
 impl Board {
     /// One with nothing on it.
     pub fn new() -> Self {
-        Self { started: unix_seconds(), inner: Mutex::default() }
+        Self { started: unix_seconds(), transfers: Arc::default(), inner: Mutex::default() }
+    }
+
+    /// Counts of zones that went out.
+    pub fn transfers(&self) -> &Arc<TransferCounts> {
+        &self.transfers
     }
 
     /// Seconds since 1970 when the server was started.

@@ -1,8 +1,8 @@
-//! Counts of TCP connections: open ones, and those that a limit ended.
+//! Counts of connections by what carries them: open ones, those that a limit ended, handshakes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A limit of TCP, named as its key in `server.tcp`.
+/// A limit of streams, named as its key in `server.tcp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// Connections at a time.
@@ -37,17 +37,72 @@ impl Limit {
     }
 }
 
-/// Counts of the TCP connections of all listeners; others read them at any time.
+/// What carries a stream of queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Carrier {
+    /// DNS over TCP.
+    #[default]
+    Tcp,
+    /// DNS over TLS.
+    Tls,
+    /// DNS over QUIC.
+    Quic,
+    /// DNS over HTTPS.
+    Https,
+    /// The same without TLS, behind a proxy.
+    Http,
+}
+
+impl Carrier {
+    /// Its key in `server`, and its word in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Quic => "quic",
+            Self::Https => "https",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// How a handshake ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// Well.
+    Done,
+    /// What came was none that is taken.
+    Failed,
+    /// Not in time.
+    TimedOut,
+}
+
+/// Counts of the connections of all listeners of a carrier; others read them at any time.
 #[derive(Debug, Default)]
 pub struct StreamCounts {
+    carrier: Carrier,
     open: AtomicU64,
     accepted: AtomicU64,
     refused: [AtomicU64; Limit::ALL.len()],
     closed: [AtomicU64; Limit::ALL.len()],
     accept_failures: AtomicU64,
+    /// By `Handshake`.
+    handshakes: [AtomicU64; 3],
+    queries: AtomicU64,
+    replies: AtomicU64,
 }
 
 impl StreamCounts {
+    /// All zero.
+    pub fn of(carrier: Carrier) -> Self {
+        Self { carrier, ..Self::default() }
+    }
+
+    /// What carries them.
+    pub fn carrier(&self) -> Carrier {
+        self.carrier
+    }
+
     /// Counts a connection that was let in.
     pub fn opened(&self) {
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -72,6 +127,32 @@ impl StreamCounts {
     /// Counts a failure to accept for which the machine is to blame, not the peer.
     pub fn accept_failed(&self) {
         self.accept_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a handshake of TLS.
+    pub fn shook_hands(&self, ended: Handshake) {
+        self.handshakes[ended as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts queries that came, and replies to them that were made.
+    pub fn asked(&self, queries: u64, replies: u64) {
+        self.queries.fetch_add(queries, Ordering::Relaxed);
+        self.replies.fetch_add(replies, Ordering::Relaxed);
+    }
+
+    /// Handshakes that ended so, since the start.
+    pub fn handshakes(&self, ended: Handshake) -> u64 {
+        self.handshakes[ended as usize].load(Ordering::Relaxed)
+    }
+
+    /// Queries, since the start.
+    pub fn queries(&self) -> u64 {
+        self.queries.load(Ordering::Relaxed)
+    }
+
+    /// Replies to them, since the start.
+    pub fn replies(&self) -> u64 {
+        self.replies.load(Ordering::Relaxed)
     }
 
     /// Connections that are open now.

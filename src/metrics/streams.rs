@@ -1,4 +1,4 @@
-//! The metrics of TCP connections.
+//! The metrics of connections, by what carries them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::counter;
-use crate::intake::{Limit, StreamCounts};
+use crate::intake::{Carrier, Handshake, Limit, StreamCounts};
 
 /// Writes the counts of connections.
 #[derive(Debug)]
@@ -19,19 +19,29 @@ pub(super) struct StreamReadout(pub(super) Arc<StreamCounts>);
 impl Collector for StreamReadout {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Self(counts) = self;
-        let open =
-            encoder.encode_descriptor("tcp_connections", "TCP connections that are open", None, MetricType::Gauge)?;
+        let carrier = counts.carrier();
+        let (word, title) = (carrier.word(), carrier.word().to_uppercase());
+        let (name, help) = (format!("{word}_connections"), format!("{title} connections that are open"));
+        let open = encoder.encode_descriptor(&name, &help, None, MetricType::Gauge)?;
         ConstGauge::new(counts.open() as f64).encode(open)?;
-        let help = "TCP connections that were let in";
-        counter(&mut encoder, "tcp_connections_accepted", help, counts.accepted())?;
-        by_limit(&mut encoder, "tcp_connections_refused", "TCP connections that a limit kept out", |limit| {
-            counts.refused_by(limit)
-        })?;
-        by_limit(&mut encoder, "tcp_connections_closed", "TCP connections that a limit ended", |limit| {
-            counts.closed_by(limit)
-        })?;
-        let help = "Failures to accept a TCP connection, such as too many open files";
-        counter(&mut encoder, "tcp_accept_failures", help, counts.accept_failures())
+        let mut count = |name: &str, help: &str, value| counter(&mut encoder, &format!("{word}_{name}"), help, value);
+        count("connections_accepted", &format!("{title} connections that were let in"), counts.accepted())?;
+        count("queries", &format!("Queries over {title}"), counts.queries())?;
+        count("replies", &format!("Replies over {title}, sent or not"), counts.replies())?;
+        let help = format!("{title} connections that a limit kept out");
+        by_limit(&mut encoder, &format!("{word}_connections_refused"), &help, |limit| counts.refused_by(limit))?;
+        let help = format!("{title} connections that a limit ended");
+        by_limit(&mut encoder, &format!("{word}_connections_closed"), &help, |limit| counts.closed_by(limit))?;
+        if matches!(carrier, Carrier::Tls | Carrier::Quic | Carrier::Https) {
+            let mut count = |name: &str, help: &str, ended| {
+                counter(&mut encoder, &format!("{word}_{name}"), help, counts.handshakes(ended))
+            };
+            count("handshakes", &format!("{title} handshakes that were done"), Handshake::Done)?;
+            count("handshakes_failed", &format!("{title} handshakes that failed"), Handshake::Failed)?;
+            count("handshakes_timed_out", &format!("{title} handshakes that took too long"), Handshake::TimedOut)?;
+        }
+        let help = format!("Failures to accept a {title} connection, such as too many open files");
+        counter(&mut encoder, &format!("{word}_accept_failures"), &help, counts.accept_failures())
     }
 }
 

@@ -1,4 +1,4 @@
-//! DNS over TLS (RFC 7858) and over QUIC (RFC 9250): hickory-server carries, our engine answers.
+//! DNS over QUIC (RFC 9250): hickory-server carries, our engine answers.
 //!
 //! hickory-server takes records, not octets, so the engine's reply is taken apart and handed over piece
 //! by piece. A query that hickory cannot parse never comes here: hickory answers FORMERR by itself.
@@ -13,10 +13,9 @@ use hickory_proto::op::{Header, HeaderCounts, Metadata, ResponseCode};
 use hickory_proto::serialize::binary::DecodeError;
 use hickory_server::Server;
 use hickory_server::net::runtime::Time;
-use hickory_server::net::xfer::Protocol;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +25,7 @@ use pieces::Pieces;
 
 use super::Responder;
 use super::scratch::{self, Path};
-pub use super::tls::Certificate;
+use super::tls::Certificate;
 use crate::answer::Transport;
 use crate::intake::Tally;
 
@@ -53,24 +52,11 @@ impl Encrypted {
         Self { responder, stop, listeners: JoinSet::new() }
     }
 
-    /// Serves DNS over TLS on a bound listener; to be called within a runtime.
-    pub fn listen_tls(&mut self, listener: std::net::TcpListener, certificate: &Certificate) -> io::Result<()> {
-        listener.set_nonblocking(true)?;
-        let handler = self.handler(listener.local_addr()?.ip());
-        let config = certificate.server_config(b"dot");
-        self.listen("TLS", move || {
-            let mut server = Server::new(handler.clone());
-            let listener = TcpListener::from_std(listener.try_clone()?)?;
-            server.register_tls_listener_with_tls_config(listener, TIMEOUT, config.clone())?;
-            Ok(server)
-        })
-    }
-
     /// Serves DNS over QUIC on a bound socket; to be called within a runtime.
     pub fn listen_quic(&mut self, socket: std::net::UdpSocket, certificate: &Certificate) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let handler = self.handler(socket.local_addr()?.ip());
-        let config = certificate.server_config(b"doq");
+        let config = certificate.server_config(&[b"doq"]);
         self.listen("QUIC", move || {
             let mut server = Server::new(handler.clone());
             let socket = UdpSocket::from_std(socket.try_clone()?)?;
@@ -172,15 +158,10 @@ impl RequestHandler for Handler {
 impl Handler {
     /// The engine's reply in hickory's pieces; none if there is nothing to send.
     fn reply(&self, request: &Request) -> Option<Result<Pieces, DecodeError>> {
-        let transport = match request.protocol() {
-            Protocol::Tls => Transport::Tls,
-            Protocol::Quic => Transport::Quic,
-            // No other listener is ever registered.
-            _ => return None,
-        };
+        let transport = Transport::Quic;
         // RFC 9250 §4.2.1: the id is 0, anything else a protocol error. hickory-server 0.26 would send
         // the reply with id 0 and then stumble over the difference, in debug builds by a panic.
-        if transport == Transport::Quic && request.metadata.id != 0 {
+        if request.metadata.id != 0 {
             return None;
         }
         let path = Path::new(request.src(), self.local, transport);

@@ -1,5 +1,6 @@
 //! Serving: datagrams, streams, encrypted streams, administration; all through one engine.
 
+mod accept;
 pub mod admin;
 pub mod cluster;
 pub mod cores;
@@ -12,13 +13,16 @@ pub mod rate_limit;
 mod scratch;
 pub mod stall;
 pub mod stream;
-mod tls;
+pub mod tls;
+mod transfer;
 pub mod udp;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrayvec::ArrayVec;
+use tokio::sync::Semaphore;
 
 pub use self::datagram::{BATCH, Ready};
 pub use self::learner::Learner;
@@ -29,7 +33,7 @@ use crate::answer::{
     truncated,
 };
 use crate::config::RateLimitMode;
-use crate::intake::{Beyond, Counts, Tally};
+use crate::intake::{Beyond, Counts, Tally, TransferCounts};
 use crate::name::LookupName;
 use crate::snapshot::{Published, Snapshot};
 use crate::steer::Estimate;
@@ -42,12 +46,30 @@ pub struct Responder {
     counts: Arc<Counts>,
     /// Held for the time of one answer; streams are few beside datagrams.
     learner: Arc<Mutex<Learner>>,
+    transfers: Arc<Transfers>,
+}
+
+/// What all transfers share.
+struct Transfers {
+    slots: Arc<Semaphore>,
+    /// When a refusal was logged last, in seconds since 1970.
+    told: AtomicU64,
+    counts: Arc<TransferCounts>,
 }
 
 impl Responder {
     /// A responder that answers from what is published, counts into `counts` and learns by `learner`.
     pub fn new(published: Arc<Published>, counts: Arc<Counts>, learner: Learner) -> Self {
-        Self { published, counts, learner: Arc::new(Mutex::new(learner)) }
+        let slots = Arc::new(Semaphore::new(transfer::MAX_TRANSFERS));
+        let transfers = Arc::new(Transfers { slots, told: AtomicU64::new(0), counts: Arc::default() });
+        Self { published, counts, learner: Arc::new(Mutex::new(learner)), transfers }
+    }
+
+    /// The same, with transfers counted there.
+    pub fn counting_transfers(self, counts: &Arc<TransferCounts>) -> Self {
+        let slots = Arc::clone(&self.transfers.slots);
+        let transfers = Transfers { slots, told: AtomicU64::new(0), counts: Arc::clone(counts) };
+        Self { transfers: Arc::new(transfers), ..self }
     }
 
     /// Answers a message into `out` and returns the reply's length; none if there is nothing to send.
@@ -101,10 +123,12 @@ fn respond_on(
     out: &mut [u8],
 ) -> Option<usize> {
     let (outcome, observation) = answer_on(snapshot, query, course, context, Some(&mut learner.keys), out, None);
-    let Outcome::Reply { length, rcode, subject } = outcome else {
+    let Outcome::Reply { length, rcode, subject, is_trusted } = outcome else {
         tally.dropped += 1;
         return None;
     };
+    // A secondary behind a busy resolver's network must see its SOA.
+    let limiter = limiter.filter(|_| !is_trusted);
     let sent = match limiter.map(|limiter| limit(limiter, snapshot, query, context, (subject, rcode), tally, out)) {
         None | Some(Sent::Whole) => {
             if let Some(observation) = &observation {

@@ -1,143 +1,151 @@
-//! TCP (RFC 7766, RFC 9210): accepting, and the conversation on each connection.
+//! Streams (RFC 7766, RFC 9210, RFC 7858): the conversation on each connection, over TCP and over TLS.
 
 mod connections;
 
 pub use connections::Connections;
+pub(super) use connections::Place;
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::ready;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::AsyncWriteExt;
+use rustls::{ProtocolVersion, ServerConfig};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::debug;
 
-use connections::Place;
-
-use super::Responder;
+pub use super::accept::bind;
+use super::accept::{Arrival, accept};
 use super::scratch::{self, Path};
-use crate::answer::Transport;
-use crate::intake::{Limit, Tally};
+use super::transfer::{self, Begun};
+use super::{Responder, tls};
+use crate::answer::{TlsVersion, Transport};
+use crate::intake::{Handshake, Limit, Tally};
 
-/// Pause after an error of `accept` that will come again at once, such as too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Such errors are logged this often at most: they come with each connection of a flood.
-const LOG_PAUSE: Duration = Duration::from_secs(60);
-
-/// Connections that may wait to be accepted; the kernel has a limit too (net.core.somaxconn).
-const BACKLOG: i32 = 1024;
-
-/// A listener on an address. On IPv6 ones it is for IPv6 only: a socket on `[::]` would else take
-/// those of IPv4 too, and could not stand beside one on `0.0.0.0` with the same port.
-pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // Connections of the last run that wait for their end must not be in the way of the next.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// Serves the listener until `stop`; returns when its last connection is closed, which then takes at
+/// Serves the listener over TCP until `stop`; returns when its last connection is closed, which then takes at
 /// most the time that peers have to read.
 pub async fn serve(listener: TcpListener, responder: Responder, connections: Connections, stop: CancellationToken) {
-    let mut tasks = JoinSet::new();
-    let mut next_log = Instant::now();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            Some(ended) = tasks.join_next() => {
-                tell_of_panic(ended);
-                continue;
-            }
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, client)) => match connections.admit(client.ip()).await {
-                Some(place) => {
-                    tasks.spawn(keep_place(place, stream, client, responder.clone(), stop.clone()));
-                }
-                None => debug!(%client, "too many connections, closed a new one"),
-            },
-            Err(error) if concerns_one_connection(&error) => debug!(%error, "a connection was lost before it began"),
-            Err(error) => {
-                connections.counts().accept_failed();
-                if Instant::now() >= next_log {
-                    warn!(%error, "cannot accept connections; closing idle ones, or trying again every {ACCEPT_PAUSE:?}");
-                    next_log = Instant::now() + LOG_PAUSE;
-                }
-                // With nothing to give up, what is missing comes back when others give it back, of which there
-                // is no news; without a pause this loop would eat the core on which they are to do so.
-                if !(is_want(&error) && connections.make_room().await) {
-                    let _ = timeout(ACCEPT_PAUSE, stop.cancelled()).await;
-                }
-            }
-        }
-    }
-    drop(listener);
-    while let Some(ended) = tasks.join_next().await {
-        tell_of_panic(ended);
-    }
+    let serve = |arrival| keep_place(arrival, responder.clone(), stop.clone());
+    accept(listener, connections, stop.clone(), serve).await;
 }
 
-/// Whether `accept` reports what befell one connection: the next may be well. `accept(2)` has these.
-fn concerns_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::ConnectionAborted
-            | Kind::ConnectionReset
-            | Kind::Interrupted
-            | Kind::HostUnreachable
-            | Kind::NetworkUnreachable
-            | Kind::NetworkDown
-    )
-}
-
-/// Whether descriptors or memory are wanting, of which every connection has some.
-fn is_want(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
-}
-
-fn tell_of_panic(ended: Result<(), JoinError>) {
-    if let Err(panic) = ended {
-        error!(%panic, "a connection ended by a panic, which is a defect; the others go on");
-    }
+/// The same over TLS (RFC 7858).
+pub async fn serve_tls(
+    listener: TcpListener,
+    certificate: tls::Certificate,
+    responder: Responder,
+    connections: Connections,
+    stop: CancellationToken,
+) {
+    let config = certificate.server_config(&[b"dot"]);
+    let serve = |arrival| keep_place_over_tls(arrival, Arc::clone(&config), responder.clone(), stop.clone());
+    accept(listener, connections, stop.clone(), serve).await;
 }
 
 /// One connection, from its place among the others to how it ended.
 #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold its arguments twice, and there are a thousand")]
-fn keep_place(
-    place: Place,
-    mut stream: TcpStream,
-    client: SocketAddr,
-    responder: Responder,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> + Send {
+fn keep_place(arrival: Arrival, responder: Responder, stop: CancellationToken) -> impl Future<Output = ()> + Send {
     async move {
-        let ended = converse(&mut stream, client, &responder, &place, &stop).await;
-        if let End::Limit(limit) | End::Unread(Some(limit)) = ended {
-            place.count_closed(limit);
-        }
-        match ended {
-            End::Over | End::Limit(_) => discard(&stream),
-            // The kernel would keep what was not read, and offer it again and again for minutes.
-            End::Unread(_) => {
-                // If that cannot be had, it does so.
-                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-            }
-        }
+        let Arrival { mut stream, client, local, place } = arrival;
+        prepare(&stream, &place);
+        let path = Path { idle: Some(place.limits().idle), ..Path::new(client, local, Transport::Tcp) };
+        let ended = converse(&mut stream, path, &responder, &place, &stop).await;
+        close(&stream, &ended, &place);
         // The descriptor is free before the place is.
         drop(stream);
         drop(place);
+    }
+}
+
+/// How long the end of a TLS connection may take to be told.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The same over TLS, with the handshake before and the farewell behind.
+async fn keep_place_over_tls(
+    arrival: Arrival,
+    config: Arc<ServerConfig>,
+    responder: Responder,
+    stop: CancellationToken,
+) {
+    let Arrival { stream, client, local, place } = arrival;
+    prepare(&stream, &place);
+    let Some(mut stream) = shake_hands(stream, config, &place, &stop).await else { return };
+    let version = match stream.get_ref().1.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
+        _ => TlsVersion::V1_2,
+    };
+    let path = Path { idle: Some(place.limits().idle), ..Path::new(client, local, Transport::Tls(version)) };
+    let ended = converse(&mut stream, path, &responder, &place, &stop).await;
+    if !matches!(ended, End::Unread(_)) {
+        // RFC 7858 §3.4, RFC 8446 §6.1: the peer is told that nothing was cut off. If it does not listen, so be it.
+        let _ = timeout(GOODBYE, stream.shutdown()).await;
+    }
+    let (stream, _session) = stream.into_inner();
+    close(&stream, &ended, &place);
+    drop(stream);
+    drop(place);
+}
+
+/// How long a TLS handshake may take: many times what it takes across the globe, with segments lost.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// TLS on an accepted connection; none if it does not come about.
+pub(super) async fn shake_hands(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    place: &Place,
+    stop: &CancellationToken,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    let shaken = tokio::select! {
+        biased;
+        shaken = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)) => shaken,
+        () = stop.cancelled() => return None,
+        // Who is about to shake hands is idle, too.
+        () = place.wanted() => return None,
+    };
+    match shaken {
+        Ok(Ok(stream)) => {
+            place.counts().shook_hands(Handshake::Done);
+            return Some(stream);
+        }
+        Ok(Err(error)) => {
+            debug!(%error, "a TLS handshake failed");
+            place.counts().shook_hands(Handshake::Failed);
+        }
+        Err(_) => place.counts().shook_hands(Handshake::TimedOut),
+    }
+    None
+}
+
+/// Sets what a connection needs of its socket.
+pub(super) fn prepare(stream: &TcpStream, place: &Place) {
+    // Replies are written whole, so there is nothing for Nagle's algorithm to gather.
+    // If it cannot be had, replies are only slower.
+    let _ = stream.set_nodelay(true);
+    // If it cannot be had, the kernel's own limit holds. The listener cannot pass it on: connections wait
+    // there before anybody serves it.
+    let _ = SockRef::from(stream).set_send_buffer_size(place.limits().unsent);
+}
+
+/// Readies a socket for its end.
+fn close(stream: &TcpStream, ended: &End, place: &Place) {
+    if let End::Limit(limit) | End::Unread(Some(limit)) = ended {
+        place.count_closed(*limit);
+    }
+    match ended {
+        End::Over | End::Limit(_) => discard(stream),
+        // The kernel would keep what was not read, and offer it again and again for minutes.
+        End::Unread(_) => {
+            // If that cannot be had, it does so.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
     }
 }
 
@@ -161,22 +169,14 @@ const READ: usize = 16_384;
 /// It reads, answers all that is complete, and writes, in turn: while the peer does not read, nothing
 /// is read from it, so what it can make us hold is one message and one batch of replies. While it is
 /// idle it has no buffer at all, only this future and the socket.
-async fn converse(
-    stream: &mut TcpStream,
-    client: SocketAddr,
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    path: Path,
     responder: &Responder,
     place: &Place,
     stop: &CancellationToken,
 ) -> End {
-    let Ok(local) = stream.local_addr() else { return End::Over };
-    // Replies are written whole, so there is nothing for Nagle's algorithm to gather.
-    // If it cannot be had, replies are only slower.
-    let _ = stream.set_nodelay(true);
     let limits = place.limits();
-    let path = Path { idle: Some(limits.idle), ..Path::new(client, Some(local.ip()), Transport::Tcp) };
-    // If it cannot be had, the kernel's own limit holds. The listener cannot pass it on: connections wait
-    // there before anybody serves it.
-    let _ = SockRef::from(&*stream).set_send_buffer_size(limits.unsent);
     let end = Instant::now() + limits.total;
     let mut idle_end = end.min(Instant::now() + limits.idle);
     let mut queries_left = limits.queries;
@@ -191,6 +191,7 @@ async fn converse(
         }
         while let Some(batch) = answer_batch(responder, path, &input, &mut queries_left) {
             input.drain(..batch.read);
+            place.counts().asked(batch.queries, batch.replies);
             if let Err(limit) = send(stream, &batch, place).await {
                 responder.counts.add(&Tally { unsent: batch.replies, ..Tally::default() });
                 return End::Unread(limit);
@@ -201,6 +202,13 @@ async fn converse(
                 Then::More => {}
                 Then::Over => return End::Over,
                 Then::Limit => return End::Limit(Limit::Queries),
+                // Boxed, or each idle connection would have room for one.
+                Then::Transfer(begun) => {
+                    if let Err(limit) = Box::pin(transfer::send(stream, begun, responder, place)).await {
+                        return End::Unread(limit);
+                    }
+                    idle_end = end.min(Instant::now() + limits.idle);
+                }
             }
         }
         if input.is_empty() {
@@ -225,47 +233,48 @@ enum Received {
 }
 
 /// Waits for octets and adds them to `input`.
-async fn receive(
-    stream: &TcpStream,
+async fn receive<S: AsyncRead + Unpin>(
+    stream: &mut S,
     input: &mut Vec<u8>,
     until: Instant,
     place: &Place,
     stop: &CancellationToken,
 ) -> Received {
-    loop {
-        // Polled rather than awaited: the future of `readable` takes a fifth of what an idle connection has.
-        let is_readable = tokio::select! {
-            // What has come before the end is still answered.
-            biased;
-            is_readable = timeout_at(until, poll_fn(|cx| stream.poll_read_ready(cx))) => is_readable,
-            () = stop.cancelled() => return Received::Nothing,
-            () = place.wanted() => return Received::Nothing,
-        };
-        match is_readable {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Received::Nothing,
-            Err(_) => return Received::TimeOut,
-        }
-        let read: io::Result<usize> = scratch::borrow(|scratch| {
-            let length = stream.try_read(&mut scratch[..READ])?;
+    // Polled into the thread's buffer, so that who waits has none of its own.
+    let read = poll_fn(|cx| {
+        scratch::borrow(|scratch| {
+            let mut read = ReadBuf::new(&mut scratch[..READ]);
+            ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
             // No more than has come: what a peer announces costs it as much as us.
-            input.reserve_exact(length);
-            input.extend(&scratch[..length]);
-            Ok(length)
-        });
-        match read {
-            Ok(1..) => return Received::Octets,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Ok(0) | Err(_) => return Received::Nothing,
-        }
+            input.reserve_exact(read.filled().len());
+            input.extend(read.filled());
+            std::task::Poll::Ready(io::Result::Ok(read.filled().len()))
+        })
+    });
+    let read = tokio::select! {
+        // What has come before the end is still answered.
+        biased;
+        read = timeout_at(until, read) => read,
+        () = stop.cancelled() => return Received::Nothing,
+        () = place.wanted() => return Received::Nothing,
+    };
+    match read {
+        Ok(Ok(1..)) => Received::Octets,
+        Ok(Ok(0) | Err(_)) => Received::Nothing,
+        Err(_) => Received::TimeOut,
     }
 }
 
 /// Sends replies; an error is that they were not taken, and the limit that this came to.
-async fn send(stream: &mut TcpStream, batch: &Batch, place: &Place) -> Result<(), Option<Limit>> {
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, batch: &Batch, place: &Place) -> Result<(), Option<Limit>> {
+    let write = async {
+        stream.write_all(&batch.octets).await?;
+        // TLS holds octets that the socket did not take.
+        stream.flush().await
+    };
     tokio::select! {
         biased;
-        written = timeout(place.limits().write, stream.write_all(&batch.octets)) => match written {
+        written = timeout(place.limits().write, write) => match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(None),
             Err(_) => Err(Some(Limit::Write)),
@@ -282,6 +291,8 @@ struct Batch {
     octets: Vec<u8>,
     /// How many they are.
     replies: u64,
+    /// Messages that were complete.
+    queries: u64,
     /// Octets of the input that are done with.
     read: usize,
     /// How the connection goes on after these.
@@ -289,7 +300,7 @@ struct Batch {
 }
 
 /// How a connection goes on.
-#[derive(Default, PartialEq)]
+#[derive(Default)]
 enum Then {
     /// With more queries.
     #[default]
@@ -298,6 +309,8 @@ enum Then {
     Over,
     /// Not at all: there were as many queries as one may have.
     Limit,
+    /// With a transfer, and then with more queries.
+    Transfer(Box<Begun>),
 }
 
 /// Answers the complete messages at the start of the input, up to a batch; none if there is none.
@@ -305,11 +318,16 @@ fn answer_batch(responder: &Responder, path: Path, input: &[u8], queries_left: &
     first_message(input)?;
     let mut batch = Batch::default();
     while batch.octets.len() < MAX_BATCH
-        && batch.then == Then::More
+        && matches!(batch.then, Then::More)
         && let Some(message) = first_message(&input[batch.read..])
     {
         batch.read += 2 + message.len();
+        batch.queries += 1;
         *queries_left = queries_left.saturating_sub(1);
+        if let Some(begun) = transfer::asked(responder, message, path) {
+            batch.then = Then::Transfer(begun);
+            break;
+        }
         let is_answered = scratch::respond(responder, message, path, |reply| {
             batch.octets.extend((reply.len() as u16).to_be_bytes());
             batch.octets.extend(reply);
@@ -340,17 +358,5 @@ fn discard(stream: &TcpStream) {
         if !matches!(scratch::borrow(|scratch| stream.try_read(&mut scratch[..READ])), Ok(1..)) {
             break;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_of_ipv4_and_all_of_ipv6_are_two_listeners_on_one_port() {
-        let v4 = bind("0.0.0.0:0".parse().unwrap()).unwrap();
-        let port = v4.local_addr().unwrap().port();
-        bind(SocketAddr::new("::".parse().unwrap(), port)).unwrap();
     }
 }

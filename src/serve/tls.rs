@@ -61,15 +61,15 @@ impl Certificate {
         Arc::new(config)
     }
 
-    /// TLS 1.2 at least (RFC 9325 §3.1.1) with this certificate, for one protocol by its ALPN name.
-    pub(super) fn server_config(&self, protocol: &[u8]) -> Arc<ServerConfig> {
+    /// TLS 1.2 at least (RFC 9325 §3.1.1) with this certificate, for protocols by their ALPN names, the best first.
+    pub(super) fn server_config(&self, protocols: &[&[u8]]) -> Arc<ServerConfig> {
         // The provider is named: the process's default may be another one, or none.
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("ring has cipher suites for TLS 1.2 and 1.3")
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&self.certified))));
-        config.alpn_protocols = vec![protocol.to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Arc::new(config)
     }
 }

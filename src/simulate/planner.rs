@@ -381,6 +381,8 @@ fn snapshot(geo: &Arc<Geo>, fleet: &Arc<steer::Fleet>) -> Snapshot {
         seed: mix(0),
         identity: Arc::default(),
         cookies: Secrets::default(),
+        keys: Arc::default(),
+        transfers: Arc::default(),
         inputs: InputStatus::default(),
         inventories: Arc::default(),
     }

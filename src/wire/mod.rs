@@ -7,6 +7,7 @@ mod identity;
 mod query;
 mod reply;
 mod rtype;
+mod series;
 mod subnet;
 mod tsig;
 
@@ -16,8 +17,9 @@ pub use identity::{CLASS_CH, Identity};
 pub use query::{Problem, Query};
 pub use reply::{Item, Owner, Records, Reply, rdata_of, ready_record, udp_limit};
 pub use rtype::RecordType;
+pub use series::{Series, SeriesRecord, TooLarge};
 pub use subnet::Subnet;
-pub use tsig::Tsig;
+pub use tsig::{Algorithm, Keys, Rejection, SignatureError, Signer, Tsig, TsigKey, Unsigned, Verifier, sign_request};
 
 /// Octets of a message's header (RFC 1035 §4.1.1).
 pub const HEADER: usize = 12;

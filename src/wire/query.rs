@@ -40,8 +40,8 @@ pub enum Problem {
     Unwanted,
     /// Its EDNS version is not 0.
     UnknownVersion,
-    /// It is signed by a key that is not known here.
-    UnknownKey,
+    /// It is signed: those who have keys must check it first, and then answer `Query::verified`.
+    Signed,
     /// It has no question, and wants no more than a cookie (RFC 7873 §5.4).
     NoQuestion,
 }
@@ -54,7 +54,7 @@ impl Problem {
             Self::UnknownOpcode => Rcode::NOTIMP,
             Self::Unwanted => Rcode::REFUSED,
             Self::UnknownVersion => Rcode::BADVERS,
-            Self::UnknownKey => Rcode::NOTAUTH,
+            Self::Signed => Rcode::NOTAUTH,
             Self::NoQuestion => Rcode::NOERROR,
         }
     }
@@ -124,8 +124,37 @@ impl<'m> Query<'m> {
         }
         is_read.map_err(|Malformed| Problem::Malformed)?;
         if self.tsig.is_some() {
-            return Err(Problem::UnknownKey);
+            return Err(Problem::Signed);
         }
+        self.check_kind(opcode)
+    }
+
+    /// The same query after its signature has been checked and was right.
+    pub fn verified(&self) -> Self {
+        let problem = self.check_kind(self.message[2] >> 3 & 0x0f).err();
+        Self { problem, ..self.clone() }
+    }
+
+    /// The serial that a query for IXFR begins with: that of the SOA record in its authority section (RFC 1995 §3).
+    pub fn known_serial(&self) -> Option<u32> {
+        let message = self.message;
+        let header: &[u8; HEADER] = message.first_chunk()?;
+        if self.qtype != RecordType::IXFR || header[6..8] != [0, 0] || header[8..10] == [0, 0] {
+            return None;
+        }
+        let start = HEADER + self.question.len();
+        let record = Record::read(message, start)?;
+        if record.rtype != RecordType::SOA.0 {
+            return None;
+        }
+        // Behind the owner: type, class, TTL, length.
+        let data = skip_name(message, start)? + 10;
+        let serial = skip_name(message, skip_name(message, data)?)?;
+        (serial + 20 == record.end).then_some(())?;
+        message[serial..].first_chunk().map(|serial| u32::from_be_bytes(*serial))
+    }
+
+    fn check_kind(&self, opcode: u8) -> Result<(), Problem> {
         if self.edns.as_ref().is_some_and(|edns| edns.version != 0) {
             return Err(Problem::UnknownVersion);
         }
@@ -192,6 +221,29 @@ impl<'m> Query<'m> {
             _ => Ok(()),
         }
     }
+}
+
+/// The TSIG record of any message, if its last record is one; whatever else the message holds must be whole.
+pub(super) fn last_tsig(message: &[u8]) -> Result<Option<Tsig<'_>>, Malformed> {
+    let header: &[u8; HEADER] = message.first_chunk().ok_or(Malformed)?;
+    let count = |at: usize| u32::from(u16::from_be_bytes([header[at], header[at + 1]]));
+    let mut at = HEADER;
+    for _ in 0..count(4) {
+        at = skip_name(message, at).ok_or(Malformed)? + 4;
+    }
+    let (records, mut tsig) = (count(6) + count(8) + count(10), None);
+    for index in 0..records {
+        let record = Record::read(message, at).ok_or(Malformed)?;
+        at = record.end;
+        if record.rtype == TYPE_TSIG {
+            // RFC 8945 §5.1: it is the last record of all.
+            if index + 1 != records || count(10) == 0 {
+                return Err(Malformed);
+            }
+            tsig = Some(Tsig::read(record.start, record.class, record.ttl, record.data)?);
+        }
+    }
+    if at == message.len() { Ok(tsig) } else { Err(Malformed) }
 }
 
 /// A record of a query: checked, of interest only if it is OPT or TSIG.

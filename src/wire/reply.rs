@@ -42,6 +42,8 @@ pub struct Reply<'s> {
     pub lacks_required: bool,
     /// What the OPT record says, if the query has one.
     pub options: Options<'s>,
+    /// Octets that are kept free behind it, for a TSIG record.
+    pub reserved: usize,
     /// Records that were made for this reply alone, as `Records::Ready` has them; hardly any reply has some.
     pub own: Vec<u8>,
 }
@@ -175,7 +177,13 @@ impl Reply<'_> {
         let question = query.question();
         let opt_length = opt.as_ref().map_or(0, Opt::len);
         let has_opt = u16::from(opt.is_some());
-        let limit = limit.min(out.len());
+        let mut limit = limit.min(out.len());
+        let mut is_truncated = self.lacks_required;
+        // Where names of 255 octets leave no room for the TSIG record, TC says that there is more.
+        match limit.checked_sub(self.reserved) {
+            Some(rest) if rest >= HEADER + question.len() + opt_length => limit = rest,
+            _ => is_truncated = true,
+        }
         let mut writer = Writer {
             at: HEADER + question.len(),
             limit: limit - opt_length,
@@ -187,7 +195,6 @@ impl Reply<'_> {
         };
         writer.out[HEADER..writer.at].copy_from_slice(question);
 
-        let mut is_truncated = self.lacks_required;
         let mut counts = [0; 3];
         let sections = [&self.answer[..], &self.authority[..], &self.additional[..]];
         'sections: for (count, items) in counts.iter_mut().zip(sections) {
@@ -202,17 +209,10 @@ impl Reply<'_> {
                 }
             }
         }
-        let [answers, authorities, mut additionals] = counts;
+        let [answers, authorities, additionals] = counts;
         let mut length = writer.at;
         if let Some(opt) = opt {
             length = opt.write(&mut writer.out[..limit], length);
-        }
-        if let (Some(tsig), Rcode::NOTAUTH) = (&query.tsig, self.rcode) {
-            // RFC 8945 §5.1: it is the last record. Where names of 255 octets leave no room, TC says that there is more.
-            match tsig.write_bad_key(query.message(), writer.out, length, limit) {
-                Some(end) => (length, additionals) = (end, additionals + 1),
-                None => is_truncated = true,
-            }
         }
         let [copied_opcode_and_rd, copied_cd] = query.copied_flags();
         let flags = 0x80 | u8::from(self.is_authoritative) << 2 | u8::from(is_truncated) << 1 | copied_opcode_and_rd;

@@ -1,14 +1,15 @@
 //! Secrets among the inputs: what cookies are made by, and by what nameservers and media servers are known.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Loader;
-use crate::config::{Config, Written};
+use crate::config::{Config, Key, KeySecret, Written};
+use crate::feed::keys::read_key;
 use crate::feed::secrets::read_secrets;
 use crate::feed::token::{read_tokens, warn_of_readers};
 use crate::intake::Tokens;
-use crate::wire::Secrets;
+use crate::wire::{Algorithm, Keys, Secrets, TsigKey};
 
 impl Loader {
     pub(super) fn read_secrets(&mut self, config: &Config) -> Option<Secrets> {
@@ -21,6 +22,35 @@ impl Loader {
         // Nameservers that make cookies by other secrets than their peers would send each other's clients away.
         self.is_blocked |= secrets.is_none();
         secrets
+    }
+
+    /// Keys of TSIG; `file` is that of the configuration, which may hold secrets itself.
+    pub(super) fn read_keys(&mut self, config: &Config, file: &Path) -> Keys {
+        let mut keys = Vec::new();
+        let mut has_secrets = false;
+        for Written { value: Key { name, algorithm, secret }, .. } in &config.keys {
+            match secret {
+                KeySecret::Octets(octets) => {
+                    has_secrets = true;
+                    keys.push(TsigKey::new(name.clone(), algorithm.unwrap_or(Algorithm::Sha256), octets));
+                }
+                KeySecret::File(written) => {
+                    let key = self.read_table(written).and_then(|source| {
+                        let (key, diagnostics) = read_key(name, *algorithm, &source);
+                        self.diagnostics.extend(diagnostics);
+                        self.diagnostics.extend(warn_of_readers(&self.path(&written.value)));
+                        key
+                    });
+                    // Secondaries that sign with it would be turned away.
+                    self.is_blocked |= key.is_none();
+                    keys.extend(key);
+                }
+            }
+        }
+        if has_secrets {
+            self.diagnostics.extend(warn_of_readers(file));
+        }
+        Keys::new(keys)
     }
 
     pub(super) fn read_cluster_tokens(&mut self, config: &Config) -> Tokens {

@@ -74,7 +74,7 @@ impl Loader {
 
     /// Binds keys to the zones that are signed here.
     pub(super) fn bind_keys(&mut self, config: &Config, files: &[ZoneFile], bound: &mut [Bound]) {
-        for (name, signing) in self.read_keys(config) {
+        for (name, signing) in self.read_zone_keys(config) {
             match files.iter().position(|file| file.origin == name) {
                 Some(at) => bound[at].signing = Some(signing),
                 None => {
@@ -159,6 +159,20 @@ impl Loader {
         }
         self.diagnostics.splice(told..told, found);
         outcomes
+    }
+
+    /// Reports tables of zones that nobody has a file of.
+    pub(super) fn check_outward(&mut self, config: &Config, files: &[ZoneFile]) {
+        if self.is_blocked {
+            return;
+        }
+        for written in &config.zones.outward {
+            let zone = &written.value.zone;
+            if files.iter().all(|file| file.origin != *zone) {
+                let help = "put its file into the directory of zones, or name it: `file = \"…\"`";
+                self.block(written.error(format!("there is no file of the zone {zone}")).help(help));
+            }
+        }
     }
 
     /// RFC 1034 §3.6.2: beside a CNAME there is no other data, and an apex has its SOA and NS records.

@@ -1,4 +1,4 @@
-//! The connections of all TCP listeners, and who has to leave when there are too many.
+//! The connections of all listeners of a carrier, and who has to leave when there are too many.
 //!
 //! RFC 9210 §4.2 leaves two ways when the limit is reached: to close idle connections, or to refuse
 //! new ones. Here the connection that has been without a complete query for longest gives its place
@@ -18,9 +18,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::config::TcpLimits;
 use crate::geo::Prefix;
-use crate::intake::{Limit, StreamCounts};
+use crate::intake::{Carrier, Limit, StreamCounts};
 
-/// The connections of a server over TCP, with their limits: one set for all of its listeners.
+/// The connections of a server over one carrier, with their limits: one set for all of its listeners.
 #[derive(Clone)]
 pub struct Connections {
     shared: Arc<Shared>,
@@ -63,9 +63,14 @@ struct Connection {
 const LEAVE: Duration = Duration::from_millis(100);
 
 impl Connections {
-    /// No connections yet.
+    /// No connections over TCP yet.
     pub fn new(limits: TcpLimits) -> Self {
-        let counts = Arc::new(StreamCounts::default());
+        Self::over(Carrier::Tcp, limits)
+    }
+
+    /// No connections yet.
+    pub fn over(carrier: Carrier, limits: TcpLimits) -> Self {
+        let counts = Arc::new(StreamCounts::of(carrier));
         Self { shared: Arc::new(Shared { limits, counts, start: Instant::now(), table: Mutex::default() }) }
     }
 
@@ -81,7 +86,7 @@ impl Connections {
 
     /// A place for a connection from the client, if need be that of the longest idle one; none if its
     /// network has too many.
-    pub(super) async fn admit(&self, client: IpAddr) -> Option<Place> {
+    pub(in crate::serve) async fn admit(&self, client: IpAddr) -> Option<Place> {
         let network = network(client);
         loop {
             let limit = match self.take_place(network) {
@@ -95,7 +100,7 @@ impl Connections {
     }
 
     /// Closes the longest idle connection; false if there is none, or if it takes its time.
-    pub(super) async fn make_room(&self) -> bool {
+    pub(in crate::serve) async fn make_room(&self) -> bool {
         let Some(idle) = self.table().longest_idle() else { return false };
         idle.is_wanted.store(true, Ordering::Relaxed);
         idle.wanted.notify_one();
@@ -168,34 +173,38 @@ fn network(client: IpAddr) -> Prefix {
 }
 
 /// The place of one connection, which it has until this is dropped: after the socket, that is.
-pub(super) struct Place {
+pub(in crate::serve) struct Place {
     connections: Connections,
     connection: Arc<Connection>,
     number: u64,
 }
 
 impl Place {
-    pub(super) fn limits(&self) -> &TcpLimits {
+    pub(in crate::serve) fn limits(&self) -> &TcpLimits {
         self.connections.limits()
     }
 
+    pub(in crate::serve) fn counts(&self) -> &StreamCounts {
+        &self.connections.shared.counts
+    }
+
     /// Tells that the connection was of use just now.
-    pub(super) fn progressed(&self) {
+    pub(in crate::serve) fn progressed(&self) {
         self.connection.progress.store(self.connections.shared.now(), Ordering::Relaxed);
     }
 
     /// Waits until the place is wanted by another one.
-    pub(super) fn wanted(&self) -> Notified<'_> {
+    pub(in crate::serve) fn wanted(&self) -> Notified<'_> {
         self.connection.wanted.notified()
     }
 
     /// Whether the place is wanted by another one.
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(in crate::serve) fn is_wanted(&self) -> bool {
         self.connection.is_wanted.load(Ordering::Relaxed)
     }
 
     /// Counts the connection as ended by a limit.
-    pub(super) fn count_closed(&self, limit: Limit) {
+    pub(in crate::serve) fn count_closed(&self, limit: Limit) {
         self.connections.shared.counts.closed(limit);
     }
 }

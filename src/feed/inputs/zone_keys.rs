@@ -6,13 +6,13 @@ use super::{Loader, shown};
 use crate::config::{Config, SignedZone, Written};
 use crate::diagnostic::Diagnostic;
 use crate::dnssec::{KeySet, Lifetime, SigningKey};
-use crate::feed::keys::{self, StoredKey};
+use crate::feed::zone_keys::{self, StoredKey};
 use crate::name::Name;
 use crate::zone::Signing;
 
 impl Loader {
     /// By what zones are signed, by their names.
-    pub(super) fn read_keys(&mut self, config: &Config) -> Vec<(Name, Arc<Signing>)> {
+    pub(super) fn read_zone_keys(&mut self, config: &Config) -> Vec<(Name, Arc<Signing>)> {
         let signed = &config.zones.signed;
         signed.iter().map(|written| (written.value.name.clone(), Arc::new(self.signing(written)))).collect()
     }
@@ -23,7 +23,7 @@ impl Loader {
         let directory = self.directory.join(keys);
         self.watched.take(&directory);
         let mut key_set = KeySet::default();
-        match keys::list(&directory, name) {
+        match zone_keys::list(&directory, name) {
             Ok(listing) => {
                 listing.files.iter().for_each(|file| self.watched.take(file));
                 self.diagnostics.extend(listing.diagnostics);
