@@ -13,3 +13,5 @@ mod programs;
 #[path = "dnssec/rollover.rs"]
 mod rollover;
 mod support;
+#[path = "dnssec/transfer.rs"]
+mod transfer;
