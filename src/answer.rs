@@ -3,6 +3,7 @@
 
 mod course;
 mod explain;
+mod notify;
 mod reasons;
 mod resolve;
 mod signed;
@@ -180,6 +181,10 @@ fn answer_plain<'s>(
     let mut reply = Reply { reserved, ..Reply::default() };
     fill_options(snapshot, query, context, &mut reply);
     let (subject, observation) = match query.problem {
+        Some(Problem::Notify) => {
+            notify::answer(snapshot, query, context, &mut reply);
+            (Subject::ERROR, None)
+        }
         Some(problem) => {
             reply.rcode = problem.rcode();
             (Subject::ERROR, None)

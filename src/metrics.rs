@@ -2,6 +2,7 @@
 
 mod cluster;
 mod heartbeat;
+mod secondary;
 mod steering;
 mod streams;
 
@@ -17,6 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use cluster::ClusterReadout;
 use heartbeat::HeartbeatReadout;
+use secondary::SecondaryReadout;
 use steering::SteeringReadout;
 use streams::StreamReadout;
 
@@ -46,10 +48,12 @@ impl Metrics {
         heartbeats: Vec<Arc<Heartbeats>>,
     ) -> Self {
         let mut registry = Registry::with_prefix("thalweg");
+        let zones = Arc::clone(&published);
         let steering = SteeringReadout { published: Arc::clone(&published), counts: counts.clone(), pulse, board };
         registry.register_collector(Box::new(steering));
         registry.register_collector(Box::new(Readout { published, counts }));
         registry.register_collector(Box::new(StreamReadout(streams)));
+        registry.register_collector(Box::new(SecondaryReadout(zones)));
         if let Some(cluster) = cluster {
             registry.register_collector(Box::new(ClusterReadout(cluster)));
         }
@@ -244,6 +248,7 @@ mod tests {
             keys: Arc::default(),
             inputs: InputStatus { reloads: 6, failures: 2, has_errors: true, is_kept: false },
             inventories: Arc::default(),
+            secondaries: Arc::default(),
         };
         let writers = [Arc::new(Counts::new()), Arc::new(Counts::new())];
         for writer in &writers {

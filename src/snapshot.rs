@@ -13,10 +13,12 @@ use crate::zone::Zone;
 mod elsewhere;
 mod inventory;
 mod published;
+mod secondary;
 
 pub use elsewhere::Elsewhere;
 pub use inventory::{HeartbeatStatus, InventoryStatus, PendingStatus, WaitingStatus};
 pub use published::{Published, Reader};
+pub use secondary::{Secondaries, SecondaryStatus};
 
 /// Everything an answer depends on.
 pub struct Snapshot {
@@ -46,6 +48,8 @@ pub struct Snapshot {
     pub inputs: InputStatus,
     /// How lists of nodes stand.
     pub inventories: Arc<[InventoryStatus]>,
+    /// Zones that come from other servers.
+    pub secondaries: Arc<Secondaries>,
 }
 
 /// How reading the inputs went.
@@ -131,8 +135,13 @@ impl Zones {
         }
     }
 
-    /// All zones.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Zone>> {
+    /// All zones, those of which there is nothing too.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Zone>> {
         self.zones.iter()
+    }
+
+    /// All zones of which there is something.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Zone>> {
+        self.zones.iter().filter(|zone| !zone.is_absent())
     }
 }

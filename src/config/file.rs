@@ -15,6 +15,7 @@ use super::cluster::{self, ClusterTable};
 use super::defaults;
 use super::key::{self, Key};
 use super::preset::{self, Presets};
+use super::secondary::{self, SecondaryTable};
 use super::table::Table;
 use super::value;
 use super::written::{Problems, Written};
@@ -107,6 +108,7 @@ pub(super) struct SecureTable {
 pub(super) struct ZoneTable {
     pub(super) name: Written<Name>,
     pub(super) file: Option<Written<PathBuf>>,
+    pub(super) primaries: Option<SecondaryTable>,
 }
 
 /// `[geoip]`.
@@ -292,14 +294,17 @@ fn read_secure(mut table: Table<'_>) -> SecureTable {
 }
 
 fn read_zone(name: &Written<String>, mut table: Table<'_>, problems: &Problems) -> Option<ZoneTable> {
-    table.require(
-        "file",
-        "write `file = \"…\"`, or leave the table out: the files NAME.zone of `zones.directory` are read anyhow",
-    );
+    let primaries = secondary::read(name, &mut table);
+    if primaries.is_none() {
+        table.require(
+            "file",
+            "write `file = \"…\"`, or leave the table out: the files NAME.zone of `zones.directory` are read anyhow",
+        );
+    }
     let file = table.value("file", value::path);
     table.finish();
     let name = read_name(name, problems)?;
-    Some(ZoneTable { name, file })
+    Some(ZoneTable { name, file, primaries })
 }
 
 fn read_name(name: &Written<String>, problems: &Problems) -> Option<Written<Name>> {

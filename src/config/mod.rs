@@ -29,6 +29,7 @@ mod policy;
 mod preset;
 mod resolve;
 mod rules;
+mod secondary;
 mod table;
 mod tree;
 mod units;
@@ -41,6 +42,7 @@ pub use inventory::{Effect, Format, Gain, Inventory, List, is_pattern};
 pub use key::{Key, KeySecret, octets as key_octets, weakness as key_weakness};
 pub use policy::policy_of_word;
 pub use preset::{Presets, embedded as embedded_presets, embedded_text as preset_text, read_text as read_preset};
+pub use secondary::Secondary;
 pub use units::{bitrate, duration};
 pub use written::{Place, Written};
 
@@ -230,6 +232,8 @@ pub struct Zones {
     pub directory: Written<PathBuf>,
     /// Zones whose files stand elsewhere; they win over those of the directory.
     pub files: Vec<Written<ZoneFile>>,
+    /// Zones that come from other servers; the place of each is its name.
+    pub secondaries: Vec<Written<Secondary>>,
 }
 
 /// A zone whose file is named; its place is that of the path.

@@ -25,7 +25,7 @@ use super::preset::Presets;
 use super::written::Written;
 use super::{
     Config, Geoip, Load, RateLimit, Secure, Server, TcpLimits, Workers, ZoneFile, Zones, cluster, defaults, full,
-    maintenance, policy,
+    maintenance, policy, secondary,
 };
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
@@ -71,7 +71,11 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
         server: resolve_server(server),
         cluster: cluster.and_then(cluster::resolve),
         keys,
-        zones: Zones { directory, files: zones.into_iter().filter_map(resolve_zone).collect() },
+        zones: Zones {
+            directory,
+            secondaries: zones.iter().filter_map(secondary::resolve).collect(),
+            files: zones.into_iter().filter_map(resolve_zone).collect(),
+        },
         geoip: Geoip { databases: databases.map(|list| list.value).unwrap_or_default(), networks, rtt },
         places: places.into_iter().map(resolve_place).collect(),
         regions: regions.into_iter().map(resolve_region).collect(),
@@ -163,7 +167,7 @@ fn resolve_secure(table: SecureTable) -> Option<Secure> {
 }
 
 fn resolve_zone(table: ZoneTable) -> Option<Written<ZoneFile>> {
-    let ZoneTable { name, file } = table;
+    let ZoneTable { name, file, primaries: _ } = table;
     Some(file?.map(|path| ZoneFile { name: name.value, path }))
 }
 

@@ -3,6 +3,7 @@
 pub mod inputs;
 pub mod probe;
 pub mod scrape;
+pub mod secondary;
 
 mod alarms;
 mod changes;

@@ -383,6 +383,7 @@ fn snapshot(geo: &Arc<Geo>, fleet: &Arc<steer::Fleet>) -> Snapshot {
         keys: Arc::default(),
         inputs: InputStatus::default(),
         inventories: Arc::default(),
+        secondaries: Arc::default(),
     }
 }
 

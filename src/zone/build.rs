@@ -55,6 +55,18 @@ impl Zone {
     }
 }
 
+impl Zone {
+    /// A zone that is ours and of which we have nothing: it has come from nobody yet, or has expired.
+    pub fn absent(origin: &Name) -> Self {
+        let mut zone = empty_zone(&Records::new(origin.clone()));
+        let apex = origin.lower_wire();
+        let node = zone.add(&apex, 0, 1, NONE);
+        zone.slots = store::table(&[Slot { hash: name::hash_wire(&apex), node }]);
+        zone.is_absent = true;
+        zone
+    }
+}
+
 /// A zone that is being made.
 struct Builder<'r> {
     claimants: Claimants<'r>,
@@ -309,6 +321,7 @@ fn empty_zone(records: &Records) -> Zone {
         slots: Vec::new(),
         negative_soa: Box::new([]),
         whoami: NONE,
+        is_absent: false,
     }
 }
 

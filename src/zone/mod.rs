@@ -18,6 +18,7 @@ mod records;
 mod serial;
 mod store;
 mod targets;
+mod transferred;
 mod ttl;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use octets::text_of;
 pub use read::read;
 pub use records::{Record, Records};
 pub use store::{Rrset, Zone};
+pub use transferred::{canonical_rdata, read_rdata};
 
 use crate::name::Name;
 use crate::pool::ServiceId;

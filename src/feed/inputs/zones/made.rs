@@ -10,9 +10,11 @@ use crate::feed::include::{Includes, Inclusions};
 use crate::feed::inputs::{Taken, read_file, shown};
 use crate::feed::parts::share;
 use crate::feed::seal::Seal;
+use crate::feed::secondary::Copy;
 use crate::feed::stamps::Stamps;
 use crate::name::Name;
-use crate::zone::{self, Inclusion, Steered, Zone};
+use crate::wire::RecordType;
+use crate::zone::{self, Inclusion, Records, Steered, Zone};
 
 /// What was made of a zone's files, and by what it is known that it need not be made again.
 #[derive(Debug)]
@@ -66,7 +68,7 @@ impl Reading<'_> {
     /// Reads a zone, and builds it, with what is bound to it, if that is known. Its text and its records are gone afterwards:
     /// together they are larger than the zone.
     pub(super) fn read(&self, file: &ZoneFile, bound: Option<&Bound>) -> Outcome {
-        let ZoneFile { origin, path, is_there } = file;
+        let ZoneFile { origin, path, is_there, transferred } = file;
         let mut outcome = Outcome {
             made: None,
             unreadable: None,
@@ -75,6 +77,10 @@ impl Reading<'_> {
             taken: self.taken.like(),
         };
         if !is_there {
+            return outcome;
+        }
+        if let Some(Some(copy)) = transferred {
+            self.read_copy(file, copy, bound, &mut outcome);
             return outcome;
         }
         outcome.watched.take(path);
@@ -104,6 +110,38 @@ impl Reading<'_> {
         outcome
     }
 
+    /// Makes a zone of what came from another server, unless it was made before.
+    fn read_copy(&self, file: &ZoneFile, copy: &Copy, bound: Option<&Bound>, outcome: &mut Outcome) {
+        let seal = Seal::of(copy.source.text.as_bytes());
+        let before = self.before.and_then(|before| before.get(&file.origin));
+        if let Some(before) = before.filter(|before| before.is_of(file, seal, bound)) {
+            outcome.made = Some(Arc::clone(before));
+            return;
+        }
+        // What is written there names no file.
+        let mut open = |_: &Inclusion<'_>| Err(Box::new(Diagnostic::error("a zone from another server includes nothing")));
+        let (records, mut read) = zone::read(&copy.source, &file.origin, &mut open);
+        let bound = bound.cloned().unwrap_or_default();
+        let (zone, mut built) = Zone::build_with_whoami(&records, &bound.steered, bound.whoami.as_ref());
+        let signed = check_unsigned(&file.origin, &records, &bound);
+        let zone = zone.filter(|_| signed.is_none());
+        built.extend(signed);
+        keep_excerpts(&mut read);
+        keep_excerpts(&mut built);
+        outcome.made = Some(Arc::new(Made {
+            origin: file.origin.clone(),
+            path: file.path.clone(),
+            seal,
+            inclusions: Includes::new(self.zone_directory, &file.path, &copy.source.name, seal).end().0,
+            bound,
+            // Which version it is depends on when it came, not on what nameservers read.
+            share: 0,
+            read,
+            built,
+            zone: zone.map(Arc::new),
+        }));
+    }
+
     fn make(
         &self,
         file: &ZoneFile,
@@ -113,7 +151,7 @@ impl Reading<'_> {
         mut includes: Includes,
         outcome: &mut Outcome,
     ) {
-        let ZoneFile { origin, path, is_there: _ } = file;
+        let ZoneFile { origin, path, .. } = file;
         let own_share = share(&(origin.wire(), &octets));
         let source = Source::new(shown(path), zone::text_of(octets));
         includes.begin(&source);
@@ -143,6 +181,18 @@ impl Reading<'_> {
             zone: zone.map(Arc::new),
         }));
     }
+}
+
+/// Nothing can be put into a zone that somebody else has signed: validators would take it for forged.
+fn check_unsigned(origin: &Name, records: &Records, bound: &Bound) -> Option<Diagnostic> {
+    let apex = origin.lower_wire();
+    let is_signature = |rtype| matches!(rtype, RecordType::DNSKEY | RecordType::RRSIG);
+    let is_signed = records.iter().any(|record| is_signature(record.rtype) && *record.owner == *apex);
+    let inside = bound.steered.first().map(|steered| format!("the service {}", steered.owner));
+    let inside = inside.or_else(|| bound.whoami.as_ref().map(|whoami| format!("`server.whoami`, {whoami},")));
+    let message = format!("the zone {origin} comes signed, and {} is inside it", inside.filter(|_| is_signed)?);
+    let help = "delegate a zone below it to this server, unsigned or signed here, and put the service there";
+    Some(Diagnostic::error(message).help(help))
 }
 
 impl Made {
