@@ -121,7 +121,8 @@ fn transfers_and_notify_are_signed_where_there_is_a_key() {
         await_answer(&served, "ns1.live.example", "192.0.2.53");
         primary.change(&zone(2, "new A 192.0.2.4\n"));
         await_answer(&served, "new.live.example", "192.0.2.4");
-        wait_for("the alarm", || refused.metrics().contains("thalweg_alarm{alarm=\"zone_expired\"} 1.0").then_some(()));
+        let alarm = "thalweg_alarm{alarm=\"zone_expired\",about=\"live.example.\"} 1.0";
+        wait_for("the alarm", || refused.metrics().contains(alarm).then_some(()));
         assert!(is_answered(&refused, "ns1.live.example", "SERVFAIL"), "{software:?}");
     }
 }

@@ -120,7 +120,7 @@ impl Software {
                      empty-zones-enable no; serial-query-rate 100; notify-rate 100; startup-notify-rate 100;\n\
                      also-notify {{ 127.0.0.1 port {to}{server}; }}; allow-transfer {{ {allowed}; }}; }};\n\
                      controls {{ }};\nlogging {{ channel all {{ stderr; severity info; }}; category default {{ all; }}; }};\n\
-                     zone \"{ZONE}\" {{ type primary; file \"{directory}/zone\"; ixfr-from-differences yes; check-integrity no; }};\n"
+                     zone \"{ZONE}\" {{ type primary; file \"{directory}/zone\"; ixfr-from-differences yes; check-integrity no; check-names ignore; }};\n"
                 )
             }
             Self::Knot => {

@@ -215,3 +215,89 @@ impl Copies {
         self.0.values()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name() -> Name {
+        Name::parse("live.example", None).unwrap()
+    }
+
+    fn item(owner: &str, rtype: RecordType, rdata: &[u8]) -> Item {
+        Item { owner: Name::parse(owner, None).unwrap().lower_wire(), rtype, ttl: 60, rdata: rdata.into() }
+    }
+
+    fn soa(serial: u32) -> Item {
+        let names = b"\x02ns\xc0"[..3].iter().copied().chain(*b"\0\0");
+        let numbers = [serial, 3600, 600, 86_400, 60].map(u32::to_be_bytes).concat();
+        item("live.example", RecordType::SOA, &names.chain(numbers).collect::<Vec<u8>>())
+    }
+
+    fn copy() -> Copy {
+        let items = vec![
+            soa(1),
+            item("live.example", RecordType::NS, b"\x02NS\x04live\x07example\0"),
+            item("ns.live.example", RecordType::A, &[192, 0, 2, 1]),
+            item("ns.live.example", RecordType::A, &[192, 0, 2, 1]),
+            item("a\\.b\\032\\000\\@.live.example", RecordType::TXT, b"\x03\"\\\0"),
+            item("odd.live.example", RecordType(65_280), &[]),
+            item("mail.live.example", RecordType::MX, b"\0\x05\x02\xc3;\0"),
+        ];
+        Copy::of_whole(&name(), items, "192.0.2.53:53", 1_700_000_000).unwrap()
+    }
+
+    #[test]
+    fn a_copy_is_read_again_as_it_was() {
+        let copy = copy();
+        let again = Copy::of_text(copy.source.text.to_string()).unwrap();
+        assert_eq!((again.zone.clone(), again.soa, again.at), (name(), copy.soa, 1_700_000_000));
+        assert_eq!(again.soa_rdata, copy.soa_rdata);
+        let records = |copy: &Copy| {
+            let (records, wrong) = read(&copy.zone, &copy.source);
+            assert!(wrong.is_empty(), "{wrong:?}");
+            records.iter().map(|record| (record.owner.to_vec(), record.rtype, record.rdata.to_vec())).collect::<Vec<_>>()
+        };
+        assert_eq!(records(&again), records(&copy));
+        assert_eq!(records(&copy).len(), 6, "what came twice is there once");
+        assert!(records(&copy).iter().any(|(_, rtype, rdata)| *rtype == RecordType::TXT && rdata == b"\x03\"\\\0"));
+        assert!(records(&copy).iter().any(|(_, rtype, rdata)| *rtype == RecordType::MX && rdata == b"\0\x05\x02\xc3;\0"));
+    }
+
+    #[test]
+    fn differences_are_applied_if_they_fit() {
+        let copy = copy();
+        let difference = |deleted: Vec<Item>, added: Vec<Item>| {
+            vec![Difference { from: soa(1), deleted, to: soa(2), added }]
+        };
+        let old = || item("ns.live.example", RecordType::A, &[192, 0, 2, 1]);
+        let new = || item("ns.live.example", RecordType::A, &[192, 0, 2, 2]);
+        // Case makes no difference in a name.
+        let ns = item("live.example", RecordType::NS, b"\x02ns\x04LIVE\x07example\0");
+        let other = item("live.example", RecordType::NS, b"\x02ns\x05other\0");
+        let changed = copy.with(difference(vec![old(), ns], vec![new(), other]), "p", 5).unwrap().unwrap();
+        assert_eq!(changed.soa.serial, 2);
+        assert!(changed.source.text.contains("ns.live.example. 60 IN A 192.0.2.2\n"), "{}", changed.source.text);
+        assert!(!changed.source.text.contains("192.0.2.1"));
+        assert!(copy.with(difference(vec![new()], vec![]), "p", 5).is_none(), "what is gone was not there");
+        assert!(copy.with(difference(vec![], vec![old()]), "p", 5).is_none(), "what is new was there");
+        let later = vec![Difference { from: soa(2), deleted: vec![], to: soa(3), added: vec![] }];
+        assert!(copy.with(later, "p", 5).is_none(), "they begin elsewhere");
+    }
+
+    #[test]
+    fn what_is_no_zone_is_told_as_of_a_file() {
+        let wrong = Copy::of_whole(&name(), vec![soa(1)], "192.0.2.53:53", 0).unwrap_err();
+        assert_eq!(wrong[0].message, "the zone `live.example.` has no NS record");
+        let twice = vec![
+            soa(1),
+            item("live.example", RecordType::NS, b"\x02ns\x05other\0"),
+            item("a.live.example", RecordType::CNAME, b"\x01b\0"),
+            item("a.live.example", RecordType::A, &[192, 0, 2, 1]),
+        ];
+        assert!(!Copy::of_whole(&name(), twice, "192.0.2.53:53", 0).unwrap_err().is_empty());
+        for text in ["", "; copy of", "; copy of live.example. 192.0.2.53:53 x\n", "; copy of live.example. 192.0.2.53:53 5\n"] {
+            assert!(Copy::of_text(text.to_owned()).is_none(), "{text}");
+        }
+    }
+}

@@ -276,3 +276,146 @@ impl fmt::Display for Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: u16 = 7;
+
+    fn zone() -> Name {
+        Name::parse("live.example", None).unwrap()
+    }
+
+    fn soa(serial: u32) -> Vec<u8> {
+        let numbers = [serial, 3600, 600, 86_400, 60].map(u32::to_be_bytes).concat();
+        record("live.example", RecordType::SOA, &[&b"\0\0"[..], &numbers].concat())
+    }
+
+    fn a(owner: &str, last: u8) -> Vec<u8> {
+        record(owner, RecordType::A, &[192, 0, 2, last])
+    }
+
+    fn record(owner: &str, rtype: RecordType, rdata: &[u8]) -> Vec<u8> {
+        let mut record = Name::parse(owner, None).unwrap().wire().to_vec();
+        record.extend(rtype.0.to_be_bytes());
+        record.extend([0, 1, 0, 0, 0, 60]);
+        record.extend((rdata.len() as u16).to_be_bytes());
+        record.extend(rdata);
+        record
+    }
+
+    fn message(asked: Asked, records: &[Vec<u8>]) -> Vec<u8> {
+        let mut message = ID.to_be_bytes().to_vec();
+        message.extend([0x84, 0, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]);
+        message.extend_from_slice(zone().wire());
+        message.extend(asked.qtype().0.to_be_bytes());
+        message.extend([0, 1]);
+        message.extend(records.concat());
+        message
+    }
+
+    /// What these records come to, all in one message, and each in one of its own.
+    fn outcome(asked: Asked, records: &[Vec<u8>]) -> Result<Option<Outcome>, Fault> {
+        let come = |messages: Vec<Vec<u8>>| {
+            let mut transfer = Transfer::new(&zone(), ID, asked);
+            for message in messages {
+                transfer.take(&message)?;
+            }
+            Ok(transfer.outcome())
+        };
+        let together = come(vec![message(asked, records)]);
+        let apart = come(records.iter().map(|record| message(asked, std::slice::from_ref(record))).collect());
+        assert_eq!(together, apart);
+        together
+    }
+
+    const SINCE_1: Asked = Asked::Since(1);
+
+    #[test]
+    fn a_whole_zone_ends_with_the_record_that_it_begins_with() {
+        let all = [soa(3), a("a.live.example", 1), a("b.live.example", 2), soa(3)];
+        for asked in [Asked::Whole, SINCE_1] {
+            let Ok(Some(Outcome::Whole(items))) = outcome(asked, &all) else { panic!("{asked:?}") };
+            assert_eq!((items.len(), items[0].serial(), &*items[2].rdata), (3, Some(3), &[192, 0, 2, 2][..]));
+            assert_eq!(outcome(asked, &all[..3]), Ok(None), "its end is missing");
+        }
+    }
+
+    #[test]
+    fn differences_come_one_after_the_other() {
+        let [one, two, three] = [1, 2, 3].map(soa);
+        let all = [
+            three.clone(),
+            one,
+            a("a.live.example", 1),
+            two.clone(),
+            a("a.live.example", 2),
+            two,
+            a("b.live.example", 1),
+            three.clone(),
+            three,
+        ];
+        let Ok(Some(Outcome::Differences(differences))) = outcome(SINCE_1, &all) else { panic!() };
+        let counts: Vec<_> =
+            differences.iter().map(|each| (each.from.serial(), each.deleted.len(), each.to.serial(), each.added.len())).collect();
+        assert_eq!(counts, [(Some(1), 1, Some(2), 1), (Some(2), 1, Some(3), 0)]);
+        assert_eq!(outcome(SINCE_1, &all[..8]), Ok(None), "its end is missing");
+    }
+
+    #[test]
+    fn who_has_nothing_newer_says_so() {
+        assert_eq!(outcome(SINCE_1, &[soa(1)]), Ok(Some(Outcome::Current)));
+        assert_eq!(outcome(SINCE_1, &[soa(0)]), Ok(Some(Outcome::Current)));
+        assert_eq!(outcome(SINCE_1, &[soa(2)]), Ok(None), "more is to come");
+    }
+
+    #[test]
+    fn what_is_no_transfer_is_told() {
+        let refused = |asked, records: &[Vec<u8>]| outcome(asked, records).unwrap_err().to_string();
+        let class = {
+            let mut record = a("a.live.example", 1);
+            let at = record.len() - 11;
+            record[at] = 3;
+            record
+        };
+        for (records, told) in [
+            (vec![a("live.example", 1)], "it does not begin with the SOA record"),
+            (vec![soa(3), a("live.example", 1), soa(4)], "it does not end with the SOA record that it begins with"),
+            (vec![soa(3), soa(3), a("live.example", 1)], "there are records behind its end"),
+            (vec![soa(3), a("other.example", 1)], "other.example. A: it is outside the zone"),
+            (vec![soa(3), class], "a.live.example. A: it has class 3"),
+            (
+                vec![soa(3), record("live.example", RecordType::A, &[1, 2, 3])],
+                "live.example. A: these octets are no A record",
+            ),
+            (
+                vec![soa(3), record("live.example", RecordType::MX, &[0, 5, 0xc0, 0xff])],
+                "live.example. MX: these octets are no MX record",
+            ),
+            (
+                vec![soa(3), record("live.example", RecordType::AXFR, &[])],
+                "live.example. AXFR: `AXFR` is a type of messages, not of records",
+            ),
+        ] {
+            assert_eq!(refused(Asked::Whole, &records), told);
+        }
+        let [one, two, three, four] = [1, 2, 3, 4].map(soa);
+        for chain in [
+            vec![three.clone(), one.clone(), two.clone(), four.clone()],
+            vec![three.clone(), one.clone(), two, three.clone(), four],
+            vec![three.clone(), one, three.clone(), a("a.live.example", 1), soa(2)],
+        ] {
+            assert!(outcome(SINCE_1, &chain).is_err(), "{chain:?}");
+        }
+        assert!(Transfer::new(&zone(), ID + 1, Asked::Whole).take(&message(Asked::Whole, &[three])).is_err());
+    }
+
+    #[test]
+    fn refusals_bear_their_code() {
+        let mut refusal = message(Asked::Whole, &[]);
+        refusal[3] = 9;
+        let refused = Transfer::new(&zone(), ID, Asked::Whole).take(&refusal);
+        assert_eq!(refused, Err(Fault::Refused(Rcode::NOTAUTH)));
+    }
+}
