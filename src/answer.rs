@@ -3,7 +3,7 @@
 
 mod course;
 mod explain;
-mod notify;
+mod news;
 mod reasons;
 mod resolve;
 mod signed;
@@ -182,7 +182,7 @@ fn answer_plain<'s>(
     fill_options(snapshot, query, context, &mut reply);
     let (subject, observation) = match query.problem {
         Some(Problem::Notify) => {
-            notify::answer(snapshot, query, context, &mut reply);
+            news::answer(snapshot, query, context, &mut reply);
             (Subject::ERROR, None)
         }
         Some(problem) => {

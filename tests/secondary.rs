@@ -9,6 +9,7 @@ use support::client::{Client, wait_for};
 use support::daemon::Served;
 use support::installation::Installation;
 use support::query::Query;
+use thalweg::feed::inputs::load;
 use thalweg::wire::RecordType;
 
 #[path = "secondary/primaries.rs"]
@@ -21,7 +22,9 @@ fn zone(serial: u32, records: &str) -> String {
 }
 
 fn zone_with(times: &str, serial: u32, records: &str) -> String {
-    format!("$ORIGIN live.example.\n$TTL 60\n@ SOA ns1 host {serial} {times} 60\n@ NS ns1\nns1 A 192.0.2.53\nplay A 192.0.2.1\n{records}")
+    format!(
+        "$ORIGIN live.example.\n$TTL 60\n@ SOA ns1 host {serial} {times} 60\n@ NS ns1\nns1 A 192.0.2.53\nplay A 192.0.2.1\n{records}"
+    )
 }
 
 /// A server that has the zone from these, and answers there; `extra` is more of the configuration.
@@ -84,7 +87,8 @@ fn comes_and_stays(software: Software) {
     assert_eq!(metric(&served, "thalweg_zone_expired{zone=\"live.example.\"}"), 0.0);
     let kept = installation.path("state/zone-live.example.");
     let checked = wait_for("the copy", || {
-        kept.exists().then(|| Command::new("named-checkzone").args(["-k", "ignore", "live.example"]).arg(&kept).output())
+        kept.exists()
+            .then(|| Command::new("named-checkzone").args(["-k", "ignore", "live.example"]).arg(&kept).output())
     });
     let checked = checked.expect("named-checkzone");
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
@@ -95,8 +99,9 @@ fn comes_and_stays(software: Software) {
     assert!(is_answered(&served, "x.wild.live.example", "192.0.2.5"));
     assert!(is_answered(&served, "old.live.example", "NXDOMAIN"), "{:?}", answer(&served, "old.live.example"));
     wait_for("the metrics", || (metric(&served, "thalweg_zone_serial{zone=\"live.example.\"}") == 2.0).then_some(()));
-    let transfers =
-        ["whole", "changes"].map(|kind| metric(&served, &format!("thalweg_zone_transfers_total{{zone=\"live.example.\",kind=\"{kind}\"}}")));
+    let transfers = ["whole", "changes"].map(|kind| {
+        metric(&served, &format!("thalweg_zone_transfers_total{{zone=\"live.example.\",kind=\"{kind}\"}}"))
+    });
     assert_eq!(transfers, [1.0, 1.0], "what changed came alone");
 
     drop(primary);
@@ -139,9 +144,7 @@ fn a_zone_that_never_came_or_has_expired_is_servfail_and_comes_back() {
     await_answer(&served, "ns1.live.example", "SERVFAIL");
     assert!(is_answered(&served, "play.live.example", "SERVFAIL"), "and what is steered in it");
     assert!(is_answered(&served, "other.example", "REFUSED"));
-    wait_for("the metrics", || {
-        (metric(&served, "thalweg_zone_expired{zone=\"live.example.\"}") == 1.0).then_some(())
-    });
+    wait_for("the metrics", || (metric(&served, "thalweg_zone_expired{zone=\"live.example.\"}") == 1.0).then_some(()));
     drop(served);
     let again = Served::start(&installation);
     assert!(is_answered(&again, "ns1.live.example", "SERVFAIL"), "it has expired over the restart, too");
@@ -150,7 +153,10 @@ fn a_zone_that_never_came_or_has_expired_is_servfail_and_comes_back() {
 #[test]
 fn nothing_is_steered_in_a_zone_that_comes_signed() {
     let dns = free_address();
-    let signed = zone(1, "@ DNSKEY 257 3 13 mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==\n");
+    let signed = zone(
+        1,
+        "@ DNSKEY 257 3 13 mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==\n",
+    );
     let primary = Primary::start(Software::Knot, &signed, dns, false);
     let served = Served::start(&installation(dns, &[primary.address], "", ""));
     wait_for("the alarm", || served.metrics().contains("thalweg_alarm{alarm=\"zone_refused\"} 1.0").then_some(()));
@@ -179,4 +185,14 @@ fn only_primaries_may_say_that_a_zone_has_changed() {
         let lines = notify(from, zone);
         assert!(lines.iter().any(|line| line.contains(expected)), "{from:?} {zone}: {lines:?}");
     }
+}
+
+#[test]
+fn a_file_beside_primaries_is_told() {
+    let address = free_address();
+    let installation = installation(address, &[address], "", "");
+    installation.write("zones/live.example.zone", &zone(1, ""));
+    let told: Vec<String> =
+        load(&installation.config(), &[], None).diagnostics.iter().map(ToString::to_string).collect();
+    assert!(told.len() == 1 && told[0].contains("comes from its primaries, but there is a file of it too"), "{told:?}");
 }

@@ -43,9 +43,11 @@ impl Collector for SecondaryReadout {
             status.confirmed.map(|confirmed| now.saturating_sub(confirmed) as f64)
         })?;
         each("zone_serial", "Serial of the zone as it came from a primary", &|status| status.serial.map(f64::from))?;
-        each("zone_expired", "1 if the zone has expired or never came, so that SERVFAIL is answered for it", &|status| {
-            Some(f64::from(u8::from(!status.is_served)))
-        })?;
+        each(
+            "zone_expired",
+            "1 if the zone has expired or never came, so that SERVFAIL is answered for it",
+            &|status| Some(f64::from(u8::from(!status.is_served))),
+        )?;
         let help = "Transfers of the zone from a primary, of all of it or of what had changed";
         let mut family = encoder.encode_descriptor("zone_transfers", help, None, MetricType::Counter)?;
         for (zone, status) in &zones {

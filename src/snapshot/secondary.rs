@@ -2,7 +2,7 @@
 #![deny(clippy::disallowed_methods)]
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Secondary;
 use crate::name::Name;
@@ -38,7 +38,7 @@ impl Secondaries {
     pub fn new<'a>(zones: impl Iterator<Item = (&'a Secondary, SecondaryStatus)>) -> Self {
         let known = |(zone, status): (&Secondary, SecondaryStatus)| {
             let Secondary { name, primaries, key } = zone;
-            let primaries = primaries.iter().map(|primary| primary.ip()).collect();
+            let primaries = primaries.iter().map(SocketAddr::ip).collect();
             let key = key.as_ref().map(Name::lower_wire);
             (name.lower_wire(), Known { name: name.clone(), primaries, key, status })
         };

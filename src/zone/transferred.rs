@@ -23,7 +23,8 @@ pub fn read_rdata(rtype: RecordType, message: &[u8], start: usize) -> Result<Vec
                     continue;
                 }
                 let rest = message.get(at..).ok_or_else(broken)?;
-                let length = layout::length(field.kind, rest).filter(|length| *length <= rest.len()).ok_or_else(broken)?;
+                let length =
+                    layout::length(field.kind, rest).filter(|length| *length <= rest.len()).ok_or_else(broken)?;
                 rdata.extend_from_slice(&rest[..length]);
                 at += length;
             }

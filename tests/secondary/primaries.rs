@@ -142,7 +142,9 @@ impl Software {
             Self::Nsd => {
                 let (keys, key) = match is_signed {
                     true => (
-                        format!("key:\n  name: \"transfer.example\"\n  algorithm: hmac-sha256\n  secret: \"{SECRET}\"\n"),
+                        format!(
+                            "key:\n  name: \"transfer.example\"\n  algorithm: hmac-sha256\n  secret: \"{SECRET}\"\n"
+                        ),
                         "transfer.example",
                     ),
                     false => (String::new(), "NOKEY"),

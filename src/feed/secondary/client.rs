@@ -156,7 +156,8 @@ impl Query {
         soa: Option<&[u8]>,
     ) -> Result<Self, Trouble> {
         let mut id = [0; 2];
-        getrandom::fill(&mut id).map_err(|error| Trouble::Unreachable(format!("the system has no randomness: {error}")))?;
+        getrandom::fill(&mut id)
+            .map_err(|error| Trouble::Unreachable(format!("the system has no randomness: {error}")))?;
         let mut message = id.to_vec();
         message.extend([0, 0, 0, 1, 0, 0, 0, u8::from(soa.is_some()), 0, 0]);
         message.extend_from_slice(zone.wire());

@@ -95,7 +95,8 @@ impl Copy {
             wrong.extend(Zone::build(&records, &[]).1);
         }
         let soa_rdata = records.iter().find(|record| record.rtype == RecordType::SOA).map(|record| record.rdata.into());
-        let soa = soa_rdata.filter(|_| !has_errors(&wrong)).and_then(|rdata: Box<[u8]>| Some((Soa::of(&rdata)?, rdata)));
+        let soa =
+            soa_rdata.filter(|_| !has_errors(&wrong)).and_then(|rdata: Box<[u8]>| Some((Soa::of(&rdata)?, rdata)));
         match soa {
             Some((soa, soa_rdata)) => Ok(Self { zone, soa, soa_rdata, source, primary, at, is_changed: false }),
             None => Err(wrong.into_iter().filter(Diagnostic::is_error).collect()),
@@ -256,20 +257,24 @@ mod tests {
         let records = |copy: &Copy| {
             let (records, wrong) = read(&copy.zone, &copy.source);
             assert!(wrong.is_empty(), "{wrong:?}");
-            records.iter().map(|record| (record.owner.to_vec(), record.rtype, record.rdata.to_vec())).collect::<Vec<_>>()
+            records
+                .iter()
+                .map(|record| (record.owner.to_vec(), record.rtype, record.rdata.to_vec()))
+                .collect::<Vec<_>>()
         };
         assert_eq!(records(&again), records(&copy));
         assert_eq!(records(&copy).len(), 6, "what came twice is there once");
         assert!(records(&copy).iter().any(|(_, rtype, rdata)| *rtype == RecordType::TXT && rdata == b"\x03\"\\\0"));
-        assert!(records(&copy).iter().any(|(_, rtype, rdata)| *rtype == RecordType::MX && rdata == b"\0\x05\x02\xc3;\0"));
+        assert!(
+            records(&copy).iter().any(|(_, rtype, rdata)| *rtype == RecordType::MX && rdata == b"\0\x05\x02\xc3;\0")
+        );
     }
 
     #[test]
     fn differences_are_applied_if_they_fit() {
         let copy = copy();
-        let difference = |deleted: Vec<Item>, added: Vec<Item>| {
-            vec![Difference { from: soa(1), deleted, to: soa(2), added }]
-        };
+        let difference =
+            |deleted: Vec<Item>, added: Vec<Item>| vec![Difference { from: soa(1), deleted, to: soa(2), added }];
         let old = || item("ns.live.example", RecordType::A, &[192, 0, 2, 1]);
         let new = || item("ns.live.example", RecordType::A, &[192, 0, 2, 2]);
         // Case makes no difference in a name.
@@ -296,7 +301,9 @@ mod tests {
             item("a.live.example", RecordType::A, &[192, 0, 2, 1]),
         ];
         assert!(!Copy::of_whole(&name(), twice, "192.0.2.53:53", 0).unwrap_err().is_empty());
-        for text in ["", "; copy of", "; copy of live.example. 192.0.2.53:53 x\n", "; copy of live.example. 192.0.2.53:53 5\n"] {
+        for text in
+            ["", "; copy of", "; copy of live.example. 192.0.2.53:53 x\n", "; copy of live.example. 192.0.2.53:53 5\n"]
+        {
             assert!(Copy::of_text(text.to_owned()).is_none(), "{text}");
         }
     }

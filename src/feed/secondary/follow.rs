@@ -147,11 +147,10 @@ impl Follow {
         let make = move || match outcome {
             Outcome::Current => Some(Ok(Found::Current)),
             Outcome::Whole(items) => Some(Copy::of_whole(&zone, items, &from, at).map(Found::Newer)),
-            Outcome::Differences(differences) => {
-                held?.with(differences, &from, at).map(|made| made.map(Found::Newer))
-            }
+            Outcome::Differences(differences) => held?.with(differences, &from, at).map(|made| made.map(Found::Newer)),
         };
-        let made = tokio::task::spawn_blocking(make).await.map_err(|_| "making a zone of it ended in a panic".to_owned())?;
+        let made =
+            tokio::task::spawn_blocking(make).await.map_err(|_| "making a zone of it ended in a panic".to_owned())?;
         made.transpose().map_err(|wrong| told(&wrong))
     }
 

@@ -33,9 +33,7 @@ struct Vouched {
 pub(in crate::feed) fn restore(store: &Store) -> Kept {
     let vouched: Confirmed = store
         .load(CONFIRMED)
-        .and_then(|octets| {
-            serde_json::from_slice(&octets).inspect_err(|error| store.set_aside(CONFIRMED, error)).ok()
-        })
+        .and_then(|octets| serde_json::from_slice(&octets).inspect_err(|error| store.set_aside(CONFIRMED, error)).ok())
         .unwrap_or_default();
     let mut kept = Kept::default();
     for file in store.names(ZONE) {

@@ -111,7 +111,7 @@ impl Followed {
                 secondary.primaries.iter().map(|&address| Primary { address, key: key.cloned() }).collect();
             let terms = terms(&primaries);
             let before = match self.zones.get(name) {
-                Some(zone) if zone.terms == terms => continue,
+                Some(zone) if zone.terms == terms && !zone.task.is_finished() => continue,
                 _ => self.zones.remove(name).and_then(Zone::end),
             };
             let known = before.or_else(|| self.kept.get(name).cloned());
@@ -130,11 +130,17 @@ impl Followed {
                 places: Arc::clone(&self.places),
             };
             let task = self.tasks.spawn(follow.run(self.news.clone()));
-            let zone = Zone { terms, task, poke, timers, held, confirmed, trouble: None, transfers: [0; 2], told: None };
+            let zone =
+                Zone { terms, task, poke, timers, held, confirmed, trouble: None, transfers: [0; 2], told: None };
             self.zones.insert(name.clone(), zone);
         }
         // Those that were ended are let go.
         while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// Whether somebody who followed a zone has ended, which only a panic does.
+    fn has_lost(&self) -> bool {
+        self.zones.values().any(|zone| zone.task.is_finished())
     }
 
     /// A primary says that there may be something new.

@@ -63,6 +63,10 @@ impl Feed {
 
     /// Looks whether zones have expired.
     pub(in crate::feed) fn watch_zones(&mut self, reload: &mut Option<Reload>) {
+        if self.followed.has_lost() {
+            tracing::error!("following a zone ended in a panic, which is a defect; it is followed anew");
+            self.followed.configure(&self.inputs);
+        }
         self.tell_zones();
         self.serve_copies(reload);
     }

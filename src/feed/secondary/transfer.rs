@@ -196,7 +196,9 @@ impl Transfer {
         self.state = match (std::mem::replace(&mut self.state, State::Empty), self.asked) {
             (State::Empty, _) if is_soa => State::Begun(item),
             (State::Empty, _) => return malformed("it does not begin with the SOA record"),
-            (State::Begun(last), Asked::Since(held)) if is_soa && item.serial() == Some(held) && !item.is_soa_of(&last) => {
+            (State::Begun(last), Asked::Since(held))
+                if is_soa && item.serial() == Some(held) && !item.is_soa_of(&last) =>
+            {
                 let difference = Difference::from(item);
                 State::Differences { last, done: vec![difference], is_adding: false }
             }
@@ -357,8 +359,10 @@ mod tests {
             three,
         ];
         let Ok(Some(Outcome::Differences(differences))) = outcome(SINCE_1, &all) else { panic!() };
-        let counts: Vec<_> =
-            differences.iter().map(|each| (each.from.serial(), each.deleted.len(), each.to.serial(), each.added.len())).collect();
+        let counts: Vec<_> = differences
+            .iter()
+            .map(|each| (each.from.serial(), each.deleted.len(), each.to.serial(), each.added.len()))
+            .collect();
         assert_eq!(counts, [(Some(1), 1, Some(2), 1), (Some(2), 1, Some(3), 0)]);
         assert_eq!(outcome(SINCE_1, &all[..8]), Ok(None), "its end is missing");
     }

@@ -115,7 +115,10 @@ impl Loader {
         for secondary in &config.zones.secondaries {
             let origin = &secondary.value.name;
             if let Some(path) = files.remove(origin) {
-                let message = format!("the zone {origin} comes from its primaries, but there is a file of it too: {}", shown(&path));
+                let message = format!(
+                    "the zone {origin} comes from its primaries, but there is a file of it too: {}",
+                    shown(&path)
+                );
                 let help = "take the file away, or `primaries`: which of the two is meant nobody knows";
                 self.diagnostics.push(secondary.error(message).help(help));
             }

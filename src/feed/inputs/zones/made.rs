@@ -119,7 +119,8 @@ impl Reading<'_> {
             return;
         }
         // What is written there names no file.
-        let mut open = |_: &Inclusion<'_>| Err(Box::new(Diagnostic::error("a zone from another server includes nothing")));
+        let mut open =
+            |_: &Inclusion<'_>| Err(Box::new(Diagnostic::error("a zone from another server includes nothing")));
         let (records, mut read) = zone::read(&copy.source, &file.origin, &mut open);
         let bound = bound.cloned().unwrap_or_default();
         let (zone, mut built) = Zone::build_with_whoami(&records, &bound.steered, bound.whoami.as_ref());
