@@ -3,6 +3,7 @@
 
 mod course;
 mod explain;
+mod news;
 mod reasons;
 mod resolve;
 mod security;
@@ -196,6 +197,10 @@ fn answer_plain<'s>(
     let mut reply = Reply { reserved, ..Reply::default() };
     fill_options(snapshot, query, context, &mut reply);
     let (subject, observation) = match query.problem {
+        Some(Problem::Notify) => {
+            news::answer(snapshot, query, context, &mut reply);
+            (Subject::ERROR, None)
+        }
         Some(problem) => {
             reply.rcode = problem.rcode();
             (Subject::ERROR, None)

@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
+use crate::name::Name;
 use crate::pool::{MAX_NODES, NodeId, Selection};
 use crate::steer::{GAP_BOUNDS, GapHistogram, Ledger, Order, Override};
 use crate::wire::Rcode;
@@ -314,6 +315,8 @@ pub enum Event {
         /// Who hears of it.
         answer: Answer,
     },
+    /// Look whether a zone has changed elsewhere: one of its primaries says so.
+    Notify(Name),
     /// Say how the sources of load do.
     Sources(oneshot::Sender<Vec<SourceReport>>),
 }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod heartbeat;
+mod secondary;
 mod steering;
 mod streams;
 mod transfers;
@@ -18,6 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use cluster::ClusterReadout;
 use heartbeat::HeartbeatReadout;
+use secondary::SecondaryReadout;
 use steering::SteeringReadout;
 use streams::StreamReadout;
 use transfers::TransferReadout;
@@ -51,6 +53,7 @@ impl Metrics {
         registry.register_collector(Box::new(TransferReadout(Arc::clone(&board))));
         let steering = SteeringReadout { published: Arc::clone(&published), counts: counts.clone(), pulse, board };
         registry.register_collector(Box::new(steering));
+        registry.register_collector(Box::new(SecondaryReadout(Arc::clone(&published))));
         registry.register_collector(Box::new(Readout { published, counts }));
         for streams in streams {
             registry.register_collector(Box::new(StreamReadout(streams)));
@@ -263,6 +266,7 @@ mod tests {
             transfers: Arc::default(),
             inputs: InputStatus { reloads: 6, failures: 2, has_errors: true, is_kept: false },
             inventories: Arc::default(),
+            secondaries: Arc::default(),
         };
         let writers = [Arc::new(Counts::new()), Arc::new(Counts::new())];
         for writer in &writers {

@@ -14,6 +14,7 @@ mod elsewhere;
 mod history;
 mod inventory;
 mod published;
+mod secondary;
 mod signatures;
 mod transfers;
 
@@ -21,6 +22,7 @@ pub use elsewhere::Elsewhere;
 pub use history::{Difference, History, is_newer, records, split_owner};
 pub use inventory::{HeartbeatStatus, InventoryStatus, PendingStatus, WaitingStatus};
 pub use published::{Published, Reader};
+pub use secondary::{Secondaries, SecondaryStatus};
 pub use signatures::{Notary, Signatures, Steered, addresses};
 pub use transfers::{Transfers, ZoneTransfers, transfer_serial};
 
@@ -56,6 +58,8 @@ pub struct Snapshot {
     pub inputs: InputStatus,
     /// How lists of nodes stand.
     pub inventories: Arc<[InventoryStatus]>,
+    /// Zones that come from other servers.
+    pub secondaries: Arc<Secondaries>,
 }
 
 /// How reading the inputs went.
@@ -147,8 +151,13 @@ impl Zones {
         }
     }
 
-    /// All zones.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Zone>> {
+    /// All zones, those of which there is nothing too.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Zone>> {
         self.zones.iter()
+    }
+
+    /// All zones of which there is something.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Zone>> {
+        self.zones.iter().filter(|zone| !zone.is_absent())
     }
 }

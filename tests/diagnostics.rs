@@ -100,6 +100,7 @@ fn every_key_that_the_example_leaves_out_can_be_put_in() {
             "from = [",
             "state = ",
             "secret_file = ",
+            "primaries = ",
         ] {
             text = text.replace(&format!("\n#{key}"), &format!("\n{key}"));
         }

@@ -78,6 +78,11 @@ fn messages_like_those_of_the_corpus_get_sound_replies() {
 }
 
 #[test]
+fn transfers_like_those_of_the_corpus_are_refused_or_written_and_read_again() {
+    check_target("transfer", bodies::transfer);
+}
+
+#[test]
 fn zone_files_like_those_of_the_corpus_are_refused_or_served() {
     check_target("zone", bodies::zone);
 }

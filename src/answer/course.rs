@@ -108,9 +108,15 @@ pub fn follow<'s, const N: usize>(
     }
 }
 
-/// The zone that answers for a name.
+/// The zone that answers for a name; none if the one that would has nothing to answer with.
 #[inline]
 pub(super) fn zone_of<'s>(snapshot: &'s Snapshot, name: &LookupName, qtype: RecordType) -> Option<&'s Zone> {
+    holder(snapshot, name, qtype).filter(|zone| !zone.is_absent())
+}
+
+/// The zone that a name is in.
+#[inline]
+pub(super) fn holder<'s>(snapshot: &'s Snapshot, name: &LookupName, qtype: RecordType) -> Option<&'s Zone> {
     let zones = &snapshot.zones;
     if qtype == RecordType::DS {
         // RFC 4035 §3.1.4.1: DS belongs to the parent, also where parent and child are both served here.

@@ -5,7 +5,7 @@ use std::ptr;
 
 use arrayvec::ArrayVec;
 
-use super::course::{Course, zone_of};
+use super::course::{Course, holder, zone_of};
 use super::{Context, Reasons, Subject, SubjectKind, Transport};
 use crate::name::{LookupName, MAX_LABELS, MAX_NAME, Printed, is_at_or_below};
 use crate::snapshot::Snapshot;
@@ -222,8 +222,14 @@ impl<'s> Resolution<'s, '_> {
     #[cold]
     fn refuse_name(&mut self) {
         self.subject = Subject::ERROR;
-        self.reply.rcode = Rcode::REFUSED;
-        self.reply.options.error = Some(ExtendedError::NOT_AUTHORITATIVE);
+        // A zone of ours that has not come, or has expired: others may know more, and are to be asked.
+        let is_absent = holder(self.snapshot, self.query.name, self.query.qtype).is_some();
+        let (rcode, error) = match is_absent {
+            true => (Rcode::SERVFAIL, ExtendedError::INVALID_DATA),
+            false => (Rcode::REFUSED, ExtendedError::NOT_AUTHORITATIVE),
+        };
+        self.reply.rcode = rcode;
+        self.reply.options.error = Some(error);
     }
 
     /// RFC 9660: the version of the zone that answers, where it is asked for.

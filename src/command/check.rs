@@ -118,6 +118,11 @@ fn summary(inputs: &Inputs) -> String {
             plural(zone.node_count(), "name")
         ));
     }
+    for secondary in &inputs.config.zones.secondaries {
+        let from: Vec<String> = secondary.value.primaries.iter().map(ToString::to_string).collect();
+        let (zone, from) = (&secondary.value.name, from.join(", "));
+        text.push_str(&format!("zone     {zone} comes from {from}, which are asked when the server runs, not here\n"));
+    }
     text.push_str(&listed_nodes(inputs));
     for service in &inputs.fleet.services {
         let pool = inputs.fleet.pool(service.pool);

@@ -129,7 +129,7 @@ impl Daemon {
             // Its keys are random, which is all that is wanted of it.
             let (learner, shelf) = Learner::new(sharing, RandomState::new().hash_one(0));
             shelves.push(shelf);
-            learner
+            learner.telling(sender.clone())
         };
         let cores = if server.pin_workers { cores::of_workers(bound.workers) } else { vec![None; bound.workers] };
         let worker = |(socket, core)| {

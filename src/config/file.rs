@@ -17,6 +17,7 @@ use super::defaults;
 use super::key::{self, Key};
 use super::outward::{self, Outward};
 use super::preset::{self, Presets};
+use super::secondary::{self, SecondaryTable};
 use super::table::Table;
 use super::value;
 use super::written::{Problems, Written};
@@ -111,6 +112,7 @@ pub(super) struct ZoneTable {
     pub(super) file: Option<Written<PathBuf>>,
     pub(super) dnssec: Option<DnssecTable>,
     pub(super) outward: Option<Outward>,
+    pub(super) primaries: Option<SecondaryTable>,
 }
 
 /// `zone.dnssec`.
@@ -304,8 +306,9 @@ fn read_secure(mut table: Table<'_>) -> SecureTable {
 }
 
 fn read_zone(name: &Written<String>, mut table: Table<'_>, problems: &Problems) -> Option<ZoneTable> {
+    let primaries = secondary::read(name, &mut table);
     // Where there is more to be said of a zone, its file may be that of the directory.
-    if !["dnssec", "transfer", "notify"].into_iter().any(|key| table.has(key)) {
+    if primaries.is_none() && !["dnssec", "transfer", "notify"].into_iter().any(|key| table.has(key)) {
         table.require(
             "file",
             "write `file = \"…\"`, or leave the table out: the files NAME.zone of `zones.directory` are read anyhow",
@@ -316,7 +319,7 @@ fn read_zone(name: &Written<String>, mut table: Table<'_>, problems: &Problems) 
     let parsed = read_name(name, problems);
     let outward = outward::read(parsed.as_ref().map_or(&Name::root(), |name| &name.value), &mut table, problems);
     table.finish();
-    Some(ZoneTable { name: parsed?, file, dnssec, outward })
+    Some(ZoneTable { name: parsed?, file, dnssec, outward, primaries })
 }
 
 fn read_dnssec(mut table: Table<'_>) -> DnssecTable {

@@ -30,6 +30,7 @@ mod policy;
 mod preset;
 mod resolve;
 mod rules;
+mod secondary;
 mod table;
 mod tree;
 mod units;
@@ -43,6 +44,7 @@ pub use key::{Key, KeySecret, octets as key_octets, weakness as key_weakness};
 pub use outward::{Allow, Notified, Outward};
 pub use policy::policy_of_word;
 pub use preset::{Presets, embedded as embedded_presets, embedded_text as preset_text, read_text as read_preset};
+pub use secondary::Secondary;
 pub use units::{bitrate, duration};
 pub use written::{Place, Written};
 
@@ -234,6 +236,8 @@ pub struct Zones {
     pub files: Vec<Written<ZoneFile>>,
     /// Zones that go out to other nameservers; the place of each is its key.
     pub outward: Vec<Written<Outward>>,
+    /// Zones that come from other servers; the place of each is its name.
+    pub secondaries: Vec<Written<Secondary>>,
     /// Zones that are signed here.
     pub signed: Vec<Written<SignedZone>>,
 }

@@ -25,7 +25,7 @@ use super::preset::Presets;
 use super::written::Written;
 use super::{
     Config, Geoip, Load, Outward, RateLimit, Secure, Server, SignedZone, TcpLimits, Workers, ZoneFile, Zones, cluster,
-    defaults, full, maintenance, policy,
+    defaults, full, maintenance, policy, secondary,
 };
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
@@ -75,6 +75,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
             directory,
             signed: zones.iter().filter_map(resolve_signed).collect(),
             outward: zones.iter().filter_map(outward).collect(),
+            secondaries: zones.iter().filter_map(secondary::resolve).collect(),
             files: zones.into_iter().filter_map(resolve_zone).collect(),
         },
         geoip: Geoip { databases: databases.map(|list| list.value).unwrap_or_default(), networks, rtt },
@@ -178,7 +179,7 @@ fn resolve_signed(table: &ZoneTable) -> Option<Written<SignedZone>> {
 }
 
 fn resolve_zone(table: ZoneTable) -> Option<Written<ZoneFile>> {
-    let ZoneTable { name, file, dnssec: _, outward: _ } = table;
+    let ZoneTable { name, file, dnssec: _, outward: _, primaries: _ } = table;
     Some(file?.map(|path| ZoneFile { name: name.value, path }))
 }
 

@@ -17,7 +17,7 @@ use super::file::{
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
-use super::{access, defaults, full, heartbeat, key, maintenance, outward, policy};
+use super::{access, defaults, full, heartbeat, key, maintenance, outward, policy, secondary};
 
 /// Reports every rule that is broken.
 pub(super) fn check(file: &ConfigFile, problems: &Problems) {
@@ -91,6 +91,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
     maintenance::check(file, problems);
     key::check(&file.keys, problems);
     outward::check(file.zones.iter().filter_map(|zone| zone.outward.as_ref()), &file.keys, problems);
+    secondary::check(zones, &file.keys, problems);
     check_whoami(server, services, problems);
 }
 

@@ -8,6 +8,7 @@ mod lists;
 mod loader;
 mod numbers;
 mod secrets;
+mod transfers;
 mod zone_keys;
 mod zones;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use super::credentials::Keyring;
 use super::inventory::{Lists, News};
 use super::parts::Parts;
+use super::secondary::Copies;
 use super::stamps::Stamps;
 use super::state::{Files, Found};
 use crate::config::{self, Config, Server, Written};
@@ -34,6 +36,7 @@ use crate::zone::{Signed, Signing};
 
 pub(super) use lists::{load_lists, urls};
 pub(super) use loader::{Taken, read_file, shown};
+pub(super) use transfers::load_transfers;
 
 use geography::{Compiled, Geography};
 use loader::Loader;
@@ -149,6 +152,7 @@ impl Inputs {
             transfers: Arc::clone(&self.transfers),
             inputs: status,
             inventories: Arc::default(),
+            secondaries: Arc::default(),
         }
     }
 
@@ -170,6 +174,12 @@ impl Inputs {
     /// By what a zone is signed.
     pub(super) fn signing(&self, zone: &Name) -> Option<&Arc<Signing>> {
         self.made.get(zone)?.signing()
+    }
+
+    /// The same with the zones of others that were read of the same configuration later.
+    pub(super) fn with_zones_of(&self, later: &Self) -> Self {
+        let Self { zones, made, fingerprint, .. } = later;
+        Self { zones: Arc::clone(zones), made: Arc::clone(made), fingerprint: *fingerprint, ..self.clone() }
     }
 
     /// Whether a list has something of a node.
@@ -230,9 +240,9 @@ pub(super) fn load_all(
 }
 
 /// Reads inputs that were kept, with lists that were.
-pub(super) fn load_kept(found: &Found, lists: &Lists) -> Loaded {
+pub(super) fn load_kept(found: &Found, lists: &Lists, copies: &Copies) -> Loaded {
     let Found { file, environment, root } = found;
-    let news = News { only_taken: true, ..News::default() };
+    let news = News { only_taken: true, copies: copies.clone(), ..News::default() };
     load_from(Loader::new(file, Some(root.clone())), (file, environment), None, (Some(lists), &news))
 }
 
@@ -242,6 +252,7 @@ fn load_from(
     previous: Option<&Inputs>,
     (lists, news): (Option<&Lists>, &News),
 ) -> Loaded {
+    loader.copies = news.copies.clone();
     let inputs = loader.load(file, environment, previous, lists, news);
     let read = loader.taken.kept.take().unwrap_or_default();
     let files = Files { file: file.to_owned(), environment: environment.to_vec(), read };
@@ -277,6 +288,8 @@ impl Loader {
         self.state = config.server.state.as_ref().map(|state| self.directory.join(&state.value));
         self.read_lists(&mut config, lists, news);
 
+        let comes = |zone: &Name| config.zones.secondaries.iter().any(|written| written.value.name == *zone);
+        self.copies.retain(comes);
         let files = self.find_zones(&config);
         let told = self.diagnostics.len();
         let Some(Surroundings { geography, guesses, rtts }) = self.read_surroundings(&config, previous) else {

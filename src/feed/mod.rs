@@ -3,6 +3,7 @@
 pub mod inputs;
 pub mod probe;
 pub mod scrape;
+pub mod secondary;
 pub mod zone_keys;
 
 mod alarms;

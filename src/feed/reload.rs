@@ -31,6 +31,8 @@ const NICE: i32 = 10;
 /// What is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scope {
+    /// Zones that came from other servers. It is begun where nothing else is read, and never asked for later.
+    Transfers,
     /// Lists of nodes.
     Lists,
     /// All inputs.
@@ -73,6 +75,7 @@ impl Feed {
             let Options { file, environment, is_watching: _, is_strict: _ } = &options;
             match scope {
                 Scope::All => inputs::load_all(file, environment, Some(&previous), Some(&lists), &news),
+                Scope::Transfers => inputs::load_transfers(file, &previous, &news.copies),
                 Scope::Lists => inputs::load_lists(file, environment, &previous, &lists, &news),
             }
         };
@@ -82,6 +85,10 @@ impl Feed {
     /// Ends a reload: takes what it read, tells whoever waits, and begins the next if one was asked for meanwhile.
     pub(super) fn end_reload(&mut self, loaded: Option<Loaded>, ended: Reload) -> Option<Reload> {
         let Reload { scope, waiting, later, .. } = ended;
+        if scope == Scope::Transfers {
+            self.finish_transfers(loaded);
+            return later.map(|(scope, waiting)| self.start_reload(scope, waiting));
+        }
         let outcome = self.finish_reload(loaded, scope);
         for Waiter { answer, confirms } in waiting {
             let still = confirms.and_then(|inventory| {

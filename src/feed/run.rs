@@ -21,6 +21,7 @@ use super::orders::Orders;
 use super::readiness::Readiness;
 use super::reload::{Reload, Scope, Waiter, finished};
 use super::scrape::{Scraper, Source};
+use super::secondary::{self, Followed};
 use super::secrets::Drawn;
 use super::stamps::Stamps;
 use super::state::Keeper;
@@ -133,6 +134,10 @@ pub struct Feed {
     pub(super) notary: Notary,
     /// What was last kept of zones that are signed here.
     pub(super) kept_signatures: BTreeMap<Name, Arc<Signed>>,
+    /// Zones that come from other servers.
+    pub(super) followed: Followed,
+    /// What comes of them.
+    pub(super) transfers: Option<mpsc::Receiver<secondary::News>>,
     /// Makes ticks panic.
     #[cfg(test)]
     pub(super) fault: bool,
@@ -213,6 +218,8 @@ impl Feed {
         // What changed while this server was away nobody has told them.
         self.notifier.tell(&self.inputs);
         let mut reload: Option<Reload> = None;
+        let mut transfers = self.transfers.take();
+        self.follow_zones(&mut reload);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return self.save_learned(),
@@ -222,6 +229,7 @@ impl Feed {
                     self.watch_peers();
                     self.watch_heartbeats(&mut reload);
                     self.watch_signatures(&mut reload);
+                    self.watch_zones(&mut reload);
                     self.tick();
                     self.save_sometimes();
                     self.readiness.judge(Instant::now());
@@ -240,6 +248,7 @@ impl Feed {
                     Event::Drain { wish, answer } => self.answer_drain(&wish, answer),
                     Event::Undrain { which, answer } => self.answer_undrain(&which, answer),
                     // Who asked may have gone away meanwhile.
+                    Event::Notify(zone) => self.followed.poke(&zone),
                     Event::Sources(answer) => drop(answer.send(self.sources())),
                     Event::Peer { from, vouched, message, answer } => {
                         drop(answer.send(self.hear_peer(from, vouched.as_deref(), *message)));
@@ -251,11 +260,19 @@ impl Feed {
                 pushed = cluster_turn(&mut self.cluster) => self.take_turn(pushed),
                 () = watch.edited(), if self.options.is_watching => self.begin_reload(&mut reload, Scope::All, None),
                 () = lists.edited(), if self.options.is_watching => self.begin_reload(&mut reload, Scope::Lists, None),
+                Some(news) = next_transfer(&mut transfers) => self.take_transfer(news, &mut reload),
                 Some(fetched) = fetched.recv() => self.take_fetched(fetched, &mut reload),
                 loaded = finished(&mut reload) => {
                     let Some(ended) = reload.take() else { continue };
                     let scope = ended.scope;
                     reload = self.end_reload(loaded, ended);
+                    match scope {
+                        Scope::All => self.follow_zones(&mut reload),
+                        Scope::Lists | Scope::Transfers => self.serve_copies(&mut reload),
+                    }
+                    if scope == Scope::Transfers {
+                        continue;
+                    }
                     if scope == Scope::All {
                         watch.set_inputs(self.watched.clone());
                         let wanted = inventory::fetches(&self.inputs.config, &self.inputs.keyring);
@@ -270,6 +287,14 @@ impl Feed {
                 }
             }
         }
+    }
+}
+
+/// The next news of a zone that comes from another server.
+async fn next_transfer(transfers: &mut Option<mpsc::Receiver<secondary::News>>) -> Option<secondary::News> {
+    match transfers {
+        Some(transfers) => transfers.recv().await,
+        None => std::future::pending().await,
     }
 }
 

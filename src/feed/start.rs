@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::mpsc;
+
 use super::alarms::Alarms;
 use super::cluster::Cluster;
 use super::enrolment::Enrolment;
@@ -15,6 +17,7 @@ use super::notify::Notifier;
 use super::orders::Orders;
 use super::readiness::Readiness;
 use super::run::{Feed, Options, StartError, log};
+use super::secondary::{self, Copies, Followed, Kept, restore, unexpired};
 use super::secrets::Drawn;
 use super::state::{self, Keeper, NoStore, Store};
 use super::{token, unix_seconds};
@@ -36,7 +39,7 @@ const ORDERS: &str = "orders";
 impl Feed {
     /// Reads all inputs and publishes a first snapshot, in which no load is known yet. Nothing is kept, and nothing that was.
     pub fn new(options: Options) -> Result<Self, StartError> {
-        let (loaded, news) = load(&options, None);
+        let (loaded, news) = load(&options, None, Copies::default());
         Self::of(options, loaded, Arc::default(), None, (Lists::default(), news))
     }
 
@@ -50,7 +53,8 @@ impl Feed {
             keeper = open(&directory, options.is_strict, &board)?;
         }
         let mut lists = keeper.as_ref().map(|keeper| Lists::restored(keeper.store()));
-        let (mut loaded, news) = load(&options, lists.as_ref());
+        let kept = keeper.as_ref().map(|keeper| restore(keeper.store())).unwrap_or_default();
+        let (mut loaded, news) = load(&options, lists.as_ref(), unexpired(&kept));
         if options.is_strict && loaded.lacks_something() {
             if let Some(kept) = lists.take() {
                 loaded = or_without_lists(loaded, &options, &kept, &news);
@@ -62,7 +66,9 @@ impl Feed {
         if let Some(directory) = state_directory(&options, loaded.inputs.as_ref()).filter(|_| !is_file) {
             keeper = open(&directory, options.is_strict, &board)?;
         }
-        Self::of(options, loaded, board, keeper, (lists.unwrap_or_default(), news))
+        let mut feed = Self::of(options, loaded, board, keeper, (lists.unwrap_or_default(), news))?;
+        (feed.followed, feed.transfers) = follow(kept);
+        Ok(feed)
     }
 
     fn of(
@@ -135,7 +141,10 @@ impl Feed {
         let first = inputs.snapshot(1, tables, inputs.seed, shared.unwrap_or_else(|| secrets.secrets(now)), status);
         let first = Snapshot { inventories: lists.as_ref().unwrap_or(&kept).status().into(), ..first };
         let enrolment = Enrolment::new(&inputs, store);
+        let (followed, transfers) = follow(Kept::default());
         let mut feed = Self {
+            followed,
+            transfers,
             options,
             watched,
             listed,
@@ -188,6 +197,11 @@ impl Feed {
     }
 }
 
+fn follow(kept: Kept) -> (Followed, Option<mpsc::Receiver<secondary::News>>) {
+    let (followed, news) = Followed::new(kept);
+    (followed, Some(news))
+}
+
 /// The other nameservers, if the configuration has any.
 fn cluster_of(options: &Options, inputs: &Inputs) -> Result<Option<Cluster>, StartError> {
     let Some(config) = &inputs.config.cluster else { return Ok(None) };
@@ -201,7 +215,8 @@ fn or_kept(loaded: Loaded, options: &Options, store: &Store, (lists, news): (&Li
     let Some(found) = state::find(store) else { return (loaded, false) };
     let served = |loaded: Loaded| loaded.inputs.is_some().then_some(loaded);
     // Lists may be of a later configuration than the one that was kept.
-    let kept = served(inputs::load_kept(&found, lists)).unwrap_or_else(|| inputs::load_kept(&found, &Lists::default()));
+    let kept = served(inputs::load_kept(&found, lists, &news.copies))
+        .unwrap_or_else(|| inputs::load_kept(&found, &Lists::default(), &news.copies));
     let is_sound = !has_errors(kept.faults());
     let Loaded { inputs, lists: kept_lists, .. } = kept;
     let Some(inputs) = inputs.filter(|_| is_sound) else {
@@ -236,10 +251,10 @@ fn or_without_lists(loaded: Loaded, options: &Options, kept: &Lists, news: &News
 
 /// Reads all inputs, with lists of nodes as URLs have them now. Of a configuration that comes through a pipe nobody knows
 /// which these are before it is read; they are asked later.
-fn load(options: &Options, lists: Option<&Lists>) -> (Loaded, News) {
+fn load(options: &Options, lists: Option<&Lists>, copies: Copies) -> (Loaded, News) {
     let Options { file, environment, is_watching: _, is_strict: _ } = options;
     let urls = if file.is_file() { inputs::urls(file, environment) } else { Vec::new() };
-    let news = News { fetched: fetch_all(&urls), ..News::default() };
+    let news = News { fetched: fetch_all(&urls), copies, ..News::default() };
     (inputs::load_all(file, environment, None, lists, &news), news)
 }
 

@@ -28,6 +28,8 @@ pub(super) use learned::{SAVED, inherit};
 
 /// The first word of each file.
 const MAGIC: &str = "thalweg-state";
+/// What stands before it in master files.
+const COMMENT: &str = "; ";
 /// Of what stands behind the first line; another one is not read.
 const VERSION: u32 = 1;
 /// Octets of the longest first line.
@@ -127,12 +129,22 @@ impl Store {
     ///
     /// `name` is a plain file name of ours. Blocks until the disk has it.
     pub fn save(&self, name: &str, octets: &[u8]) -> io::Result<()> {
+        self.save_behind("", name, octets)
+    }
+
+    /// The same for a master file: our first line is a comment in it.
+    pub fn save_zone(&self, name: &str, octets: &[u8]) -> io::Result<()> {
+        self.save_behind(COMMENT, name, octets)
+    }
+
+    fn save_behind(&self, mark: &str, name: &str, octets: &[u8]) -> io::Result<()> {
         let unread = self.lost().get(name).filter(|lost| lost.is_in_place).map(|lost| lost.because.clone());
         if let Some(because) = unread {
             self.set_aside(name, &because);
         }
         let beside = self.directory.join(format!(".{name}{NEW}"));
         let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+        file.write_all(mark.as_bytes())?;
         file.write_all(head(octets).as_bytes())?;
         file.write_all(octets)?;
         // Else the new name may come to the disk before what it names.
@@ -241,7 +253,7 @@ fn head(octets: &[u8]) -> String {
 fn body(octets: &[u8]) -> Result<usize, Broken> {
     let end = octets.iter().take(MAX_HEAD).position(|octet| *octet == b'\n').ok_or(Broken::Head)?;
     let line = std::str::from_utf8(&octets[..end]).map_err(|_| Broken::Head)?;
-    let mut words = line.split(' ');
+    let mut words = line.strip_prefix(COMMENT).unwrap_or(line).split(' ');
     if words.next() != Some(MAGIC) {
         return Err(Broken::Head);
     }

@@ -1,6 +1,7 @@
 //! Ticks: what is known now → tables → a snapshot, once a second; and what goes on when no tables can be made.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::alarms::News;
@@ -137,7 +138,8 @@ impl Feed {
         let snapshot = self.inputs.snapshot(self.generation, tables, self.inputs.seed, secrets, self.status);
         let mut inventories = self.lists.status();
         self.enrolment.add_to(&mut inventories, &self.inputs);
-        self.published.publish(Snapshot { inventories: inventories.into(), signatures, ..snapshot });
+        let secondaries = Arc::new(self.followed.status(&self.inputs));
+        self.published.publish(Snapshot { inventories: inventories.into(), secondaries, signatures, ..snapshot });
     }
 
     /// Tells of nodes that stopped serving, or serve again. How far their load is known is a matter of alarms.

@@ -127,6 +127,9 @@ fn respond_on(
         tally.dropped += 1;
         return None;
     };
+    if query.problem.is_some() && rcode == Rcode::NOERROR && query.is_notify() {
+        learner.notify(query.name.wire());
+    }
     // A secondary behind a busy resolver's network must see its SOA.
     let limiter = limiter.filter(|_| !is_trusted);
     let sent = match limiter.map(|limiter| limit(limiter, snapshot, query, context, (subject, rcode), tally, out)) {

@@ -385,6 +385,7 @@ fn snapshot(geo: &Arc<Geo>, fleet: &Arc<steer::Fleet>) -> Snapshot {
         transfers: Arc::default(),
         inputs: InputStatus::default(),
         inventories: Arc::default(),
+        secondaries: Arc::default(),
     }
 }
 

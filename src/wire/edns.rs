@@ -122,6 +122,8 @@ impl ExtendedError {
     pub const NOT_AUTHORITATIVE: Self = Self { code: 20, text: "" };
     /// A type that no query may ask for (RFC 9824 §3.6).
     pub const INVALID_QUERY_TYPE: Self = Self { code: 30, text: "" };
+    /// What there is of the zone is too old, or there is nothing (RFC 8914 §4.25).
+    pub const INVALID_DATA: Self = Self { code: 24, text: "" };
     /// A barrier keeps the client from every node (RFC 8914 §4.19).
     pub const PROHIBITED: Self = Self { code: 18, text: "not served here to this client" };
     /// No node of a pool has room (RFC 8914 §4.1: a code for what has none of its own).

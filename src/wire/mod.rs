@@ -4,6 +4,7 @@
 mod cookie;
 mod edns;
 mod identity;
+mod message;
 mod query;
 mod reply;
 mod rtype;
@@ -14,6 +15,7 @@ mod tsig;
 pub use cookie::{Cookie, MAX_SECRETS, Secret, Secrets, ServerCookie};
 pub use edns::{Edns, ExtendedError, MAX_NSID, Options, Wishes, ZoneVersion};
 pub use identity::{CLASS_CH, Identity};
+pub use message::{Broken, Received, Response, unpack_name};
 pub use query::{Problem, Query};
 pub use reply::{Item, Owner, Records, Reply, rdata_of, ready_record, udp_limit};
 pub use rtype::RecordType;

@@ -36,8 +36,10 @@ pub enum Problem {
     Malformed,
     /// Its opcode is not known here.
     UnknownOpcode,
-    /// NOTIFY and UPDATE are not for this server.
+    /// UPDATE is not for this server.
     Unwanted,
+    /// It says that a zone has changed (RFC 1996), which is for those to judge who know its primaries.
+    Notify,
     /// Its EDNS version is not 0.
     UnknownVersion,
     /// It is signed: those who have keys must check it first, and then answer `Query::verified`.
@@ -52,7 +54,7 @@ impl Problem {
         match self {
             Self::Malformed => Rcode::FORMERR,
             Self::UnknownOpcode => Rcode::NOTIMP,
-            Self::Unwanted => Rcode::REFUSED,
+            Self::Unwanted | Self::Notify => Rcode::REFUSED,
             Self::UnknownVersion => Rcode::BADVERS,
             Self::Signed => Rcode::NOTAUTH,
             Self::NoQuestion => Rcode::NOERROR,
@@ -154,12 +156,24 @@ impl<'m> Query<'m> {
         message[serial..].first_chunk().map(|serial| u32::from_be_bytes(*serial))
     }
 
+    /// Whether it says that a zone has changed (RFC 1996 §3.7).
+    pub fn is_notify(&self) -> bool {
+        self.message[2] >> 3 & 0x0f == OPCODE_NOTIFY
+    }
+
+    /// The name of the key that signed it, in lower-case wire form.
+    pub fn key_name(&self) -> Option<Box<[u8]>> {
+        self.tsig.as_ref().map(|tsig| tsig.key_name(self.message).as_slice().into())
+    }
+
     fn check_kind(&self, opcode: u8) -> Result<(), Problem> {
         if self.edns.as_ref().is_some_and(|edns| edns.version != 0) {
             return Err(Problem::UnknownVersion);
         }
-        if opcode != OPCODE_QUERY {
-            return Err(Problem::Unwanted);
+        match opcode {
+            OPCODE_QUERY => {}
+            OPCODE_NOTIFY if !self.question.is_empty() => return Err(Problem::Notify),
+            _ => return Err(Problem::Unwanted),
         }
         if self.question.is_empty() {
             return Err(Problem::NoQuestion);
@@ -247,18 +261,18 @@ pub(super) fn last_tsig(message: &[u8]) -> Result<Option<Tsig<'_>>, Malformed> {
 }
 
 /// A record of a query: checked, of interest only if it is OPT or TSIG.
-struct Record<'m> {
+pub(super) struct Record<'m> {
     start: usize,
     is_owned_by_root: bool,
-    rtype: u16,
-    class: u16,
-    ttl: [u8; 4],
-    data: &'m [u8],
-    end: usize,
+    pub(super) rtype: u16,
+    pub(super) class: u16,
+    pub(super) ttl: [u8; 4],
+    pub(super) data: &'m [u8],
+    pub(super) end: usize,
 }
 
 impl<'m> Record<'m> {
-    fn read(message: &'m [u8], start: usize) -> Option<Self> {
+    pub(super) fn read(message: &'m [u8], start: usize) -> Option<Self> {
         let at = skip_name(message, start)?;
         let [t1, t2, c1, c2, ttl1, ttl2, ttl3, ttl4, l1, l2] = *message.get(at..)?.first_chunk()?;
         let length = usize::from(u16::from_be_bytes([l1, l2]));
@@ -276,7 +290,7 @@ impl<'m> Record<'m> {
 }
 
 /// Where the name at `start` ends; none if it is broken.
-fn skip_name(message: &[u8], start: usize) -> Option<usize> {
+pub(super) fn skip_name(message: &[u8], start: usize) -> Option<usize> {
     let mut end = None;
     let mut at = start;
     // The root's is one of them.

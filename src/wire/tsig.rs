@@ -97,7 +97,7 @@ impl<'m> Tsig<'m> {
     }
 
     /// The name of the key, in lower-case wire form.
-    fn key_name(&self, message: &[u8]) -> ArrayVec<u8, MAX_NAME> {
+    pub(super) fn key_name(&self, message: &[u8]) -> ArrayVec<u8, MAX_NAME> {
         let mut name = ArrayVec::new();
         // Names have been checked, and with them their length.
         for label in (Uncompressed { message, at: self.owner }) {

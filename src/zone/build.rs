@@ -57,6 +57,18 @@ impl Zone {
     }
 }
 
+impl Zone {
+    /// A zone that is ours and of which we have nothing: it has come from nobody yet, or has expired.
+    pub fn absent(origin: &Name) -> Self {
+        let mut zone = empty_zone(&Records::new(origin.clone()));
+        let apex = origin.lower_wire();
+        let node = zone.add(&apex, 0, 1, NONE);
+        zone.slots = store::table(&[Slot { hash: name::hash_wire(&apex), node }]);
+        zone.is_absent = true;
+        zone
+    }
+}
+
 /// A zone that is being made.
 struct Builder<'r> {
     claimants: Claimants<'r>,
@@ -330,6 +342,7 @@ fn empty_zone(records: &Records) -> Zone {
         signatures_end: None,
         signer: None,
         transferred: None,
+        is_absent: false,
     }
 }
 

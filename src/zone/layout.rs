@@ -252,7 +252,7 @@ pub(super) fn name_length(rest: &[u8]) -> Option<usize> {
 }
 
 /// How many octets the field takes of those that are left; none if they are no such field.
-fn length(kind: Kind, rest: &[u8]) -> Option<usize> {
+pub(super) fn length(kind: Kind, rest: &[u8]) -> Option<usize> {
     let text = |rest: &[u8]| rest.first().map(|&length| 1 + usize::from(length));
     let if_some = |rest: &[u8]| (!rest.is_empty()).then_some(rest.len());
     Some(match kind {

@@ -21,6 +21,7 @@ mod serial;
 mod sign;
 mod store;
 mod targets;
+mod transferred;
 mod ttl;
 
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use read::read;
 pub use records::{Record, Records};
 pub use sign::{Signed, Signing};
 pub use store::{Rrset, Zone};
+pub use transferred::{canonical_rdata, read_rdata};
 
 use crate::name::Name;
 use crate::pool::ServiceId;

@@ -47,6 +47,8 @@ pub struct Zone {
     pub(super) signer: Option<Signer>,
     /// Its form for transfers, if that is another.
     pub(super) transferred: Option<Box<Zone>>,
+    /// Nothing is known of it, so that nothing can be answered.
+    pub(super) is_absent: bool,
 }
 
 /// A name that exists in the zone: the head of its piece of the arena. Its name in lower-case wire form follows, then its
@@ -307,6 +309,12 @@ impl Zone {
     /// How many labels the zone's name has, the root not counted.
     pub fn apex_labels(&self) -> usize {
         self.apex_labels
+    }
+
+    /// Whether nothing is known of it: a name in it exists or not, who knows.
+    #[inline]
+    pub fn is_absent(&self) -> bool {
+        self.is_absent
     }
 
     /// The serial number of the SOA record.

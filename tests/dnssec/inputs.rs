@@ -52,7 +52,7 @@ fn a_service_in_a_zone_that_is_signed_in_its_file_is_refused_with_a_way_out() {
     installation
         .write("thalweg.toml", &config.replace("dnssec = { keys = \"keys\" }", "file = \"zones/live.example.zone\""));
     let told = told(&installation);
-    assert!(told.contains("its zone is signed in its file") && told.contains("delegate a child zone"), "{told}");
+    assert!(told.contains("its zone comes signed") && told.contains("delegate a child zone"), "{told}");
 }
 
 #[test]

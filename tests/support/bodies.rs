@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use thalweg::answer::{Context, Outcome, Reasons, Transport, answer, read};
 use thalweg::config::{self, embedded_presets};
 use thalweg::diagnostic::{Diagnostic, Source, has_errors};
+use thalweg::feed::secondary::{self as transfer, Asked, Copy, Transfer};
 use thalweg::feed::{Feed, Options};
 use thalweg::geo::{Countries, Database, Geo, Position, read_networks, read_rtt};
 use thalweg::load;
@@ -65,6 +66,35 @@ fn shipped() -> Arc<Snapshot> {
     let feed = Feed::new(Options { file, environment: Vec::new(), is_watching: true, is_strict: true })
         .expect("the example has no errors");
     feed.published().snapshot()
+}
+
+/// Messages of a primary, each behind its length: what they come to is a zone that is written and read again, or is refused.
+pub(crate) fn transfer(octets: &[u8]) {
+    let zone = Name::parse("live.example.", None).expect("a name");
+    for asked in [Asked::Whole, Asked::Since(1)] {
+        let mut transfer = Transfer::new(&zone, 0, asked);
+        let mut rest = octets;
+        while let Some((length, after)) = rest.split_first_chunk() {
+            let (message, after) = after.split_at(usize::from(u16::from_be_bytes(*length)).min(after.len()));
+            rest = after;
+            if transfer.take(message) != Ok(false) {
+                break;
+            }
+        }
+        let copy = match transfer.outcome() {
+            Some(transfer::Outcome::Whole(items)) => Copy::of_whole(&zone, items, "primary", 0),
+            Some(transfer::Outcome::Differences(differences)) => {
+                let text = "; copy of live.example. primary 0\nlive.example. 60 SOA . . 1 1 1 1 1\nlive.example. 60 NS ns.example.\n";
+                let held = Copy::of_text(text.to_owned()).expect("a zone");
+                held.with(differences, "primary", 0).unwrap_or(Err(Vec::new()))
+            }
+            Some(transfer::Outcome::Current) | None => continue,
+        };
+        if let Ok(copy) = copy {
+            let again = Copy::of_text(copy.source.text.to_string()).expect("what was written is read");
+            assert_eq!((again.soa, &again.soa_rdata), (copy.soa, &copy.soa_rdata));
+        }
+    }
 }
 
 /// A zone file of any text: it is refused with a reason, or all its owners are found.

@@ -21,6 +21,7 @@ pub(in crate::feed) fn load_lists(
     news: &News,
 ) -> Loaded {
     let mut loader = Loader::new(file, None);
+    loader.copies = news.copies.clone();
     match loader.relist(previous, lists, news) {
         Relisted::Inputs(inputs) => {
             // Whatever is said, is of lists.
@@ -95,6 +96,10 @@ impl Loader {
         files_fingerprint.hash(&mut hasher);
         if let Some(lists) = &self.lists {
             lists.hash(&mut hasher);
+        }
+        for copy in self.copies.iter() {
+            // No two that are held have the same place.
+            (&copy.zone, copy.soa.serial, Arc::as_ptr(copy)).hash(&mut hasher);
         }
         hasher.finish()
     }

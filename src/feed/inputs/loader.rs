@@ -10,6 +10,7 @@ use crate::diagnostic::{Diagnostic, Source};
 use crate::feed::inventory::Lists;
 use crate::feed::parts::Parts;
 use crate::feed::seal::Seal;
+use crate::feed::secondary::Copies;
 use crate::feed::stamps::Stamps;
 use crate::feed::state::Files;
 
@@ -31,6 +32,8 @@ pub(super) struct Loader {
     pub(super) list_diagnostics: Vec<Diagnostic>,
     pub(super) taken: Taken,
     pub(super) parts: Parts,
+    /// Zones that came from other servers.
+    pub(super) copies: Copies,
     /// Something is wrong that is not inside a zone: then no input is taken.
     pub(super) is_blocked: bool,
 }
@@ -98,6 +101,7 @@ impl Loader {
             list_diagnostics: Vec::new(),
             taken: Taken::default(),
             parts: Parts::default(),
+            copies: Copies::default(),
             is_blocked: false,
         }
     }

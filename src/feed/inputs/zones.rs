@@ -17,7 +17,7 @@ use crate::name::Name;
 use crate::pool::{Family, Full, ServiceId};
 use crate::snapshot::Zones;
 use crate::steer::Fleet;
-use crate::zone::Steered;
+use crate::zone::{Steered, Zone};
 
 pub(super) use find::ZoneFile;
 pub(super) use made::{Bound, Made};
@@ -101,7 +101,9 @@ impl Loader {
         let served: BTreeMap<_, _> =
             previous.iter().flat_map(|inputs| inputs.zones.iter()).map(|zone| (zone.apex(), zone)).collect();
         let (mut zones, mut all_made) = (Vec::new(), BTreeMap::new());
-        for (ZoneFile { origin, path, is_there: _ }, Outcome { made, serial, .. }) in files.iter().zip(outcomes) {
+        for (ZoneFile { origin, path, is_there: _, transferred }, Outcome { made, serial, .. }) in
+            files.iter().zip(outcomes)
+        {
             let built = made.as_ref().and_then(|made| made.zone.clone());
             self.diagnostics.extend(made.iter().flat_map(|made| made.built.clone()));
             self.diagnostics.extend(serial);
@@ -118,8 +120,14 @@ impl Loader {
                 }
                 Some(Arc::clone(zone))
             };
-            match built.or_else(old) {
+            let built = match transferred {
+                // What has expired is not served in any form.
+                Some(None) => None,
+                _ => built.or_else(old),
+            };
+            match built {
                 Some(zone) => zones.push(zone),
+                None if transferred.is_some() => zones.push(Arc::new(Zone::absent(origin))),
                 None => {
                     tracing::error!(zone = %origin, file = %path.display(), "the zone is broken and not served");
                 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::config::{Config, Effect, Format, Inventory, List, Written};
 use crate::diagnostic::{Diagnostic, Source, has_errors};
 use crate::feed::enrolment::LIST;
+use crate::feed::secondary::Copies;
 use crate::pool::{MAX_NODES, Node};
 use crate::snapshot::{InventoryStatus, PendingStatus};
 
@@ -29,9 +30,11 @@ pub struct Lists {
     by_name: BTreeMap<String, Taken>,
 }
 
-/// What lists are read with, beside files.
+/// What inputs are read with, beside files.
 #[derive(Debug, Clone, Default)]
 pub(super) struct News {
+    /// Zones that came from other servers.
+    pub(super) copies: Copies,
     /// What came of the last look at each URL.
     pub(super) fetched: BTreeMap<String, Outcome>,
     /// The list of nodes that heartbeats have enrolled, by inventory.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Store;
 use super::kept::{Files, keep};
+use crate::diagnostic::Source;
 use crate::intake::Board;
 
 /// Those who wait for the disk to have a file, at most.
@@ -51,6 +52,7 @@ struct Job {
 
 enum Content {
     Octets(Vec<u8>),
+    Zone(Source),
     Inputs(Files),
 }
 
@@ -78,6 +80,11 @@ impl Keeper {
     /// Writes a file soon, and says whether the disk has it.
     pub(in crate::feed) fn save_then(&self, name: &str, octets: Vec<u8>, done: Done) {
         self.give(name, Content::Octets(octets), Some(done));
+    }
+
+    /// Writes a master file soon.
+    pub(in crate::feed) fn save_zone(&self, name: &str, file: Source) {
+        self.give(name, Content::Zone(file), None);
     }
 
     /// Keeps inputs without errors, in the place of those before.
@@ -159,6 +166,7 @@ fn work(store: &Store, board: &Board, desk: &Desk) {
         for mut job in again.into_iter().chain(jobs) {
             let saved = match &job.content {
                 Content::Octets(octets) => store.save(&job.name, octets),
+                Content::Zone(file) => store.save_zone(&job.name, file.text.as_bytes()),
                 Content::Inputs(files) => keep(store, files),
             };
             let (done, is_saved) = (std::mem::take(&mut job.done), saved.is_ok());

@@ -119,7 +119,7 @@ fn queries_of_kdig_and_replies_of_bind_are_verified_and_changed_ones_are_not() {
         changed[40] ^= 1;
         assert_eq!(verifier().verify(&changed, at), Err(SignatureError::BadSignature));
         assert_eq!(verifier().verify(&reply, at + 301), Err(SignatureError::BadTime));
-        assert_eq!(verifier().verify(&&octets("b2d985000000000000000000"), at), Err(SignatureError::Missing));
+        assert_eq!(verifier().verify(&octets("b2d985000000000000000000"), at), Err(SignatureError::Missing));
     }
 }
 

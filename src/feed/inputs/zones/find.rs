@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Secondary, Written};
 use crate::diagnostic::Diagnostic;
 use crate::feed::inputs::{Loader, shown};
+use crate::feed::secondary::Copy;
 use crate::name::Name;
 
 /// The file of a zone.
@@ -16,6 +18,19 @@ pub(in crate::feed::inputs) struct ZoneFile {
     pub(super) path: PathBuf,
     /// If not, that has been reported; the zone goes on in its old form.
     pub(super) is_there: bool,
+    /// The zone comes from other servers: what came of it, if anything did and counts still.
+    pub(super) transferred: Option<Option<Arc<Copy>>>,
+}
+
+impl ZoneFile {
+    /// A zone that is not read now.
+    pub(in crate::feed::inputs) fn elsewhere(origin: Name) -> Self {
+        Self::of(origin, PathBuf::new(), false)
+    }
+
+    fn of(origin: Name, path: PathBuf, is_there: bool) -> Self {
+        Self { origin, path, is_there, transferred: None }
+    }
 }
 
 impl Loader {
@@ -72,7 +87,7 @@ impl Loader {
             // Without a directory of zones, each zone may be named on its own.
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound
-                    && !config.zones.files.is_empty()
+                    && !(config.zones.files.is_empty() && config.zones.secondaries.is_empty())
                     && config.zones.directory.place.is_none() => {}
             Err(error) => self.unlisted(config, &error),
         }
@@ -81,7 +96,7 @@ impl Loader {
         for (origin, path) in contested {
             files.remove(&origin);
             if config.zones.files.iter().all(|written| written.value.name != origin) {
-                missing.push(ZoneFile { origin, path, is_there: false });
+                missing.push(ZoneFile::of(origin, path, false));
             }
         }
         for written in &config.zones.files {
@@ -92,13 +107,37 @@ impl Loader {
                 self.diagnostics.push(written.error(message));
                 files.remove(&origin);
                 self.watched.take(&path);
-                missing.push(ZoneFile { origin, path, is_there: false });
+                missing.push(ZoneFile::of(origin, path, false));
                 continue;
             }
             files.insert(origin, path);
         }
-        let found = files.into_iter().map(|(origin, path)| ZoneFile { origin, path, is_there: true });
+        for secondary in &config.zones.secondaries {
+            let origin = &secondary.value.name;
+            if let Some(path) = files.remove(origin) {
+                let message = format!(
+                    "the zone {origin} comes from its primaries, but there is a file of it too: {}",
+                    shown(&path)
+                );
+                let help = "take the file away, or `primaries`: which of the two is meant nobody knows";
+                self.diagnostics.push(secondary.error(message).help(help));
+            }
+            missing.retain(|file: &ZoneFile| file.origin != *origin);
+        }
+        missing.extend(self.transferred(config));
+        let found = files.into_iter().map(|(origin, path)| ZoneFile::of(origin, path, true));
         found.chain(missing).collect()
+    }
+
+    /// The zones that come from other servers.
+    pub(in crate::feed::inputs) fn transferred(&self, config: &Config) -> Vec<ZoneFile> {
+        let zone = |written: &Written<Secondary>| {
+            let origin = written.value.name.clone();
+            let copy = self.copies.of(&origin).cloned();
+            let path = copy.as_ref().map_or_else(PathBuf::new, |copy| PathBuf::from(&*copy.source.name));
+            ZoneFile { origin, path, is_there: copy.is_some(), transferred: Some(copy) }
+        };
+        config.zones.secondaries.iter().map(zone).collect()
     }
 
     /// A directory that cannot be listed, because files are out or it is being replaced, is not one without zones.

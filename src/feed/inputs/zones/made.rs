@@ -11,6 +11,7 @@ use crate::feed::include::{Includes, Inclusions};
 use crate::feed::inputs::{Taken, read_file, shown};
 use crate::feed::parts::share;
 use crate::feed::seal::Seal;
+use crate::feed::secondary::Copy;
 use crate::feed::stamps::Stamps;
 use crate::feed::state::{peek, signatures_of};
 use crate::name::Name;
@@ -78,7 +79,7 @@ impl Reading<'_> {
     /// Reads a zone, and builds it, with what is bound to it, if that is known. Its text and its records are gone afterwards:
     /// together they are larger than the zone.
     pub(super) fn read(&self, file: &ZoneFile, bound: Option<&Bound>) -> Outcome {
-        let ZoneFile { origin, path, is_there } = file;
+        let ZoneFile { origin, path, is_there, transferred } = file;
         let mut outcome = Outcome {
             made: None,
             unreadable: None,
@@ -87,6 +88,10 @@ impl Reading<'_> {
             taken: self.taken.like(),
         };
         if !is_there {
+            return outcome;
+        }
+        if let Some(Some(copy)) = transferred {
+            self.read_copy(file, copy, bound, &mut outcome);
             return outcome;
         }
         outcome.watched.take(path);
@@ -116,6 +121,38 @@ impl Reading<'_> {
         outcome
     }
 
+    /// Makes a zone of what came from another server, unless it was made before.
+    fn read_copy(&self, file: &ZoneFile, copy: &Copy, bound: Option<&Bound>, outcome: &mut Outcome) {
+        let seal = Seal::of(copy.source.text.as_bytes());
+        let before = self.before.and_then(|before| before.get(&file.origin));
+        if let Some(before) = before.filter(|before| before.is_of(file, seal, bound) && !before.is_due(self.now)) {
+            outcome.made = Some(Arc::clone(before));
+            return;
+        }
+        // What is written there names no file.
+        let mut open =
+            |_: &Inclusion<'_>| Err(Box::new(Diagnostic::error("a zone from another server includes nothing")));
+        let (mut records, mut read) = zone::read(&copy.source, &file.origin, &mut open);
+        let bound = bound.cloned().unwrap_or_default();
+        let (zone, signed, mut built) = self.build(&mut records, &bound, &copy.source.name);
+        keep_excerpts(&mut read);
+        keep_excerpts(&mut built);
+        outcome.made = Some(Arc::new(Made {
+            origin: file.origin.clone(),
+            path: file.path.clone(),
+            seal,
+            inclusions: Includes::new(self.zone_directory, &file.path, &copy.source.name, seal).end().0,
+            bound,
+            // Which version it is depends on when it came, not on what nameservers read.
+            share: 0,
+            read,
+            built,
+            zone: zone.map(Arc::new),
+            signed: signed.map(Arc::new),
+            made_at: self.now,
+        }));
+    }
+
     fn make(
         &self,
         file: &ZoneFile,
@@ -125,25 +162,17 @@ impl Reading<'_> {
         mut includes: Includes,
         outcome: &mut Outcome,
     ) {
-        let ZoneFile { origin, path, is_there: _ } = file;
+        let ZoneFile { origin, path, .. } = file;
         let own_share = share(&(origin.wire(), &octets));
         let source = Source::new(shown(path), zone::text_of(octets));
         includes.begin(&source);
         let Outcome { watched, taken, .. } = outcome;
         let mut open = |inclusion: &Inclusion<'_>| includes.open(inclusion, watched, taken);
         let (mut records, mut read) = zone::read(&source, origin, &mut open);
-        let (mut zone, mut built) = match bound {
-            Some(Bound { steered, whoami, signing: _ }) => Zone::build_with_whoami(&records, steered, whoami.as_ref()),
-            None => (None, Vec::new()),
+        let (zone, signed, mut built) = match bound {
+            Some(bound) => self.build(&mut records, bound, &source.name),
+            None => (None, None, Vec::new()),
         };
-        let mut signed = None;
-        if let (Some(bound), Some(unsigned)) = (bound, zone.take()) {
-            let of_file = |error: Diagnostic| error.in_file(shown(path));
-            match self.sign(&mut records, unsigned, bound) {
-                Ok((made, with)) => (zone, signed) = (Some(made), with),
-                Err(error) => built.push(of_file(error)),
-            }
-        }
         let before = self.served.get(origin);
         outcome.serial = before.zip(zone.as_ref()).and_then(|(before, zone)| zone.check_serial(before, &records));
         keep_excerpts(&mut read);
@@ -166,6 +195,24 @@ impl Reading<'_> {
         }));
     }
 
+    /// Makes a zone of records with what is bound to it, and signs it if it is to be signed here.
+    fn build(
+        &self,
+        records: &mut Records,
+        bound: &Bound,
+        file: &str,
+    ) -> (Option<Zone>, Option<Signed>, Vec<Diagnostic>) {
+        let (zone, mut faults) = Zone::build_with_whoami(records, &bound.steered, bound.whoami.as_ref());
+        let Some(zone) = zone else { return (None, None, faults) };
+        match self.sign(records, zone, bound) {
+            Ok((zone, signed)) => (Some(zone), signed, faults),
+            Err(error) => {
+                faults.push(error.in_file(file.to_owned()));
+                (None, None, faults)
+            }
+        }
+    }
+
     /// Signs a zone if it is to be signed here; else looks at whether all that it answers can be proved.
     fn sign(&self, records: &mut Records, zone: Zone, bound: &Bound) -> Result<(Zone, Option<Signed>), Diagnostic> {
         let Bound { steered, whoami, signing } = bound;
@@ -174,9 +221,10 @@ impl Reading<'_> {
                 zone.is_signed_elsewhere().then(|| steered.first().map(|steered| &steered.owner).or(whoami.as_ref()));
             return match is_added.flatten() {
                 Some(name) => {
-                    let message = format!("`{name}` is answered anew each time, but its zone is signed in its file");
+                    let message = format!("`{name}` is answered anew each time, but its zone comes signed");
                     let help = format!(
-                        "delegate a child zone for it and have that signed here, or have this one signed here:                          `[zone.\"{}\"] dnssec = {{ keys = \"keys\" }}` and a file without signatures",
+                        "delegate a child zone for it and have that signed here, or have this one signed here: \
+                         `[zone.\"{}\"] dnssec = {{ keys = \"keys\" }}` and let it come without signatures",
                         zone.apex()
                     );
                     Err(Diagnostic::error(message).help(help))
