@@ -64,7 +64,7 @@ impl Notifier {
             .flat_map(|outward| outward.notify.iter().map(|notified| (&outward.zone, &notified.value)))
             .collect();
         self.told.retain(|(zone, notified), (_, task)| {
-            let is_wanted = wanted.contains(&(&*zone, &*notified));
+            let is_wanted = wanted.contains(&(zone, notified));
             if !is_wanted {
                 task.abort();
             }
