@@ -11,8 +11,11 @@ use secondary::{ALL, Secondary};
 use support::child::Child;
 use support::daemon::{SERVER, Served};
 use support::exchange::framed;
-use support::installation::Installation;
+use support::installation::{Installation, Load, inputs, snapshot};
 use support::query::Query;
+use thalweg::answer::{Context, TlsVersion, Transport, read, transfer};
+use thalweg::name::LookupName;
+use thalweg::steer::Estimate;
 use thalweg::wire::RecordType;
 
 mod support;
@@ -305,4 +308,43 @@ fn who_does_not_answer_a_notify_is_told_again() {
     assert_eq!(first[2..length], again[2..length_again]);
     again[2] |= 0x80;
     silent.send_to(&again[..length_again], from).unwrap();
+}
+
+#[test]
+fn zones_go_out_over_tls() {
+    let text = zone(7, 500, "");
+    let installation = installed(BY_ADDRESS, &text);
+    let made = rcgen::generate_simple_self_signed(["ns1.live.example".to_owned()]).unwrap();
+    installation.write("cert.pem", &made.cert.pem());
+    installation.write("key.pem", &made.signing_key.serialize_pem());
+    let tls = "workers = 2\ntls = { listen = [\"127.0.0.1:0\"], certificate = \"cert.pem\", key = \"key.pem\" }";
+    let config = std::fs::read_to_string(installation.config()).unwrap();
+    installation.write("thalweg.toml", &config.replace("workers = 2", tls));
+    let served = Served::start(&installation);
+    let found = records(&kdig(served.tls(), &["+tls", "-t", "AXFR", APEX]));
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), compiled(&text));
+}
+
+#[test]
+fn zones_go_out_over_streams_alone_and_over_tls_1_3_alone() {
+    let installation = installed(BY_ADDRESS, &zone(7, 10, ""));
+    let snapshot = snapshot(&inputs(&installation.config()).unwrap(), |_| Load::Silent);
+    let message = Query::new(APEX, RecordType::AXFR).message();
+    for (transport, expected) in [
+        (Transport::Tcp, "sent"),
+        (Transport::Tls(TlsVersion::V1_3), "sent"),
+        (Transport::Tls(TlsVersion::V1_2), "over TLS it takes TLS 1.3 (RFC 9103)"),
+        (Transport::Udp, "answered as any query"),
+        (Transport::Quic, "answered as any query"),
+    ] {
+        let client = "127.0.0.1:5300".parse().unwrap();
+        let context = Context { client, local: None, transport, now: 0, idle: None, estimate: Estimate::default() };
+        let mut name = LookupName::new();
+        let found = match transfer(&snapshot, &read(&message, &mut name).unwrap(), &context) {
+            Some(Ok(_)) => "sent".to_owned(),
+            Some(Err(denial)) => denial.to_string(),
+            None => "answered as any query".to_owned(),
+        };
+        assert_eq!(found, expected, "{transport:?}");
+    }
 }

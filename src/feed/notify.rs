@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,7 +80,8 @@ impl Notifier {
                 None => {}
             }
             let key = notified.key.as_ref().and_then(|key| inputs.keys.get(key)).cloned();
-            let telling = Telling { zone: apex.clone(), serial, to: notified.address, question: question(zone), key };
+            let (to, question) = (notified.address, question(zone));
+            let telling = Telling { zone: apex.clone(), serial, from: source(inputs, to), to, question, key };
             let (slots, counts) = (Arc::clone(&self.slots), Arc::clone(&self.counts));
             let task = self.tasks.spawn(async move {
                 // It is never closed.
@@ -90,6 +91,19 @@ impl Notifier {
             self.told.insert(at, (serial, task));
         }
     }
+}
+
+/// The address that a nameserver is told from: that which it would ask, if this server listens on single ones; any port.
+fn source(inputs: &Inputs, to: SocketAddr) -> SocketAddr {
+    let listens = inputs.config.server.dns.iter().map(|listen| listen.value.ip());
+    let fits = |address: &IpAddr| {
+        address.is_ipv4() == to.is_ipv4()
+            && !address.is_unspecified()
+            // From there nothing leaves the machine.
+            && (!address.is_loopback() || to.ip().is_loopback())
+    };
+    let any = if to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+    SocketAddr::new(listens.into_iter().find(fits).unwrap_or(any), 0)
 }
 
 /// The message behind its id and flags: the question for the SOA record, and the record as a hint (RFC 1996 §3.7).
@@ -107,6 +121,7 @@ fn question(zone: &Zone) -> Vec<u8> {
 struct Telling {
     zone: Name,
     serial: u32,
+    from: SocketAddr,
     to: SocketAddr,
     question: Vec<u8>,
     key: Option<Arc<TsigKey>>,
@@ -146,11 +161,7 @@ impl Telling {
 
     /// Sends a message from a new port with a new id, which nobody can guess, and waits for what answers it.
     async fn attempt(&self, end: Instant) -> io::Result<Answer> {
-        let from: SocketAddr = match self.to {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let socket = UdpSocket::bind(from).await?;
+        let socket = UdpSocket::bind(self.from).await?;
         // Who is connected hears its peer alone, and whether anybody listens there.
         socket.connect(self.to).await?;
         let mut id = [0; 2];

@@ -106,14 +106,10 @@ impl History {
         Some(Difference { removed: whole(&first.removed, removed), added: whole(&last.added, added) })
     }
 
-    /// Whether nothing is known.
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.unsure.is_none()
-    }
-
     /// As it is kept over restarts, with what tells the zone that it leads to.
     pub fn to_octets(&self, zone: &Zone) -> Vec<u8> {
         let mut kept = fingerprint(zone).to_be_bytes().to_vec();
+        kept.extend(zone.serial().to_be_bytes());
         kept.push(u8::from(self.unsure.is_some()));
         for step in &self.steps {
             kept.extend(step.from.to_be_bytes());
@@ -133,9 +129,12 @@ impl History {
 
     fn read(kept: &[u8], zone: &Zone) -> Option<Self> {
         let (print, rest) = kept.split_first_chunk::<16>()?;
+        let (serial, rest) = rest.split_first_chunk::<4>()?;
         let (is_unsure, mut rest) = rest.split_first()?;
         if u128::from_be_bytes(*print) != fingerprint(zone) {
-            return None;
+            // It was changed while nobody served it, perhaps by the same serial.
+            let unsure = Some(u32::from_be_bytes(*serial)).filter(|serial| *serial == zone.serial());
+            return Some(Self { steps: VecDeque::new(), unsure });
         }
         let mut steps = VecDeque::new();
         while !rest.is_empty() {
@@ -280,4 +279,108 @@ fn fingerprint(zone: &Zone) -> u128 {
         hasher.write(rrset.bytes);
     }
     hasher.finish128().as_u128()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::diagnostic::Source;
+    use crate::name::Name;
+    use crate::zone::{self, Inclusion};
+
+    fn zone(serial: u32, more: &str) -> Zone {
+        let text = format!("$TTL 60\n@ SOA ns h {serial} 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n{more}\n");
+        let mut open = |_: &Inclusion<'_>| unreachable!("the zone includes nothing");
+        let (records, _) = zone::read(&Source::new("zone", text), &Name::parse("e.", None).unwrap(), &mut open);
+        Zone::build(&records, &[]).0.unwrap()
+    }
+
+    /// Every record of a zone but the SOA.
+    fn all(zone: &Zone) -> BTreeSet<Vec<u8>> {
+        let mut octets = Vec::new();
+        zone.rrsets()
+            .filter(|(_, rrset)| rrset.rtype != RecordType::SOA)
+            .for_each(|(owner, rrset)| push(&mut octets, owner, rrset.bytes));
+        records(&octets).map(<[u8]>::to_vec).collect()
+    }
+
+    const VERSIONS: [&str; 5] = [
+        "a A 192.0.2.1\na A 192.0.2.2\nz.deep TXT one",
+        "a A 192.0.2.2\na A 192.0.2.3\nb A 192.0.2.4",
+        "a 30 A 192.0.2.2\nb A 192.0.2.4\nb AAAA 2001:db8::1\n*.w CNAME b",
+        "b A 192.0.2.4\n*.w CNAME a",
+        "a A 192.0.2.1\na A 192.0.2.2\nz.deep TXT one",
+    ];
+
+    #[test]
+    fn differences_lead_from_any_version_to_the_newest() {
+        let versions: Vec<Zone> = (1..).zip(VERSIONS).map(|(serial, text)| zone(serial, text)).collect();
+        let mut history = History::default();
+        for (index, pair) in versions.windows(2).enumerate() {
+            history = history.followed_by(&pair[0], &pair[1]);
+            let newest = &pair[1];
+            for old in &versions[..=index] {
+                let Difference { removed, added } = history.since(old.serial()).unwrap();
+                let (removed, added): (Vec<_>, Vec<_>) = (records(&removed).collect(), records(&added).collect());
+                let mut zone = all(old);
+                assert!(removed[1..].iter().all(|record| zone.remove(*record)), "what goes was there");
+                assert!(added[1..].iter().all(|record| zone.insert(record.to_vec())), "what comes was not");
+                assert_eq!(zone, all(newest));
+            }
+            assert_eq!(history.since(newest.serial()), None);
+            assert_eq!(History::of_octets(&history.to_octets(newest), newest).since(1), history.since(1));
+        }
+        // All that changed was undone.
+        let Difference { removed, added } = history.since(1).unwrap();
+        assert_eq!((records(&removed).count(), records(&added).count()), (1, 1));
+    }
+
+    #[test]
+    fn what_is_no_higher_serial_ends_the_history() {
+        let [one, two, again, three] =
+            [zone(1, ""), zone(2, "a A 192.0.2.1"), zone(2, "a A 192.0.2.2"), zone(3, "a A 192.0.2.3")];
+        let history = History::default().followed_by(&one, &two);
+        assert!(history.since(1).is_some());
+        let unsure = history.followed_by(&two, &again);
+        assert_eq!(unsure.since(1), None);
+        // Some have one of two zones by this serial, others the other.
+        assert_eq!(unsure.followed_by(&again, &three).since(2), None);
+        assert_eq!(history.followed_by(&two, &one).since(1), None, "it went back");
+        let same = zone(2, "a A 192.0.2.1");
+        assert!(history.followed_by(&two, &same).since(1).is_some(), "nothing has changed");
+    }
+
+    #[test]
+    fn a_history_that_was_kept_of_another_zone_is_none() {
+        let (one, two, three) = (zone(1, ""), zone(2, "a A 192.0.2.1"), zone(3, "a A 192.0.2.3"));
+        let history = History::default().followed_by(&one, &two);
+        let kept = history.to_octets(&two);
+        assert_eq!(History::of_octets(&kept, &three).since(1), None);
+        let edited = zone(2, "a A 192.0.2.9");
+        let edited_history = History::of_octets(&kept, &edited);
+        assert_eq!(edited_history.followed_by(&edited, &three).since(2), None, "edited by the same serial meanwhile");
+        for length in 0..kept.len() {
+            assert_eq!(History::of_octets(&kept[..length], &two).since(1), None, "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn a_history_is_no_larger_than_its_zone() {
+        let many = |serial| zone(serial, &format!("$GENERATE 1-4000 n$ A 192.0.2.{serial}"));
+        let mut history = History::default();
+        let mut old = many(1);
+        for serial in 2..6 {
+            let new = many(serial);
+            history = history.followed_by(&old, &new);
+            old = new;
+        }
+        assert!(history.steps.iter().map(|step| step.len()).sum::<usize>() <= octets(&old).max(MIN_OCTETS));
+        let mut history = History::default();
+        for serial in 1..=200 {
+            history = history.followed_by(&zone(serial, ""), &zone(serial + 1, ""));
+        }
+        assert_eq!(history.steps.len(), MAX_VERSIONS);
+    }
 }

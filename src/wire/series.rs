@@ -255,3 +255,81 @@ fn hash_suffixes(name: &[u8], hashes: &mut [u32; MAX_NAME / 2 + 1]) -> usize {
     }
     count
 }
+
+#[cfg(test)]
+mod tests {
+    use std::iter::Peekable;
+
+    use hickory_proto::op::Message;
+
+    use super::*;
+    use crate::name::{LookupName, Name};
+
+    /// `e. AXFR`, with EDNS.
+    const QUERY: &[u8] =
+        &[7, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1, b'e', 0, 0, 252, 0, 1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
+
+    fn series() -> Series {
+        let mut name = LookupName::new();
+        Series::new(&Query::read(QUERY, &mut name).unwrap(), &Options::default(), None)
+    }
+
+    fn record(owner: &str, rtype: u16, data: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let mut rest = rtype.to_be_bytes().to_vec();
+        rest.extend([0, 1, 0, 0, 0, 60]);
+        rest.extend((data.len() as u16).to_be_bytes());
+        rest.extend_from_slice(data);
+        (Name::parse(owner, None).unwrap().wire().to_vec(), rest)
+    }
+
+    fn messages(records: &[(Vec<u8>, Vec<u8>)]) -> Vec<Vec<u8>> {
+        let each = records.iter().map(|(owner, rest)| SeriesRecord { owner, rest });
+        let (mut series, mut each): (_, Peekable<_>) = (series(), each.peekable());
+        let mut all = Vec::new();
+        while let Some(message) = series.next(&mut each, 0).unwrap() {
+            all.push(message.to_vec());
+        }
+        all
+    }
+
+    #[test]
+    fn messages_hold_all_records_in_their_order_as_another_reader_sees_them() {
+        let mut records = vec![record("e.", 16, b"\x01x")];
+        for number in 0..5_000 {
+            let (owner, host) =
+                (format!("n{number}.a{}.Deep.e.", number % 7), format!("h{number}.a{}.deep.e.", number % 5));
+            let host = Name::parse(&host, None).unwrap();
+            records.push(record(&owner, 5, host.wire()));
+            records.push(record(&owner, 15, &[&[0, 10], host.wire()].concat()));
+        }
+        let messages = messages(&records);
+        assert!(messages.len() > 5);
+        let mut found = Vec::new();
+        for (index, message) in messages.iter().enumerate() {
+            let (length, message) = message.split_first_chunk().unwrap();
+            assert_eq!(usize::from(u16::from_be_bytes(*length)), message.len());
+            assert!(message.len() <= FULL);
+            let read = Message::from_vec(message).unwrap();
+            assert_eq!((read.id(), read.queries().len()), (0x709, usize::from(index == 0)));
+            assert_eq!(read.extensions().is_some(), index == 0, "OPT in the first");
+            found.extend(read.answers().iter().map(|record| format!("{} {}", record.name(), record.data())));
+        }
+        assert_eq!(found.len(), records.len());
+        assert_eq!(found[1], "n0.a0.Deep.e. h0.a0.deep.e.");
+        assert_eq!(found.last().unwrap(), "n4999.a1.Deep.e. 10 h4999.a4.deep.e.");
+        let octets: usize = messages.iter().map(Vec::len).sum();
+        assert!(octets < 10_000 * 32, "{octets} octets: names are compressed");
+    }
+
+    #[test]
+    fn a_large_record_has_a_message_of_its_own_and_one_that_fits_none_is_told() {
+        let large = vec![0; 60_000];
+        let records = [record("a.e.", 16, b"\x01x"), record("b.e.", 65_280, &large), record("c.e.", 16, b"\x01x")];
+        let lengths: Vec<usize> = messages(&records).iter().map(Vec::len).collect();
+        assert_eq!(lengths.len(), 3);
+        assert!(lengths[1] > 60_000);
+        let (owner, rest) = record("b.e.", 65_280, &vec![0; 65_535]);
+        let record = SeriesRecord { owner: &owner, rest: &rest };
+        assert_eq!(series().next(&mut std::iter::once(record).peekable(), 0).err(), Some(TooLarge));
+    }
+}

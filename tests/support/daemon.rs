@@ -45,6 +45,11 @@ impl Served {
         self.daemon.listening.dns[0]
     }
 
+    /// Where it answers DNS over TLS.
+    pub(crate) fn tls(&self) -> SocketAddr {
+        self.daemon.listening.tls[0]
+    }
+
     /// Where it answers administrators.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.daemon.listening.admin

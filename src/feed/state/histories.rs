@@ -17,6 +17,8 @@ pub(in crate::feed) fn with_histories(mut inputs: Inputs, store: &Store) -> Inpu
     let zones = Arc::clone(&inputs.zones);
     let of = |apex: &Name| Some(History::of_octets(&store.load(&file_of(apex))?, zones.get(apex)?));
     inputs.transfers = Arc::new(inputs.transfers.with_histories(of));
+    let wanted: Vec<String> = inputs.transfers.iter().map(|(apex, _)| file_of(apex)).collect();
+    store.names(FRONT).iter().filter(|name| !wanted.contains(name)).for_each(|name| store.remove(name));
     inputs
 }
 
