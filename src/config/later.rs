@@ -27,8 +27,6 @@ const fn key(table: &'static str, key: &'static str, instead: &'static str) -> L
 const FILES_ONLY: &str = "the zone is served from its file, unsigned, and is not transferred";
 
 const LATER: &[Later] = &[
-    key("server", "http", "nothing is served over HTTP but the admin address"),
-    key("server", "https", "nothing is served over HTTPS"),
     key("server", "trusted_proxies", "clients are known by their address and by EDNS client subnet"),
     key("server", "token_file", "the admin address stays on loopback"),
     key("zone", "dnssec", FILES_ONLY),

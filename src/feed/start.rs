@@ -19,7 +19,7 @@ use super::state::{self, Keeper, NoStore, Store};
 use super::{token, unix_seconds};
 use crate::config::Essentials;
 use crate::diagnostic::{Diagnostic, has_errors};
-use crate::intake::{Board, Grade, Pulse};
+use crate::intake::{Board, Grade, Pulse, Shown};
 use crate::load::health::NodeHealth;
 use crate::load::history::Reading;
 use crate::snapshot::{InputStatus, Published, Snapshot};
@@ -130,6 +130,8 @@ impl Feed {
         let first = inputs.snapshot(1, tables, inputs.seed, shared.unwrap_or_else(|| secrets.secrets(now)), status);
         let first = Snapshot { inventories: lists.as_ref().unwrap_or(&kept).status().into(), ..first };
         let enrolment = Enrolment::new(&inputs, store);
+        let certificates = inputs.certificates.iter();
+        let shown = certificates.map(|(carrier, shown)| (*carrier, Arc::new(Shown::new(shown.clone())))).collect();
         let mut feed = Self {
             options,
             watched,
@@ -150,6 +152,7 @@ impl Feed {
             orders,
             enrolment,
             cluster,
+            shown,
             alarms: Alarms::default(),
             epoch: now,
             generation: 1,
