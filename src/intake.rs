@@ -2,6 +2,7 @@
 
 mod board;
 mod books;
+mod certificate;
 mod cluster;
 mod heartbeat;
 mod pulse;
@@ -11,6 +12,7 @@ mod wish;
 
 pub use board::{Board, Grade, Happening, Raised};
 pub use books::{Book, Shelf, book};
+pub use certificate::{Certificate, Shown};
 pub use cluster::{
     Applied, Cluster, Idle, MAX_MESSAGE, Message, PROTOCOL, Part, PeerReport, PeerStatus, Refusal, Tokens,
 };

@@ -16,12 +16,8 @@ fn main() -> ExitCode {
     if cli.serves() {
         thalweg::name::hash_with(RandomState::new().hash_one(0)).expect("no name was hashed yet");
         let filter = EnvFilter::builder().with_default_directive(LOG.parse().expect("a level is a directive"));
-        let filter =
-            thalweg::serve::hickory::LOG_FILTER.split(',').fold(filter.from_env_lossy(), |filter, directive| {
-                filter.add_directive(directive.parse().expect("the filter's directives are well formed"))
-            });
         tracing_subscriber::fmt()
-            .with_env_filter(filter)
+            .with_env_filter(filter.from_env_lossy())
             .with_ansi(std::io::stderr().is_terminal())
             .with_writer(std::io::stderr)
             .init();

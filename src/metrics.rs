@@ -26,7 +26,7 @@ use transfers::TransferReadout;
 
 use crate::answer::SubjectKind;
 use crate::geo::RegionId;
-use crate::intake::{Beyond, Board, Cluster, Counts, Heartbeats, Pulse, StreamCounts, Tally};
+use crate::intake::{Beyond, Board, Cluster, Counts, Heartbeats, Pulse, Shown, StreamCounts, Tally};
 use crate::load::history::Reading;
 use crate::pool::NodeId;
 use crate::snapshot::{Published, Snapshot};
@@ -43,7 +43,7 @@ impl Metrics {
     pub fn new(
         published: Arc<Published>,
         counts: Vec<Arc<Counts>>,
-        streams: Vec<Arc<StreamCounts>>,
+        streams: Vec<(Arc<StreamCounts>, Option<Arc<Shown>>)>,
         pulse: Arc<Pulse>,
         board: Arc<Board>,
         cluster: Option<Arc<Cluster>>,
@@ -55,8 +55,8 @@ impl Metrics {
         registry.register_collector(Box::new(steering));
         registry.register_collector(Box::new(SecondaryReadout(Arc::clone(&published))));
         registry.register_collector(Box::new(Readout { published, counts }));
-        for streams in streams {
-            registry.register_collector(Box::new(StreamReadout(streams)));
+        for (counts, certificate) in streams {
+            registry.register_collector(Box::new(StreamReadout { counts, certificate }));
         }
         if let Some(cluster) = cluster {
             registry.register_collector(Box::new(ClusterReadout(cluster)));
@@ -290,9 +290,10 @@ mod tests {
         let board = Arc::new(Board::new());
         board.raise("state", "", "the disk is full");
         board.raise("blind", "fra1", "told by the tables");
-        let text = Metrics::new(published, writers.to_vec(), vec![Arc::default()], pulse, board, None, Vec::new())
-            .text()
-            .unwrap();
+        let text =
+            Metrics::new(published, writers.to_vec(), vec![(Arc::default(), None)], pulse, board, None, Vec::new())
+                .text()
+                .unwrap();
         for line in [
             "thalweg_messages_received_total 6",
             "thalweg_messages_dropped_total 2",

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use thalweg::config::TcpLimits;
 use thalweg::intake::Carrier;
-use thalweg::serve::hickory::Encrypted;
+use thalweg::serve::quic;
 use thalweg::serve::stream::{Connections, serve, serve_tls};
-use thalweg::serve::tls::Certificate;
+use thalweg::serve::tls::{Certificate, Shown};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -45,17 +45,17 @@ struct Listening {
     tls: SocketAddr,
     quic: SocketAddr,
     stop: CancellationToken,
-    encrypted: Encrypted,
     over_tls: JoinHandle<()>,
+    over_quic: JoinHandle<()>,
 }
 
-fn certificate() -> Certificate {
+fn certificate() -> Arc<Shown> {
     let directory = TempDir::new().unwrap();
     let made = rcgen::generate_simple_self_signed(["ns1.live.example".to_owned()]).unwrap();
     let [chain, key] = ["cert.pem", "key.pem"].map(|name| directory.path().join(name));
     fs::write(&chain, made.cert.pem()).unwrap();
     fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    Certificate::read(&chain, &key).unwrap()
+    Arc::new(Shown::new(Certificate::read(&chain, &key).unwrap()))
 }
 
 async fn listening() -> Listening {
@@ -70,9 +70,10 @@ async fn listening() -> Listening {
     let over_tls = Connections::over(Carrier::Tls, TcpLimits::default());
     let over_tls = serve_tls(tls_listener, certificate(), responder.clone(), over_tls, stop.clone());
     let over_tls = tokio::spawn(over_tls);
-    let mut encrypted = Encrypted::new(responder, stop.clone());
-    encrypted.listen_quic(quic_socket, &certificate()).unwrap();
-    Listening { tcp, tls, quic, stop, encrypted, over_tls }
+    let endpoint = quic::open(quic_socket, &certificate(), &TcpLimits::default()).unwrap();
+    let over_quic = Connections::over(Carrier::Quic, TcpLimits::default());
+    let over_quic = tokio::spawn(quic::serve(endpoint, responder, over_quic, stop.clone()));
+    Listening { tcp, tls, quic, stop, over_tls, over_quic }
 }
 
 /// What `kdig` prints, without what differs from one asking to the next.
@@ -117,7 +118,7 @@ async fn listeners_close_when_told() {
     asked(listening.tls, "+tls", "live.example SOA").await;
     asked(listening.quic, "+quic", "live.example SOA").await;
     listening.stop.cancel();
-    listening.encrypted.closed().await;
     listening.over_tls.await.unwrap();
+    listening.over_quic.await.unwrap();
     assert!(TcpStream::connect(listening.tls).is_err());
 }

@@ -22,10 +22,9 @@ use crate::serve::admin::{self, Admin};
 use crate::serve::cluster::{self, Door};
 use crate::serve::cores;
 use crate::serve::heartbeat::{self, Ear};
-use crate::serve::hickory::Encrypted;
+use crate::serve::https;
 use crate::serve::ownership::keep_networks_together;
-use crate::serve::tls::Certificate;
-use crate::serve::{Learner, Responder, rate_limit, stall, stream, udp};
+use crate::serve::{Learner, Responder, quic, rate_limit, stall, stream, udp};
 use crate::snapshot::Published;
 
 /// How long connections may take to end when the daemon stops.
@@ -56,6 +55,10 @@ pub struct Listening {
     pub tls: Vec<SocketAddr>,
     /// DNS over QUIC.
     pub quic: Vec<SocketAddr>,
+    /// DNS over HTTPS.
+    pub https: Vec<SocketAddr>,
+    /// DNS over HTTP, for proxies.
+    pub http: Vec<SocketAddr>,
     /// The admin listener.
     pub admin: SocketAddr,
     /// The listener for other nameservers, if there are any.
@@ -73,8 +76,10 @@ struct Bound {
     /// Over how many sockets in `udp` the queries of one client network are spread.
     spread: usize,
     tcp: Vec<TcpListener>,
-    tls: Vec<(TcpListener, Certificate)>,
-    quic: Vec<(UdpSocket, Certificate)>,
+    tls: Vec<TcpListener>,
+    quic: Vec<UdpSocket>,
+    https: Vec<TcpListener>,
+    http: Vec<TcpListener>,
     admin: TcpListener,
     cluster: Option<(TcpListener, Option<Arc<ServerConfig>>)>,
     /// By inventory.
@@ -142,14 +147,23 @@ impl Daemon {
         let responder =
             Responder::new(Arc::clone(&published), counted(), learner()).counting_transfers(feed.board().transfers());
         let answers = counted();
-        let connections = stream::Connections::new(server.tcp);
-        let over_tls = stream::Connections::over(Carrier::Tls, server.tcp);
+        // A flood over one carrier takes nothing from the others.
+        let proxies = &server.proxies;
+        let over = |carrier| {
+            let believed =
+                if matches!(carrier, Carrier::Quic | Carrier::Http) { Arc::default() } else { Arc::clone(proxies) };
+            stream::Connections::behind(believed, carrier, server.tcp)
+        };
+        let carriers = [Carrier::Tcp, Carrier::Tls, Carrier::Quic, Carrier::Https, Carrier::Http];
+        let [over_tcp, over_tls, over_quic, over_https, over_http] = carriers.map(over);
         let pulse = feed.pulse();
-        let carriers = [(true, &connections), (!bound.tls.is_empty(), &over_tls)];
-        let streams_counts = carriers
-            .iter()
-            .filter(|(is_on, _)| *is_on)
-            .map(|(_, connections)| Arc::clone(connections.counts()))
+        let shown = |carrier| feed.certificates().get(&carrier).map(Arc::clone);
+        let is_on =
+            [true, !bound.tls.is_empty(), !bound.quic.is_empty(), !bound.https.is_empty(), !bound.http.is_empty()];
+        let all = [&over_tcp, &over_tls, &over_quic, &over_https, &over_http].into_iter().zip(is_on);
+        let streams_counts = all
+            .filter(|(_, is_on)| *is_on)
+            .map(|(connections, _)| (Arc::clone(connections.counts()), shown(connections.counts().carrier())))
             .collect();
         let board = feed.board();
         let metrics = Metrics::new(
@@ -177,17 +191,26 @@ impl Daemon {
             let _entered = streams.enter();
             for listener in bound.tcp {
                 let listener = asynchronous(listener)?;
-                streams.spawn(stream::serve(listener, responder.clone(), connections.clone(), stop.clone()));
+                streams.spawn(stream::serve(listener, responder.clone(), over_tcp.clone(), stop.clone()));
             }
-            for (listener, certificate) in bound.tls {
+            // Where there is a listener, its certificate was read.
+            for (listener, shown) in bound.tls.into_iter().zip(shown(Carrier::Tls).into_iter().cycle()) {
                 let (listener, connections) = (asynchronous(listener)?, over_tls.clone());
-                streams.spawn(stream::serve_tls(listener, certificate, responder.clone(), connections, stop.clone()));
+                streams.spawn(stream::serve_tls(listener, shown, responder.clone(), connections, stop.clone()));
             }
-            let mut encrypted = Encrypted::new(responder, stop.clone());
-            for (socket, certificate) in bound.quic {
-                encrypted.listen_quic(socket, &certificate)?;
+            for (socket, shown) in bound.quic.into_iter().zip(shown(Carrier::Quic).into_iter().cycle()) {
+                let endpoint = quic::open(socket, &shown, &server.tcp)?;
+                streams.spawn(quic::serve(endpoint, responder.clone(), over_quic.clone(), stop.clone()));
             }
-            streams.spawn(encrypted.closed());
+            let doors = https::doors(responder);
+            for (listener, shown) in bound.https.into_iter().zip(shown(Carrier::Https).into_iter().cycle()) {
+                let (listener, connections) = (asynchronous(listener)?, over_https.clone());
+                streams.spawn(https::serve(listener, shown, doors.clone(), connections, stop.clone()));
+            }
+            for listener in bound.http {
+                let (listener, connections) = (asynchronous(listener)?, over_http.clone());
+                streams.spawn(https::serve_plain(listener, doors.clone(), connections, stop.clone()));
+            }
             streams.spawn(stall::report(pulse, stop.clone()));
             streams.spawn(rate_limit::report(watches, Arc::clone(&published), stop.clone()));
             streams.spawn(admin::serve(asynchronous(bound.admin)?, admin, stop.clone()));
@@ -244,6 +267,8 @@ fn bind(config: &Config, directory: &Path) -> Result<Bound, StartError> {
         dns: Vec::new(),
         tls: Vec::new(),
         quic: Vec::new(),
+        https: Vec::new(),
+        http: Vec::new(),
         admin: server.admin.value,
         cluster: None,
         heartbeats: Vec::new(),
@@ -266,21 +291,28 @@ fn bind(config: &Config, directory: &Path) -> Result<Bound, StartError> {
             Err(error) => diagnostics.push(refused(written, "DNS", &error)),
         }
     }
-    let (mut tls, mut quic) = (Vec::new(), Vec::new());
-    for (written, certificate) in secured(server.tls.as_ref(), directory, &mut diagnostics) {
-        match stream::bind(written.value).and_then(|listener| Ok((listener.local_addr()?, listener))) {
-            Ok((address, listener)) => {
-                listening.tls.push(address);
-                tls.push((listener, certificate));
+    let mut of_streams = |written: &[Written<SocketAddr>], what: &str, listening: &mut Vec<SocketAddr>| {
+        let mut listeners = Vec::new();
+        for written in written {
+            match stream::bind(written.value).and_then(|listener| Ok((listener.local_addr()?, listener))) {
+                Ok((address, listener)) => {
+                    listening.push(address);
+                    listeners.push(listener);
+                }
+                Err(error) => diagnostics.push(refused(written, what, &error)),
             }
-            Err(error) => diagnostics.push(refused(written, "DNS over TLS", &error)),
         }
-    }
-    for (written, certificate) in secured(server.quic.as_ref(), directory, &mut diagnostics) {
+        listeners
+    };
+    let tls = of_streams(addresses(server.tls.as_ref()), "DNS over TLS", &mut listening.tls);
+    let https = of_streams(addresses(server.https.as_ref()), "DNS over HTTPS", &mut listening.https);
+    let http = of_streams(&server.http, "DNS over HTTP", &mut listening.http);
+    let mut quic = Vec::new();
+    for written in addresses(server.quic.as_ref()) {
         match udp::bind_alone(written.value).and_then(|socket| Ok((socket.local_addr()?, socket))) {
             Ok((address, socket)) => {
                 listening.quic.push(address);
-                quic.push((socket, certificate));
+                quic.push(socket);
             }
             Err(error) => diagnostics.push(refused(written, "DNS over QUIC", &error)),
         }
@@ -316,7 +348,20 @@ fn bind(config: &Config, directory: &Path) -> Result<Bound, StartError> {
     match admin {
         Ok((address, admin)) if diagnostics.is_empty() => {
             listening.admin = address;
-            Ok(Bound { udp, workers, spread, tcp, tls, quic, admin, cluster: of_cluster, heartbeats, listening })
+            Ok(Bound {
+                udp,
+                workers,
+                spread,
+                tcp,
+                tls,
+                quic,
+                https,
+                http,
+                admin,
+                cluster: of_cluster,
+                heartbeats,
+                listening,
+            })
         }
         Ok(_) => Err(StartError { diagnostics }),
         Err(error) => {
@@ -340,20 +385,8 @@ fn bind_dns(address: SocketAddr, workers: usize) -> io::Result<(Vec<UdpSocket>, 
     first_free.unwrap_or_else(attempt)
 }
 
-/// Each address of an encrypted transport with its certificate.
-fn secured<'c>(
-    secure: Option<&'c Secure>,
-    directory: &Path,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<(&'c Written<SocketAddr>, Certificate)> {
-    let Some(secure) = secure else { return Vec::new() };
-    match Certificate::read(&directory.join(&secure.certificate.value), &directory.join(&secure.key.value)) {
-        Ok(certificate) => secure.listen.iter().map(|address| (address, certificate.clone())).collect(),
-        Err(found) => {
-            diagnostics.extend(found);
-            Vec::new()
-        }
-    }
+fn addresses(secure: Option<&Secure>) -> &[Written<SocketAddr>] {
+    secure.map_or(&[], |secure| &secure.listen)
 }
 
 fn refused(written: &Written<SocketAddr>, what: &str, error: &io::Error) -> Diagnostic {

@@ -45,6 +45,8 @@ pub fn run(file: PathBuf, is_strict: bool, is_watching: bool) -> u8 {
         dns = list(&listening.dns),
         tls = list(&listening.tls),
         quic = list(&listening.quic),
+        https = list(&listening.https),
+        http = list(&listening.http),
         admin = %listening.admin,
         "thalweg {} answers", env!("CARGO_PKG_VERSION"),
     );

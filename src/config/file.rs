@@ -64,6 +64,9 @@ pub(super) struct ServerTable {
     pub(super) dns: Option<Written<Vec<Written<SocketAddr>>>>,
     pub(super) tls: Option<SecureTable>,
     pub(super) quic: Option<SecureTable>,
+    pub(super) https: Option<SecureTable>,
+    pub(super) http: Option<Written<Vec<Written<SocketAddr>>>>,
+    pub(super) proxy_protocol: Vec<Written<Prefix>>,
     pub(super) admin: Option<Written<SocketAddr>>,
     /// None inside = `"auto"`.
     pub(super) workers: Option<Written<Option<u32>>>,
@@ -99,7 +102,7 @@ pub(super) struct RateLimitTable {
     pub(super) exempt: Vec<Written<Prefix>>,
 }
 
-/// `server.tls` and `server.quic`; what is missing has been reported.
+/// `server.tls`, `server.quic` and `server.https`; what is missing has been reported.
 pub(super) struct SecureTable {
     pub(super) listen: Option<Written<Vec<Written<SocketAddr>>>>,
     pub(super) certificate: Option<Written<PathBuf>>,
@@ -228,8 +231,13 @@ fn read_named<T>(
 
 fn read_server(mut table: Table<'_>) -> ServerTable {
     let dns = table.filled_list("dns", |item| address::listen(item, defaults::DNS_PORT));
-    let tls = table.table("tls", "server.tls").map(read_secure);
-    let quic = table.table("quic", "server.quic").map(read_secure);
+    let of_dns = |table| read_secure(table, defaults::TLS_PORT);
+    let tls = table.table("tls", "server.tls").map(of_dns);
+    let quic = table.table("quic", "server.quic").map(of_dns);
+    let https = table.table("https", "server.https").map(|table| read_secure(table, defaults::HTTPS_PORT));
+    let http = table.filled_list("http", |item| address::listen(item, defaults::HTTP_PORT));
+    let proxy_protocol = table.table("proxy_protocol", "server.proxy_protocol").map(read_proxy_protocol);
+    let proxy_protocol = proxy_protocol.unwrap_or_default();
     let admin = table.value("admin", |item| address::listen(item, defaults::ADMIN_PORT));
     let workers = table.value("workers", |item| value::auto_or_whole(item, &(1..=1024)));
     let pin_workers = table.value("pin_workers", value::boolean);
@@ -246,6 +254,9 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
         dns,
         tls,
         quic,
+        https,
+        http,
+        proxy_protocol,
         admin,
         workers,
         pin_workers,
@@ -294,11 +305,18 @@ fn read_rate_limit(mut table: Table<'_>) -> RateLimitTable {
     RateLimitTable { mode, per_second, slip, exempt }
 }
 
-fn read_secure(mut table: Table<'_>) -> SecureTable {
-    table.require("listen", "write `listen = [\"0.0.0.0:853\", \"[::]:853\"]`");
+fn read_proxy_protocol(mut table: Table<'_>) -> Vec<Written<Prefix>> {
+    table.require("from", "write `from = [\"10.0.0.0/8\"]`: the networks of the proxies");
+    let from = table.filled_list("from", value::prefix).map(|list| list.value).unwrap_or_default();
+    table.finish();
+    from
+}
+
+fn read_secure(mut table: Table<'_>, port: u16) -> SecureTable {
+    table.require("listen", &format!("write `listen = [\"0.0.0.0:{port}\", \"[::]:{port}\"]`"));
     table.require("certificate", "name the PEM file of the certificate and its chain");
     table.require("key", "name the PEM file of the private key");
-    let listen = table.filled_list("listen", |item| address::listen(item, defaults::TLS_PORT));
+    let listen = table.filled_list("listen", |item| address::listen(item, port));
     let certificate = table.value("certificate", value::path);
     let key = table.value("key", value::path);
     table.finish();

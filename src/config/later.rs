@@ -25,8 +25,6 @@ const fn key(table: &'static str, key: &'static str, instead: &'static str) -> L
 }
 
 const LATER: &[Later] = &[
-    key("server", "http", "nothing is served over HTTP but the admin address"),
-    key("server", "https", "nothing is served over HTTPS"),
     key("server", "trusted_proxies", "clients are known by their address and by EDNS client subnet"),
     key("server", "token_file", "the admin address stays on loopback"),
 ];

@@ -110,6 +110,12 @@ pub struct Server {
     pub tls: Option<Secure>,
     /// DNS over QUIC (RFC 9250), if configured.
     pub quic: Option<Secure>,
+    /// DNS over HTTPS (RFC 8484), if configured.
+    pub https: Option<Secure>,
+    /// The same without TLS, behind proxies.
+    pub http: Vec<Written<SocketAddr>>,
+    /// Networks of proxies that tell by the PROXY protocol who asks.
+    pub proxies: Arc<[Prefix]>,
     /// The admin listener, on loopback.
     pub admin: Written<SocketAddr>,
     /// UDP threads.
@@ -178,7 +184,7 @@ pub enum Workers {
     Fixed(u16),
 }
 
-/// Limits of TCP (RFC 7766 §6.2, RFC 9210 §4.2), one set for all listeners.
+/// Limits of streams (RFC 7766 §6.2, RFC 9210 §4.2), one set for all listeners of a carrier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpLimits {
     /// Connections at a time; the longest idle one is closed for one more.
@@ -338,6 +344,8 @@ mod defaults {
 
     pub(super) const DNS_PORT: u16 = 53;
     pub(super) const TLS_PORT: u16 = 853;
+    pub(super) const HTTPS_PORT: u16 = 443;
+    pub(super) const HTTP_PORT: u16 = 8080;
     pub(super) const ADMIN_PORT: u16 = 8053;
     pub(super) const CLUSTER_PORT: u16 = 8054;
     /// Beside those of SRS' own API, 1985.

@@ -155,6 +155,9 @@ fn check_listeners(
         dns,
         tls,
         quic,
+        https,
+        http,
+        proxy_protocol: _,
         admin,
         workers: _,
         pin_workers: _,
@@ -171,11 +174,14 @@ fn check_listeners(
     let secure = |table: &Option<SecureTable>| {
         table.as_ref().and_then(|table| table.listen.clone()).map(|list| list.value).unwrap_or_default()
     };
-    let (tls_addresses, quic_addresses) = (secure(tls), secure(quic));
+    let (tls_addresses, quic_addresses, https_addresses) = (secure(tls), secure(quic), secure(https));
+    let http_addresses = http.as_ref().map(|list| list.value.clone()).unwrap_or_default();
     let written = [
         dns.as_ref(),
         tls.as_ref().and_then(|tls| tls.listen.as_ref()),
         quic.as_ref().and_then(|quic| quic.listen.as_ref()),
+        https.as_ref().and_then(|https| https.listen.as_ref()),
+        http.as_ref(),
     ];
     for list in written.into_iter().flatten() {
         for (index, address) in list.value.iter().enumerate() {
@@ -191,9 +197,17 @@ fn check_listeners(
         check_free(address, of_dns.clone(), problems);
     }
     let admin = admin.clone().unwrap_or_else(|| Written::default(defaults::admin()));
-    check_free(&admin, of_dns.clone().chain(of_tls.clone()), problems);
-    let mut others: Vec<(&str, &Written<SocketAddr>)> =
-        of_dns.chain(of_tls).chain([("server.admin", &admin)]).collect();
+    let mut others: Vec<(&str, &Written<SocketAddr>)> = of_dns.chain(of_tls).collect();
+    let of_https = https_addresses.iter().map(|address| ("server.https", address));
+    let of_http = http_addresses.iter().map(|address| ("server.http", address));
+    for (addresses, of) in [(&https_addresses, of_https.collect::<Vec<_>>()), (&http_addresses, of_http.collect())] {
+        for address in addresses {
+            check_free(address, others.iter().copied(), problems);
+        }
+        others.extend(of);
+    }
+    check_free(&admin, others.iter().copied(), problems);
+    others.push(("server.admin", &admin));
     let of_cluster = cluster.and_then(|cluster| cluster.listen.as_ref()).map(|listen| ("cluster", listen));
     let heartbeats = inventories.iter().filter_map(|inventory| inventory.heartbeat.as_ref()?.listen.as_ref());
     for (key, listen) in of_cluster.into_iter().chain(heartbeats.map(|listen| ("inventory.heartbeat", listen))) {

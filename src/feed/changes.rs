@@ -71,6 +71,7 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
         ("whoami", whoami(old) == whoami(new)),
         ("cookie_secrets", old.cookies == new.cookies),
         ("cluster", peers(old) == peers(new) && old.tokens == new.tokens),
+        ("certificates", old.certificates == new.certificates),
         ("access of exporters", old.keyring == new.keyring),
     ] {
         if !is_same {
@@ -87,7 +88,7 @@ pub(super) fn needs_restart(old: &Inputs, new: &Inputs) -> bool {
         let secure = |secure: &Option<Secure>| {
             secure.as_ref().map(|secure| {
                 let listen: Vec<_> = secure.listen.iter().map(|address| address.value).collect();
-                (listen, secure.certificate.value.clone(), secure.key.value.clone())
+                listen
             })
         };
         let dns: Vec<_> = server.dns.iter().map(|address| address.value).collect();
@@ -101,7 +102,8 @@ pub(super) fn needs_restart(old: &Inputs, new: &Inputs) -> bool {
         let heartbeats: Vec<_> = inputs.config.inventories.iter().filter_map(of_heartbeats).collect();
         let state = server.state.as_ref().map(|state| state.value.clone());
         let workers = (server.workers, server.pin_workers);
-        let secured = (secure(&server.tls), secure(&server.quic));
+        let http: Vec<_> = server.http.iter().map(|address| address.value).collect();
+        let secured = (secure(&server.tls), secure(&server.quic), secure(&server.https), http, server.proxies.clone());
         (dns, server.admin.value, workers, server.tcp, secured, cluster, heartbeats, state)
     };
     listeners(old) != listeners(new)

@@ -2,6 +2,7 @@
 
 mod accesses;
 mod barriers;
+mod certificates;
 mod geography;
 mod guesses;
 mod lists;
@@ -26,7 +27,7 @@ use super::state::{Files, Found};
 use crate::config::{self, Config, Server, Written};
 use crate::diagnostic::Diagnostic;
 use crate::geo::{Database, Geo, Rtt};
-use crate::intake::Tokens;
+use crate::intake::{Carrier, Certificate, Tokens};
 use crate::name::Name;
 use crate::pool::Policy;
 use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Transfers, Zones};
@@ -72,6 +73,8 @@ pub struct Inputs {
     pub keys: Arc<Keys>,
     /// By what the nameservers of the installation know each other.
     pub tokens: Tokens,
+    /// What the encrypted listeners show.
+    pub certificates: BTreeMap<Carrier, Certificate>,
     /// By what heartbeats of media servers are known, by inventory.
     pub heartbeat_tokens: BTreeMap<String, Tokens>,
     /// Makes this installation's hashes its own; equal on all its nameservers.
@@ -310,6 +313,7 @@ impl Loader {
         let keys = self.read_keys(&config, file);
         let tokens = self.read_cluster_tokens(&config);
         let heartbeat_tokens = self.read_heartbeat_tokens(&config);
+        let certificates = self.read_certificates(&config, previous.map(|inputs| &inputs.certificates));
         let keyring = self.read_accesses(&config, previous.map(|inputs| &*inputs.keyring));
         self.warn_of_own_names(&config, &zones);
         if self.is_blocked {
@@ -330,6 +334,7 @@ impl Loader {
             seed: mix(0),
             tokens,
             heartbeat_tokens,
+            certificates,
             parts: std::mem::take(&mut self.parts),
             keyring: Arc::new(keyring),
             identity: Arc::new(Identity::new(name.as_deref(), version.as_deref(), nsid.as_deref())),

@@ -158,11 +158,9 @@ impl Feed {
         let mut changes = describe(&self.inputs, &inputs);
         if needs_restart(&self.inputs, &inputs) {
             tracing::warn!(
-                "listeners, certificates, workers, limits of TCP or the state directory have changed: that takes a restart"
+                "listeners, workers, limits of TCP or the state directory have changed: that takes a restart"
             );
-            changes.push_str(
-                "; listeners, certificates, workers, limits of TCP and the state directory change at a restart",
-            );
+            changes.push_str("; listeners, workers, limits of TCP and the state directory change at a restart");
         }
         let old = self.generation;
         self.status.reloads += 1;
@@ -260,6 +258,11 @@ impl Feed {
         let asked = self.set_targets();
         self.readiness.listed(Instant::now(), self.lists.sources(), asked);
         self.enrolment.configure(&self.inputs);
+        for (carrier, certificate) in &self.inputs.certificates {
+            if let Some(shown) = self.shown.get(carrier) {
+                shown.show(certificate.clone());
+            }
+        }
         Ok(())
     }
 

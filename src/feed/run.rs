@@ -27,7 +27,7 @@ use super::stamps::Stamps;
 use super::state::Keeper;
 use super::watch::{INPUTS, LISTS, Watch};
 use crate::diagnostic::Diagnostic;
-use crate::intake::{self, Board, Counts, Event, Pulse, Shelf};
+use crate::intake::{self, Board, Carrier, Counts, Event, Pulse, Shelf, Shown};
 use crate::load::history::History;
 use crate::name::Name;
 use crate::snapshot::{InputStatus, Notary, Published};
@@ -102,6 +102,8 @@ pub struct Feed {
     pub(super) enrolment: Enrolment,
     /// The other nameservers, if there are any.
     pub(super) cluster: Option<Cluster>,
+    /// What encrypted listeners show.
+    pub(super) shown: BTreeMap<Carrier, Arc<Shown>>,
     /// What was wrong at the last tick.
     pub(super) alarms: Alarms,
     /// The readings' clock counts from here.
@@ -167,6 +169,11 @@ impl Feed {
     /// What the feed and those who serve share of other nameservers, if there are any.
     pub fn cluster(&self) -> Option<Arc<intake::Cluster>> {
         self.cluster.as_ref().map(Cluster::shared)
+    }
+
+    /// What encrypted listeners show; reloads replace it.
+    pub fn certificates(&self) -> &BTreeMap<Carrier, Arc<Shown>> {
+        &self.shown
     }
 
     /// What the feed and those who serve share of heartbeats, by inventory.

@@ -23,7 +23,7 @@ use super::state::{self, Keeper, NoStore, Store};
 use super::{token, unix_seconds};
 use crate::config::Essentials;
 use crate::diagnostic::{Diagnostic, has_errors};
-use crate::intake::{Board, Grade, Pulse};
+use crate::intake::{Board, Grade, Pulse, Shown};
 use crate::load::health::NodeHealth;
 use crate::load::history::Reading;
 use crate::snapshot::{InputStatus, Notary, Published, Snapshot};
@@ -142,6 +142,8 @@ impl Feed {
         let first = Snapshot { inventories: lists.as_ref().unwrap_or(&kept).status().into(), ..first };
         let enrolment = Enrolment::new(&inputs, store);
         let (followed, transfers) = follow(Kept::default());
+        let certificates = inputs.certificates.iter();
+        let shown = certificates.map(|(carrier, shown)| (*carrier, Arc::new(Shown::new(shown.clone())))).collect();
         let mut feed = Self {
             followed,
             transfers,
@@ -164,6 +166,7 @@ impl Feed {
             orders,
             enrolment,
             cluster,
+            shown,
             alarms: Alarms::default(),
             epoch: now,
             generation: 1,

@@ -38,7 +38,7 @@ impl Limit {
 }
 
 /// What carries a stream of queries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Carrier {
     /// DNS over TCP.
     #[default]
@@ -86,6 +86,7 @@ pub struct StreamCounts {
     refused: [AtomicU64; Limit::ALL.len()],
     closed: [AtomicU64; Limit::ALL.len()],
     accept_failures: AtomicU64,
+    introduction_failures: AtomicU64,
     /// By `Handshake`.
     handshakes: [AtomicU64; 3],
     queries: AtomicU64,
@@ -127,6 +128,16 @@ impl StreamCounts {
     /// Counts a failure to accept for which the machine is to blame, not the peer.
     pub fn accept_failed(&self) {
         self.accept_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection of a proxy that did not tell whose it is.
+    pub fn introduction_failed(&self) {
+        self.introduction_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections of proxies that did not tell whose they are, since the start.
+    pub fn introduction_failures(&self) -> u64 {
+        self.introduction_failures.load(Ordering::Relaxed)
     }
 
     /// Counts a handshake of TLS.

@@ -8,17 +8,22 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
 
 use super::counter;
-use crate::intake::{Carrier, Handshake, Limit, StreamCounts};
+use crate::intake::{Carrier, Handshake, Limit, Shown, StreamCounts};
 
 /// Writes the counts of connections.
 #[derive(Debug)]
-pub(super) struct StreamReadout(pub(super) Arc<StreamCounts>);
+pub(super) struct StreamReadout {
+    pub(super) counts: Arc<StreamCounts>,
+    /// What its listeners show, if it is encrypted.
+    pub(super) certificate: Option<Arc<Shown>>,
+}
 
 impl Collector for StreamReadout {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Self(counts) = self;
+        let Self { counts, certificate } = self;
         let carrier = counts.carrier();
         let (word, title) = (carrier.word(), carrier.word().to_uppercase());
         let (name, help) = (format!("{word}_connections"), format!("{title} connections that are open"));
@@ -39,6 +44,16 @@ impl Collector for StreamReadout {
             count("handshakes", &format!("{title} handshakes that were done"), Handshake::Done)?;
             count("handshakes_failed", &format!("{title} handshakes that failed"), Handshake::Failed)?;
             count("handshakes_timed_out", &format!("{title} handshakes that took too long"), Handshake::TimedOut)?;
+        }
+        if let Some(expires) = certificate.as_ref().and_then(|shown| shown.now().expires()) {
+            let (name, help) =
+                (format!("{word}_certificate_expires"), format!("When the certificate of {title} ends to be valid"));
+            let gauge = encoder.encode_descriptor(&name, &help, Some(&Unit::Seconds), MetricType::Gauge)?;
+            ConstGauge::new(expires as f64).encode(gauge)?;
+        }
+        let help = format!("Connections of proxies that did not tell whose they are, over {title}");
+        if counts.introduction_failures() > 0 {
+            counter(&mut encoder, &format!("{word}_introductions_failed"), &help, counts.introduction_failures())?;
         }
         let help = format!("Failures to accept a {title} connection, such as too many open files");
         counter(&mut encoder, &format!("{word}_accept_failures"), &help, counts.accept_failures())
@@ -74,7 +89,7 @@ mod tests {
         counts.closed(Limit::Idle);
         counts.accept_failed();
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(StreamReadout(counts)));
+        registry.register_collector(Box::new(StreamReadout { counts, certificate: None }));
         let mut written = String::new();
         text::encode(&mut written, &registry).unwrap();
         for line in [

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use super::proxy::{self, Told};
 use super::stream::{Connections, Place};
 
 /// Pause after an error of `accept` that will come again at once, such as too many open files.
@@ -49,7 +50,7 @@ pub(super) async fn accept<F: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
     connections: Connections,
     stop: CancellationToken,
-    serve: impl Fn(Arrival) -> F,
+    serve: impl Fn(Arrival) -> F + Clone + Send + 'static,
 ) {
     let mut tasks = JoinSet::new();
     let mut next_log = Instant::now();
@@ -63,6 +64,12 @@ pub(super) async fn accept<F: Future<Output = ()> + Send + 'static>(
             accepted = listener.accept() => accepted,
         };
         match accepted {
+            Ok((stream, proxy)) if connections.believe(proxy.ip()) => match connections.admit_proxy().await {
+                Some(place) => {
+                    tasks.spawn(introduce(stream, proxy, place, serve.clone()));
+                }
+                None => debug!(%proxy, "too many connections, closed a new one"),
+            },
             Ok((stream, client)) => match connections.admit(client.ip()).await {
                 Some(place) => {
                     let local = stream.local_addr().map(|local| local.ip()).ok();
@@ -89,6 +96,32 @@ pub(super) async fn accept<F: Future<Output = ()> + Send + 'static>(
     while let Some(ended) = tasks.join_next().await {
         tell_of_panic(ended);
     }
+}
+
+/// How long a proxy may take to tell whose connection it is.
+const INTRODUCTION: Duration = Duration::from_secs(5);
+
+/// Serves a connection of a proxy as that of whom it names.
+async fn introduce<F: Future<Output = ()> + Send>(
+    mut stream: TcpStream,
+    proxy: SocketAddr,
+    mut place: Place,
+    serve: impl Fn(Arrival) -> F,
+) {
+    let told = tokio::select! {
+        told = timeout(INTRODUCTION, proxy::read(&mut stream)) => told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+        () = place.wanted() => return,
+    };
+    let (client, local) = match told {
+        Ok(Told::Client(client, local)) if place.belong_to(client.ip()) => (client, Some(local)),
+        Ok(Told::Client(client, _)) => return debug!(%client, "too many connections, closed a new one"),
+        Ok(Told::Own) => (proxy, stream.local_addr().map(|local| local.ip()).ok()),
+        Err(error) => {
+            place.counts().introduction_failed();
+            return debug!(%proxy, %error, "a proxy did not tell whose connection it is");
+        }
+    };
+    serve(Arrival { stream, client, local, place }).await;
 }
 
 /// Whether `accept` reports what befell one connection: the next may be well. `accept(2)` has these.

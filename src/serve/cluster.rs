@@ -29,7 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use self::places::{Place, Places};
-use super::tls::Certificate;
+use super::tls::{self, Certificate};
 use crate::config::MutualTls;
 use crate::diagnostic::Diagnostic;
 use crate::intake::{Cluster, Event, MAX_MESSAGE, Message, Refusal};
@@ -79,7 +79,7 @@ pub fn mutual_tls(tls: &MutualTls, directory: &Path) -> Result<Arc<ServerConfig>
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
         .map_err(|error| wrong(format!("it cannot vouch for anybody: {error}")))?;
-    Ok(own.mutual_config(verifier))
+    Ok(tls::mutual_config(&own, verifier))
 }
 
 /// Listens to other nameservers until it is stopped.

@@ -32,21 +32,27 @@ use crate::intake::{Handshake, Limit, Tally};
 /// Serves the listener over TCP until `stop`; returns when its last connection is closed, which then takes at
 /// most the time that peers have to read.
 pub async fn serve(listener: TcpListener, responder: Responder, connections: Connections, stop: CancellationToken) {
-    let serve = |arrival| keep_place(arrival, responder.clone(), stop.clone());
-    accept(listener, connections, stop.clone(), serve).await;
+    let serve = {
+        let stop = stop.clone();
+        move |arrival| keep_place(arrival, responder.clone(), stop.clone())
+    };
+    accept(listener, connections, stop, serve).await;
 }
 
 /// The same over TLS (RFC 7858).
 pub async fn serve_tls(
     listener: TcpListener,
-    certificate: tls::Certificate,
+    certificate: Arc<tls::Shown>,
     responder: Responder,
     connections: Connections,
     stop: CancellationToken,
 ) {
-    let config = certificate.server_config(&[b"dot"]);
-    let serve = |arrival| keep_place_over_tls(arrival, Arc::clone(&config), responder.clone(), stop.clone());
-    accept(listener, connections, stop.clone(), serve).await;
+    let config = tls::server_config(&certificate, &[b"dot"]);
+    let serve = {
+        let stop = stop.clone();
+        move |arrival| keep_place_over_tls(arrival, Arc::clone(&config), responder.clone(), stop.clone())
+    };
+    accept(listener, connections, stop, serve).await;
 }
 
 /// One connection, from its place among the others to how it ended.

@@ -310,9 +310,9 @@ mod tests {
             assert_eq!(usize::from(u16::from_be_bytes(*length)), message.len());
             assert!(message.len() <= FULL);
             let read = Message::from_vec(message).unwrap();
-            assert_eq!((read.id(), read.queries().len()), (0x709, usize::from(index == 0)));
-            assert_eq!(read.extensions().is_some(), index == 0, "OPT in the first");
-            found.extend(read.answers().iter().map(|record| format!("{} {}", record.name(), record.data())));
+            assert_eq!((read.id, read.queries.len()), (0x709, usize::from(index == 0)));
+            assert_eq!(read.edns.is_some(), index == 0, "OPT in the first");
+            found.extend(read.answers.iter().map(|record| format!("{} {}", record.name, record.data)));
         }
         assert_eq!(found.len(), records.len());
         assert_eq!(found[1], "n0.a0.Deep.e. h0.a0.deep.e.");

@@ -28,6 +28,8 @@ pub struct Connections {
 
 struct Shared {
     limits: TcpLimits,
+    /// Networks of proxies that tell whose a connection is.
+    proxies: Arc<[Prefix]>,
     counts: Arc<StreamCounts>,
     start: Instant,
     // Taken when a connection begins or ends, never for a query.
@@ -47,10 +49,11 @@ struct Known {
     connection: Arc<Connection>,
     /// Its progress when last looked at: it makes more without telling the table.
     seen: u64,
+    /// Whose it is; none as long as that is the proxy's.
+    network: Option<Prefix>,
 }
 
 struct Connection {
-    network: Prefix,
     /// Microseconds from the start of the server to the last complete query, or to the connection.
     progress: AtomicU64,
     is_wanted: AtomicBool,
@@ -70,8 +73,13 @@ impl Connections {
 
     /// No connections yet.
     pub fn over(carrier: Carrier, limits: TcpLimits) -> Self {
+        Self::behind(Arc::default(), carrier, limits)
+    }
+
+    /// The same where proxies from these networks tell by the PROXY protocol whose a connection is.
+    pub fn behind(proxies: Arc<[Prefix]>, carrier: Carrier, limits: TcpLimits) -> Self {
         let counts = Arc::new(StreamCounts::of(carrier));
-        Self { shared: Arc::new(Shared { limits, counts, start: Instant::now(), table: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { limits, proxies, counts, start: Instant::now(), table: Mutex::default() }) }
     }
 
     /// What is counted.
@@ -87,7 +95,23 @@ impl Connections {
     /// A place for a connection from the client, if need be that of the longest idle one; none if its
     /// network has too many.
     pub(in crate::serve) async fn admit(&self, client: IpAddr) -> Option<Place> {
-        let network = network(client);
+        self.admit_into(Some(network(client))).await
+    }
+
+    /// The same for a connection of a proxy, of which it is not known yet whose it is.
+    pub(in crate::serve) async fn admit_proxy(&self) -> Option<Place> {
+        self.admit_into(None).await
+    }
+
+    /// Whether a proxy has this address that tells whose its connections are.
+    pub(in crate::serve) fn believe(&self, peer: IpAddr) -> bool {
+        !self.shared.proxies.is_empty() && {
+            let peer = peer.to_canonical();
+            self.shared.proxies.iter().any(|prefix| prefix.contains(peer))
+        }
+    }
+
+    async fn admit_into(&self, network: Option<Prefix>) -> Option<Place> {
         loop {
             let limit = match self.take_place(network) {
                 Ok(place) => return Some(place),
@@ -109,11 +133,11 @@ impl Connections {
         timeout(LEAVE, idle.closed.notified()).await.is_ok()
     }
 
-    fn take_place(&self, network: Prefix) -> Result<Place, Limit> {
+    fn take_place(&self, network: Option<Prefix>) -> Result<Place, Limit> {
         let now = self.shared.now();
         let mut table = self.table();
         let limits = &self.shared.limits;
-        if table.networks.get(&network).is_some_and(|&count| count >= limits.connections_per_prefix) {
+        if network.is_some_and(|network| table.is_full(network, limits)) {
             return Err(Limit::ConnectionsPerPrefix);
         }
         if table.open.len() >= limits.connections {
@@ -122,15 +146,14 @@ impl Connections {
         let number = table.next;
         table.next += 1;
         let connection = Arc::new(Connection {
-            network,
             progress: AtomicU64::new(now),
             is_wanted: AtomicBool::new(false),
             wanted: Notify::new(),
             closed: Notify::new(),
         });
-        table.open.insert(number, Known { connection: Arc::clone(&connection), seen: now });
+        table.open.insert(number, Known { connection: Arc::clone(&connection), seen: now, network });
         table.leaving.insert((now, number));
-        *table.networks.entry(network).or_default() += 1;
+        table.enter(network);
         self.shared.counts.opened();
         Ok(Place { connections: self.clone(), connection, number })
     }
@@ -148,6 +171,26 @@ impl Shared {
 }
 
 impl Table {
+    fn is_full(&self, network: Prefix, limits: &TcpLimits) -> bool {
+        self.networks.get(&network).is_some_and(|&count| count >= limits.connections_per_prefix)
+    }
+
+    fn enter(&mut self, network: Option<Prefix>) {
+        if let Some(network) = network {
+            *self.networks.entry(network).or_default() += 1;
+        }
+    }
+
+    fn leave(&mut self, network: Option<Prefix>) {
+        let Some(network) = network else { return };
+        if let Some(count) = self.networks.get_mut(&network) {
+            *count -= 1;
+            if *count == 0 {
+                self.networks.remove(&network);
+            }
+        }
+    }
+
     /// The longest idle connection, which nobody gets a second time.
     fn longest_idle(&mut self) -> Option<Arc<Connection>> {
         // Each turn ends it, or moves up a connection that was asked something since the last look.
@@ -188,9 +231,31 @@ impl Place {
         &self.connections.shared.counts
     }
 
+    /// Counts the connection of a proxy to the network of whom it tells; false if that has too many.
+    pub(in crate::serve) fn belong_to(&mut self, client: IpAddr) -> bool {
+        let network = network(client);
+        let mut table = self.connections.table();
+        if table.is_full(network, self.limits()) {
+            self.counts().refused(Limit::ConnectionsPerPrefix);
+            return false;
+        }
+        if let Some(known) = table.open.get_mut(&self.number) {
+            let before = known.network.replace(network);
+            table.leave(before);
+            table.enter(Some(network));
+        }
+        true
+    }
+
     /// Tells that the connection was of use just now.
     pub(in crate::serve) fn progressed(&self) {
         self.connection.progress.store(self.connections.shared.now(), Ordering::Relaxed);
+    }
+
+    /// When it was of use last.
+    pub(in crate::serve) fn progress(&self) -> Instant {
+        let progress = Duration::from_micros(self.connection.progress.load(Ordering::Relaxed));
+        self.connections.shared.start + progress
     }
 
     /// Waits until the place is wanted by another one.
@@ -212,14 +277,9 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut table = self.connections.table();
-        if let Some(Known { seen, .. }) = table.open.remove(&self.number) {
+        if let Some(Known { seen, network, .. }) = table.open.remove(&self.number) {
             table.leaving.remove(&(seen, self.number));
-        }
-        if let Some(count) = table.networks.get_mut(&self.connection.network) {
-            *count -= 1;
-            if *count == 0 {
-                table.networks.remove(&self.connection.network);
-            }
+            table.leave(network);
         }
         drop(table);
         self.connections.shared.counts.ended();
