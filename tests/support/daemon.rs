@@ -50,6 +50,21 @@ impl Served {
         self.daemon.listening.tls[0]
     }
 
+    /// Where it answers DNS over QUIC.
+    pub(crate) fn quic(&self) -> SocketAddr {
+        self.daemon.listening.quic[0]
+    }
+
+    /// Where it answers DNS over HTTPS.
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.daemon.listening.https[0]
+    }
+
+    /// Where it answers DNS over HTTP.
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.daemon.listening.http[0]
+    }
+
     /// Where it answers administrators.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.daemon.listening.admin
