@@ -62,7 +62,8 @@ struct Installed {
 
 /// Such a server, with more in `[server]`.
 fn installed(server: &str) -> Installed {
-    let installation = Installation::new([("thalweg.toml", config(server).as_str()), ("zones/live.example.zone", &zone())]);
+    let installation =
+        Installation::new([("thalweg.toml", config(server).as_str()), ("zones/live.example.zone", &zone())]);
     certificates::renew(&installation, "ns1.live.example", (2020, 2049));
     let served = Served::start_unwatched(&installation);
     Installed { installation, served }

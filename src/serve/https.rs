@@ -1,5 +1,6 @@
 //! The public HTTP listeners: HTTP/1.1 and HTTP/2 over TLS, and HTTP/1.1 without, for proxies that have the TLS.
 
+mod body;
 mod dns;
 mod freshness;
 
@@ -12,7 +13,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
-use axum::routing::future::RouteFuture;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -41,8 +41,9 @@ const MAX_STREAMS: u32 = 100;
 /// Requests that a client may take back before they are served, and errors of its own that it may cause, before the
 /// connection ends: who opens streams to reset them costs more than it pays (CVE-2023-44487).
 const MAX_RESETS: usize = 20;
-/// Octets of requests that a connection may have sent ahead of being read.
-const RECEIVE_WINDOW: u32 = 128 << 10;
+/// Octets of requests that a connection may have sent ahead of being read, on one stream or on all of them; what HTTP/2
+/// begins with (RFC 9113 §6.9.2).
+const RECEIVE_WINDOW: u32 = 65_535;
 /// How long requests that are under way may take once the connection has to end.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -147,21 +148,34 @@ async fn h2<S: AsyncRead + AsyncWrite + Unpin>(stream: S, asker: Asker, doors: R
         .max_local_error_reset_streams(MAX_RESETS)
         .max_header_list_size(MAX_HEADERS as u32)
         .initial_connection_window_size(RECEIVE_WINDOW)
+        .initial_stream_window_size(RECEIVE_WINDOW)
         .max_send_buf_size(asked.place.limits().unsent)
         .serve_connection(TokioIo::new(stream), service(asker, doors));
     let connection = pin!(connection);
     converse(connection, http2::Connection::graceful_shutdown, &asked, stop).await;
 }
 
-/// Leads requests through the doors, each with who asks.
+/// Leads requests through the doors, each whole and with who asks.
 fn service(
     asker: Asker,
     doors: Router,
-) -> impl hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible, Future = RouteFuture<Infallible>>
-{
-    service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(asker.clone());
-        doors.clone().call(request)
+) -> impl hyper::service::Service<
+    Request<Incoming>,
+    Response = Response,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response, Infallible>> + Send + 'static,
+> {
+    service_fn(move |request: Request<Incoming>| {
+        let (asker, mut doors) = (asker.clone(), doors.clone());
+        async move {
+            match body::whole(request, &asker.asked.place).await {
+                Ok(mut request) => {
+                    request.extensions_mut().insert(asker);
+                    doors.call(request).await
+                }
+                Err(refusal) => Ok(refusal),
+            }
+        }
     })
 }
 

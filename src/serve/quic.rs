@@ -3,7 +3,7 @@
 mod exchange;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
@@ -25,7 +25,6 @@ use super::{Responder, tls};
 use crate::answer::Transport;
 use crate::config::TcpLimits;
 use crate::intake::{Handshake, Limit};
-use crate::wire::MAX_STREAM;
 
 /// How long a handshake may take: many times what it takes across the globe, with datagrams lost.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -35,15 +34,20 @@ const MAX_HANDSHAKES: usize = 1_024;
 const MAX_UNPROVEN: usize = 64;
 /// Queries of a connection that may be under way at a time (RFC 9250 §5.3.2 leaves it to us).
 const MAX_STREAMS: u32 = 100;
-/// Octets of streams that a connection may have sent ahead of being read.
-const RECEIVE_WINDOW: u32 = 2 * MAX_STREAM as u32;
-/// How long connections may take to hear that the server stops.
+/// Octets that a connection may have sent ahead of being read: on a stream, where real queries have a few hundred, and in
+/// sum. Longer queries take a round trip for each.
+const STREAM_WINDOW: u32 = 16 << 10;
+const RECEIVE_WINDOW: u32 = 64 << 10;
+/// Octets of datagrams that may wait for a connection that is not accepted yet, which it is at once.
+const EARLY_DATAGRAMS: u64 = 16 << 10;
+/// How long queries that are under way may take once the connection has to end, and then clients to hear of it.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Error codes of RFC 9250 §4.3.
 const NO_ERROR: VarInt = VarInt::from_u32(0);
 const PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
+const UNSPECIFIED_ERROR: VarInt = VarInt::from_u32(5);
 
 /// What every connection needs.
 #[derive(Clone)]
@@ -61,15 +65,19 @@ pub fn open(socket: UdpSocket, certificate: &Arc<tls::Shown>, limits: &TcpLimits
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(MAX_STREAMS.into())
-        // RFC 9250 §4.2: there are none.
-        .max_concurrent_uni_streams(0_u32.into())
+        // RFC 9250 §4.3.3: there are none; who opens one is to hear so.
+        .max_concurrent_uni_streams(1_u32.into())
         .datagram_receive_buffer_size(None)
-        .stream_receive_window(RECEIVE_WINDOW.into())
+        .stream_receive_window(STREAM_WINDOW.into())
         .receive_window(RECEIVE_WINDOW.into())
         .send_window(limits.unsent as u64)
         .max_idle_timeout(Some(limits.idle.try_into().map_err(io::Error::other)?));
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-    config.transport_config(Arc::new(transport)).max_incoming(MAX_HANDSHAKES);
+    config
+        .transport_config(Arc::new(transport))
+        .max_incoming(MAX_HANDSHAKES)
+        .incoming_buffer_size(EARLY_DATAGRAMS)
+        .incoming_buffer_size_total(MAX_HANDSHAKES as u64 * EARLY_DATAGRAMS);
     socket.set_nonblocking(true)?;
     Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))
 }
@@ -104,6 +112,9 @@ pub async fn serve(endpoint: Endpoint, responder: Responder, connections: Connec
             Err(_) => incoming.refuse(),
         }
     }
+    endpoint.set_server_config(None);
+    // What is under way ends by itself then; a panic has no further meaning.
+    let _ = timeout(GOODBYE, async { while tasks.join_next().await.is_some() {} }).await;
     tasks.shutdown().await;
     endpoint.close(NO_ERROR, b"");
     // Who has not acknowledged it by then will find out by asking.
@@ -124,7 +135,13 @@ async fn keep(incoming: Incoming, permit: OwnedSemaphorePermit, host: Host) {
     };
     let counts = Arc::clone(connections.counts());
     let Ok(connecting) = incoming.accept() else { return counts.shook_hands(Handshake::Failed) };
-    let shaken = timeout(HANDSHAKE, connecting).await;
+    let shaken = tokio::select! {
+        biased;
+        shaken = timeout(HANDSHAKE, connecting) => shaken,
+        () = stop.cancelled() => return,
+        // Who is about to shake hands is idle, too.
+        () = wanted(early.as_ref()) => return,
+    };
     drop(permit);
     let connection = match shaken {
         Ok(Ok(connection)) => connection,
@@ -146,6 +163,14 @@ async fn keep(incoming: Incoming, permit: OwnedSemaphorePermit, host: Host) {
     connection.close(code, b"");
 }
 
+/// Waits until a place is wanted by another one; for ever if there is none.
+async fn wanted(place: Option<&Place>) {
+    match place {
+        Some(place) => place.wanted().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Answers the queries of a connection; returns how it is to be closed.
 async fn converse(
     connection: &Connection,
@@ -156,48 +181,53 @@ async fn converse(
 ) -> VarInt {
     let limits = *place.limits();
     let end = Instant::now() + limits.total;
-    let mut idle_end = end.min(Instant::now() + limits.idle);
     let mut queries_left = limits.queries;
     let mut exchanges = FuturesUnordered::new();
     loop {
-        tokio::select! {
+        let idle_end = end.min(place.progress() + limits.idle);
+        let streams = tokio::select! {
+            // A client that never pauses must not be able to put off what ends it.
             biased;
-            Some(exchanged) = exchanges.next() => match exchanged {
-                Exchanged::Answered => {
-                    place.progressed();
-                    idle_end = end.min(Instant::now() + limits.idle);
-                    queries_left = queries_left.saturating_sub(1);
-                    if queries_left == 0 && exchanges.is_empty() {
-                        place.count_closed(Limit::Queries);
+            () = place.wanted() => return EXCESSIVE_LOAD,
+            () = stop.cancelled() => break,
+            () = sleep_until(idle_end) => {
+                // Another query may have come in the meantime.
+                if idle_end < end && place.progress() + limits.idle > idle_end {
+                    continue;
+                }
+                place.count_closed(if idle_end == end { Limit::Total } else { Limit::Idle });
+                break;
+            }
+            Some(exchanged) = exchanges.next() => {
+                match exchanged {
+                    Exchanged::Answered | Exchanged::Cancelled => {}
+                    Exchanged::Unread => {
+                        place.count_closed(Limit::Write);
                         return NO_ERROR;
                     }
+                    Exchanged::Broken => return PROTOCOL_ERROR,
                 }
-                Exchanged::Cancelled => {}
-                Exchanged::Unread => {
-                    place.count_closed(Limit::Write);
-                    return NO_ERROR;
-                }
-                Exchanged::Broken => return PROTOCOL_ERROR,
-            },
-            accepted = timeout_at(idle_end, connection.accept_bi()), if queries_left > exchanges.len() => match accepted {
-                // A client may move to another address (RFC 9000 §9).
-                Ok(Ok(streams)) => {
-                    let client: SocketAddr = connection.remote_address();
-                    let path = Path::new(client, local, Transport::Quic);
-                    exchanges.push(exchange(streams, path, responder, place));
-                }
-                Ok(Err(_)) => return NO_ERROR,
-                Err(_) => {
-                    place.count_closed(if idle_end == end { Limit::Total } else { Limit::Idle });
-                    return NO_ERROR;
-                }
-            },
-            () = tokio::time::sleep_until(idle_end) => {
-                place.count_closed(if idle_end == end { Limit::Total } else { Limit::Idle });
-                return NO_ERROR;
+                continue;
             }
-            () = stop.cancelled() => return NO_ERROR,
-            () = place.wanted() => return EXCESSIVE_LOAD,
+            _stream = connection.accept_uni() => return PROTOCOL_ERROR,
+            streams = connection.accept_bi() => streams,
+        };
+        // The client has ended it, or is gone.
+        let Ok(streams) = streams else { return NO_ERROR };
+        // A client may move to another address (RFC 9000 §9).
+        let path = Path::new(connection.remote_address(), local, Transport::Quic);
+        exchanges.push(exchange(streams, path, responder, place));
+        // Those that are taken back count too: they cost us no less.
+        queries_left = queries_left.saturating_sub(1);
+        if queries_left == 0 {
+            place.count_closed(Limit::Queries);
+            break;
         }
+    }
+    // To close is to forget what was not sent yet.
+    let all = async { while exchanges.next().await.is_some() {} };
+    tokio::select! {
+        _ended = timeout(GOODBYE, all) => NO_ERROR,
+        () = place.wanted() => EXCESSIVE_LOAD,
     }
 }

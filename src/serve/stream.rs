@@ -1,9 +1,11 @@
 //! Streams (RFC 7766, RFC 9210, RFC 7858): the conversation on each connection, over TCP and over TLS.
 
 mod connections;
+mod gathered;
 
 pub use connections::Connections;
 pub(super) use connections::Place;
+pub(super) use gathered::Refused;
 
 use std::future::poll_fn;
 use std::io;
@@ -90,8 +92,10 @@ async fn keep_place_over_tls(
     let path = Path { idle: Some(place.limits().idle), ..Path::new(client, local, Transport::Tls(version)) };
     let ended = converse(&mut stream, path, &responder, &place, &stop).await;
     if !matches!(ended, End::Unread(_)) {
-        // RFC 7858 §3.4, RFC 8446 §6.1: the peer is told that nothing was cut off. If it does not listen, so be it.
-        let _ = timeout(GOODBYE, stream.shutdown()).await;
+        // RFC 7858 §3.4, RFC 8446 §6.1: the peer is told that nothing was cut off. If it does not listen, so be it; whoever
+        // waits for the place does not wait for that.
+        let patience = if place.is_wanted() { Duration::ZERO } else { GOODBYE };
+        let _ = timeout(patience, stream.shutdown()).await;
     }
     let (stream, _session) = stream.into_inner();
     close(&stream, &ended, &place);

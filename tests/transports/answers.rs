@@ -60,12 +60,8 @@ fn reply(server: SocketAddr, transport: &str, question: &str) -> String {
 #[test]
 fn every_carrier_says_what_tcp_says() {
     let served = installed("").served;
-    let carriers = [
-        (served.tls(), "+tls"),
-        (served.quic(), "+quic"),
-        (served.https(), "+https"),
-        (served.https(), "+https-get"),
-    ];
+    let carriers =
+        [(served.tls(), "+tls"), (served.quic(), "+quic"), (served.https(), "+https"), (served.https(), "+https-get")];
     for question in QUESTIONS {
         let plain = reply(served.dns(), "+tcp", question);
         assert!(plain.contains("status: "), "{plain}");
@@ -83,7 +79,8 @@ fn the_size_of_encrypted_replies_tells_nothing() {
         let received = text.lines().find_map(|line| line.strip_prefix(";; Received ")).expect(&text);
         received.split(' ').next().and_then(|size| size.parse().ok()).expect(received)
     };
-    for question in ["play.live.example A", "www.live.example AAAA", "nothing.live.example A", "large.live.example TXT"] {
+    for question in ["play.live.example A", "www.live.example AAAA", "nothing.live.example A", "large.live.example TXT"]
+    {
         for (server, carrier) in [(served.tls(), "+tls"), (served.quic(), "+quic"), (served.https(), "+https")] {
             let size = size(server, carrier, question);
             assert!(size > 0 && size.is_multiple_of(BLOCK), "{carrier} {question}: {size}");

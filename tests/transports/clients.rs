@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig as QuicConfig, Connection, Endpoint};
+use quinn::{ClientConfig as QuicConfig, Connection, Endpoint, TransportConfig};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -87,9 +87,16 @@ pub(crate) fn is_play(reply: Option<Reply>) -> bool {
 
 /// An endpoint for connections over QUIC; within a runtime.
 pub(crate) fn endpoint() -> Endpoint {
+    endpoint_with(TransportConfig::default())
+}
+
+/// The same with limits of its own.
+pub(crate) fn endpoint_with(transport: TransportConfig) -> Endpoint {
     let mut endpoint = Endpoint::client(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)).unwrap();
     let crypto = QuicClientConfig::try_from(config(b"doq")).unwrap();
-    endpoint.set_default_client_config(QuicConfig::new(Arc::new(crypto)));
+    let mut config = QuicConfig::new(Arc::new(crypto));
+    config.transport_config(Arc::new(transport));
+    endpoint.set_default_client_config(config);
     endpoint
 }
 

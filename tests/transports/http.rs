@@ -44,7 +44,8 @@ fn curl(arguments: &[&str], input: &[u8]) -> Answer {
     let output = running.wait_with_output().unwrap();
     writing.join().unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    let at = output.stdout.windows(4).position(|end| end == b"\r\n\r\n").unwrap_or_else(|| panic!("{arguments:?}: {error}"));
+    let at =
+        output.stdout.windows(4).position(|end| end == b"\r\n\r\n").unwrap_or_else(|| panic!("{arguments:?}: {error}"));
     let head = String::from_utf8_lossy(&output.stdout[..at]).into_owned();
     let mut words = head.split_whitespace();
     let (version, status) = (words.next().unwrap().to_owned(), words.next().unwrap().parse().unwrap());
@@ -80,7 +81,10 @@ fn curl_finds_a_page_by_a_name_that_we_resolve() {
     let answer = curl(&["--doh-insecure", "--doh-url", &url("https", served.https()), &page], b"");
     assert_eq!(answer.status, 200);
     let body = String::from_utf8(answer.body).unwrap();
-    assert!(body.lines().any(|line| line.starts_with("thalweg_https_queries_total ") && !line.ends_with(" 0")), "{body}");
+    assert!(
+        body.lines().any(|line| line.starts_with("thalweg_https_queries_total ") && !line.ends_with(" 0")),
+        "{body}"
+    );
 }
 
 #[test]
@@ -131,7 +135,8 @@ fn a_reply_is_good_for_its_smallest_ttl() {
 fn wrong_requests_are_told_what_is_wrong() {
     let Installed { served, .. } = installed("");
     let message = query("play.live.example.", RecordType::A);
-    for (server, version) in [(served.https(), "--http2"), (served.https(), "--http1.1"), (served.http(), "--http1.1")] {
+    for (server, version) in [(served.https(), "--http2"), (served.https(), "--http1.1"), (served.http(), "--http1.1")]
+    {
         let scheme = if server == served.http() { "http" } else { "https" };
         let url = url(scheme, server);
         let root = format!("{scheme}://{server}/");

@@ -1,7 +1,5 @@
 //! DNS over HTTPS (RFC 8484): the door `/dns-query`.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -12,55 +10,41 @@ use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::BodyExt;
-use tokio::sync::Semaphore;
 
 use super::Asker;
 use super::freshness::freshness;
 use crate::serve::Responder;
 use crate::serve::scratch;
-use crate::wire::MAX_STREAM;
 
 /// The path, which is what most clients are configured with (RFC 8484 §4.1.1 has it in its examples).
 const PATH: &str = "/dns-query";
 /// The media type of messages (RFC 8484 §6).
 const MESSAGE: &str = "application/dns-message";
-/// Octets of a query for which nobody has to wait: real ones have less than a thousand, update messages apart.
-const SMALL_BODY: usize = 4_096;
-/// Longer ones that may be read at a time.
-const MAX_LARGE_BODIES: usize = 64;
-
-/// What answers.
-#[derive(Clone)]
-struct Dns {
-    responder: Responder,
-    /// Places for long bodies, which would else take all memory together.
-    large: Arc<Semaphore>,
-}
 
 /// The door.
 pub(super) fn door(responder: Responder) -> Router {
-    let dns = Dns { responder, large: Arc::new(Semaphore::new(MAX_LARGE_BODIES)) };
-    Router::new().route(PATH, get(by_get).post(by_post)).with_state(dns)
+    Router::new().route(PATH, get(by_get).post(by_post)).with_state(responder)
 }
 
 /// RFC 8484 §4.1: the query stands in the URI. HEAD has the same answer without its body (RFC 9110 §9.3.2).
-async fn by_get(State(dns): State<Dns>, request: Request<Body>) -> Response<Body> {
+async fn by_get(State(responder): State<Responder>, request: Request<Body>) -> Response<Body> {
     match of_uri(request.uri().query().unwrap_or_default()) {
-        Ok(message) => reply(&dns, &request, &message),
+        Ok(message) => reply(&responder, &request, &message),
         Err(refused) => refused.into_response(),
     }
 }
 
-/// The same with the query as the body.
-async fn by_post(State(dns): State<Dns>, mut request: Request<Body>) -> Response<Body> {
+/// The same with the query as the body, which is there as a whole.
+async fn by_post(State(responder): State<Responder>, request: Request<Body>) -> Response<Body> {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     // RFC 9110 §8.3.1: in any case, and parameters may follow.
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(MESSAGE) {
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body has to be application/dns-message\n").into_response();
     }
-    match read(&dns, request.body_mut()).await {
-        Ok(message) => reply(&dns, &request, &message),
-        Err(refused) => refused.into_response(),
+    let (head, body) = request.into_parts();
+    match body.collect().await {
+        Ok(message) => reply(&responder, &Request::from_parts(head, Body::empty()), &message.to_bytes()),
+        Err(_) => (StatusCode::BAD_REQUEST, "the body has ended too early\n").into_response(),
     }
 }
 
@@ -78,34 +62,11 @@ fn of_uri(query: &str) -> Result<Vec<u8>, Refused> {
     message.map_err(|_| (StatusCode::BAD_REQUEST, "`dns=` is not base64url without padding\n"))
 }
 
-/// The message in a body. Only what has come is held.
-async fn read(dns: &Dns, body: &mut Body) -> Result<Vec<u8>, Refused> {
-    const TOO_LARGE: Refused = (StatusCode::PAYLOAD_TOO_LARGE, "a DNS message has 65535 octets at most\n");
-    let mut message = Vec::new();
-    let mut permit = None;
-    if hyper::body::Body::size_hint(body).lower() > MAX_STREAM as u64 {
-        return Err(TOO_LARGE);
-    }
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "the body has ended too early\n"))?;
-        let Ok(octets) = frame.into_data() else { continue };
-        if message.len() + octets.len() > MAX_STREAM {
-            return Err(TOO_LARGE);
-        }
-        if message.len() + octets.len() > SMALL_BODY && permit.is_none() {
-            let busy = (StatusCode::SERVICE_UNAVAILABLE, "too many long queries are being read\n");
-            permit = Some(dns.large.try_acquire().map_err(|_| busy)?);
-        }
-        message.extend_from_slice(&octets);
-    }
-    Ok(message)
-}
-
-fn reply(dns: &Dns, request: &Request<Body>, message: &[u8]) -> Response<Body> {
+fn reply(responder: &Responder, request: &Request<Body>, message: &[u8]) -> Response<Body> {
     let Some(asker) = request.extensions().get::<Asker>() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let reply = scratch::respond(&dns.responder, message, asker.path, |reply| (freshness(reply), reply.to_vec()));
+    let reply = scratch::respond(responder, message, asker.path, |reply| (freshness(reply), reply.to_vec()));
     asker.count(reply.is_some());
     let Some((freshness, reply)) = reply else {
         return (StatusCode::BAD_REQUEST, "that is no DNS query\n").into_response();

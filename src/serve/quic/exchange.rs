@@ -1,20 +1,24 @@
 //! One query and its reply on a stream of QUIC (RFC 9250 §4.2).
 
-use quinn::{ReadToEndError, RecvStream, SendStream};
+use quinn::{RecvStream, SendStream, VarInt};
 use tokio::time::timeout;
 
-use super::{PROTOCOL_ERROR, Place, Responder};
+use super::{EXCESSIVE_LOAD, Place, Responder, UNSPECIFIED_ERROR};
 use crate::intake::Tally;
 use crate::name::LookupName;
 use crate::serve::scratch::{self, Path};
+use crate::serve::stream::Refused;
 use crate::wire::{MAX_STREAM, Query};
+
+/// Octets of the length in front of a message.
+const FRAMING: usize = 2;
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exchanged {
-    /// The reply is on its way.
+    /// The client has the reply.
     Answered,
-    /// The client wanted no reply any more.
+    /// The client wanted no reply any more, or did not finish its query.
     Cancelled,
     /// The client did not read the reply.
     Unread,
@@ -29,27 +33,31 @@ pub(super) async fn exchange(
     responder: &Responder,
     place: &Place,
 ) -> Exchanged {
-    // RFC 9250 §4.2: the query ends with the stream. Only what has come is held.
-    let octets = match receive.read_to_end(2 + MAX_STREAM).await {
-        Ok(octets) => octets,
-        Err(ReadToEndError::TooLong) => return Exchanged::Broken,
-        Err(ReadToEndError::Read(_)) => return Exchanged::Cancelled,
+    let limits = place.limits();
+    let octets = match timeout(limits.idle, read(&mut receive, place)).await {
+        Ok(Ok(octets)) => octets,
+        Ok(Err(Unread::Broken)) => return Exchanged::Broken,
+        Ok(Err(Unread::Cancelled)) => return Exchanged::Cancelled,
+        Ok(Err(Unread::Busy)) => return abandon(send, receive, EXCESSIVE_LOAD),
+        Err(_) => return abandon(send, receive, UNSPECIFIED_ERROR),
     };
     let Some(message) = only_message(&octets) else { return Exchanged::Broken };
     let reply =
         scratch::respond(responder, message, path, |reply| [&(reply.len() as u16).to_be_bytes()[..], reply].concat());
     place.counts().asked(1, reply.is_some().into());
-    let Some(reply) = reply else {
-        // Not even a query; a stream that has already gone needs no reset.
-        let _ = send.reset(PROTOCOL_ERROR);
-        return Exchanged::Broken;
+    // Not even a query.
+    let Some(reply) = reply else { return Exchanged::Broken };
+    place.progressed();
+    drop(octets);
+    let write = async {
+        send.write_all(&reply).await.ok()?;
+        send.finish().ok()?;
+        // Written is what waits here to be sent, too; that ends when the client has it all.
+        send.stopped().await.ok().filter(Option::is_none)
     };
-    let written = timeout(place.limits().write, send.write_all(&reply)).await;
+    let written = timeout(limits.write, write).await;
     match written {
-        Ok(Ok(())) => match send.finish() {
-            Ok(()) => Exchanged::Answered,
-            Err(_) => Exchanged::Cancelled,
-        },
+        Ok(Some(_)) => Exchanged::Answered,
         unsent => {
             responder.counts.add(&Tally { unsent: 1, ..Tally::default() });
             if unsent.is_err() { Exchanged::Unread } else { Exchanged::Cancelled }
@@ -57,11 +65,47 @@ pub(super) async fn exchange(
     }
 }
 
+/// Ends a stream on which nothing more is waited for.
+fn abandon(mut send: SendStream, mut receive: RecvStream, code: VarInt) -> Exchanged {
+    // One that has gone by itself needs neither.
+    let _ = send.reset(code);
+    let _ = receive.stop(code);
+    Exchanged::Cancelled
+}
+
+/// Why there is no query.
+enum Unread {
+    Broken,
+    Cancelled,
+    Busy,
+}
+
+/// RFC 9250 §4.2: the query ends with the stream. Only what has come is held, and nothing beyond one message.
+async fn read(receive: &mut RecvStream, place: &Place) -> Result<Vec<u8>, Unread> {
+    let mut gathered = place.gather(FRAMING);
+    loop {
+        let chunk = receive.read_chunk(FRAMING + MAX_STREAM, true).await.map_err(|_| Unread::Cancelled)?;
+        let Some(chunk) = chunk else { return Ok(gathered.octets) };
+        gathered.add(&chunk.bytes).map_err(|refused| match refused {
+            Refused::TooLong => Unread::Broken,
+            Refused::Busy => Unread::Busy,
+        })?;
+        if announced(&gathered.octets).is_some_and(|length| gathered.octets.len() > FRAMING + length) {
+            return Err(Unread::Broken);
+        }
+    }
+}
+
+/// How long the message is to be.
+fn announced(octets: &[u8]) -> Option<usize> {
+    octets.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length)))
+}
+
 /// The message of a stream; none if it breaks the protocol.
 fn only_message(octets: &[u8]) -> Option<&[u8]> {
-    let (length, message) = octets.split_first_chunk()?;
+    let message = octets.get(FRAMING..)?;
     // RFC 9250 §4.3.3: less than was announced, and more than one message, are errors.
-    let is_one = usize::from(u16::from_be_bytes(*length)) == message.len();
+    let is_one = announced(octets) == Some(message.len());
     // RFC 9250 §4.2.1: the stream says which reply belongs to it, so the id is 0.
     (is_one && message.starts_with(&[0, 0]) && !wants_keepalive(message)).then_some(message)
 }

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::{Instant, timeout};
 
+use super::gathered::{Gathered, Room};
 use crate::config::TcpLimits;
 use crate::geo::Prefix;
 use crate::intake::{Carrier, Limit, StreamCounts};
@@ -31,6 +32,7 @@ struct Shared {
     /// Networks of proxies that tell whose a connection is.
     proxies: Arc<[Prefix]>,
     counts: Arc<StreamCounts>,
+    room: Room,
     start: Instant,
     // Taken when a connection begins or ends, never for a query.
     table: Mutex<Table>,
@@ -79,7 +81,8 @@ impl Connections {
     /// The same where proxies from these networks tell by the PROXY protocol whose a connection is.
     pub fn behind(proxies: Arc<[Prefix]>, carrier: Carrier, limits: TcpLimits) -> Self {
         let counts = Arc::new(StreamCounts::of(carrier));
-        Self { shared: Arc::new(Shared { limits, proxies, counts, start: Instant::now(), table: Mutex::default() }) }
+        let (room, start, table) = (Room::default(), Instant::now(), Mutex::default());
+        Self { shared: Arc::new(Shared { limits, proxies, counts, room, start, table }) }
     }
 
     /// What is counted.
@@ -245,6 +248,11 @@ impl Place {
             table.enter(Some(network));
         }
         true
+    }
+
+    /// A message that is about to come in pieces, behind so many octets.
+    pub(in crate::serve) fn gather(&self, framing: usize) -> Gathered {
+        Gathered::new(&self.connections.shared.room, framing)
     }
 
     /// Tells that the connection was of use just now.

@@ -1,0 +1,54 @@
+//! The body of a request, read before anybody looks at it: an answer that overtakes the body ends in a reset of the stream,
+//! which some clients take for the whole answer.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use tokio::time::timeout;
+
+use crate::serve::stream::{Place, Refused};
+
+/// Octets of a body that is too long which are read all the same, so that its sender hears why it is refused.
+const MAX_SKIPPED: usize = 256 << 10;
+
+/// The request with its body whole; else what it is told instead.
+pub(super) async fn whole(request: Request<Incoming>, place: &Place) -> Result<Request<Body>, Response> {
+    let (head, body) = request.into_parts();
+    if body.is_end_stream() {
+        return Ok(Request::from_parts(head, Body::empty()));
+    }
+    let refused = match timeout(place.limits().idle, read(body, place)).await {
+        Ok(Ok(octets)) => return Ok(Request::from_parts(head, Body::from(octets))),
+        Ok(Err(refused)) => refused,
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the body took too long\n"),
+    };
+    Err(refused.into_response())
+}
+
+async fn read(mut body: Incoming, place: &Place) -> Result<Vec<u8>, (StatusCode, &'static str)> {
+    let mut gathered = place.gather(0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "the body has ended too early\n"))?;
+        let Ok(octets) = frame.into_data() else { continue };
+        if let Err(refused) = gathered.add(&octets) {
+            drop(gathered);
+            skip(body, octets.len()).await;
+            return Err(match refused {
+                Refused::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "a DNS message has 65535 octets at most\n"),
+                Refused::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many long queries are being read\n"),
+            });
+        }
+    }
+    Ok(gathered.octets)
+}
+
+/// Reads on, and keeps nothing.
+async fn skip(mut body: Incoming, mut skipped: usize) {
+    while skipped < MAX_SKIPPED
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        skipped += frame.data_ref().map_or(0, |octets| octets.len());
+    }
+}
