@@ -71,8 +71,9 @@ fn one_mistake_is_one_error_with_its_place_and_help() {
         }
         assert_eq!((status, drawn.len()), (Some(1), 1), "{name}:\n{errors}");
         // What is missing as a whole, or has no lines, is named.
-        let places = ["--> ", "zones/live.example.zone: ", "city.mmdb: ", "the directory of zones, zones,"];
-        let has_place = places.iter().any(|place| drawn[0].contains(place));
+        let files = ["zones/live.example.zone: ", "city.mmdb: ", "cert.pem: ", "key.pem: "];
+        let places = files.into_iter().chain(["--> ", "the directory of zones, zones,"]);
+        let has_place = places.into_iter().any(|place| drawn[0].contains(place));
         assert!(has_place && drawn[0].contains("help: "), "{name}:\n{errors}");
     }
 }

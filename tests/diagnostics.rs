@@ -69,7 +69,7 @@ fn the_shipped_example_loads_without_a_word() {
 fn every_key_that_the_example_marks_as_not_built_is_refused_as_such() {
     let example = example();
     let marked: Vec<&str> = example.text.lines().filter(|line| line.ends_with("  # not built yet")).collect();
-    assert!(marked.len() > 3);
+    assert!(!marked.is_empty());
     for line in marked {
         let text = example.text.replacen(line, line.trim_start_matches("# "), 1);
         let (config, diagnostics) = config::read(&Source::new("thalweg.toml", text), &[]);

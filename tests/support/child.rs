@@ -17,6 +17,7 @@ pub(crate) struct Child {
     pub(crate) dns: SocketAddr,
     /// Where it tells its metrics.
     pub(crate) admin: SocketAddr,
+    tls: Option<SocketAddr>,
 }
 
 impl Child {
@@ -43,18 +44,24 @@ impl Child {
             let (_, rest) = line.split_once(key)?;
             rest.split(['"', ' ']).find(|word| !word.is_empty())?.parse().ok()
         };
-        let (dns, admin) = loop {
+        let (dns, admin, tls) = loop {
             let line = lines.next().unwrap_or_else(|| panic!("it ended: {:#?}", log.lock().unwrap()));
             let found = address(&line, " dns=").zip(address(&line, " admin="));
+            let tls = address(&line, " tls=");
             log.lock().unwrap().push(line);
-            if let Some(found) = found {
-                break found;
+            if let Some((dns, admin)) = found {
+                break (dns, admin, tls);
             }
         };
         // Whoever does not read the log stops the program once the pipe is full.
         let kept = Arc::clone(&log);
         std::thread::spawn(move || lines.for_each(|line| kept.lock().unwrap().push(line)));
-        Self { process, log, dns, admin }
+        Self { process, log, dns, admin, tls }
+    }
+
+    /// Where it answers DNS over TLS.
+    pub(crate) fn tls(&self) -> SocketAddr {
+        self.tls.expect("it is configured")
     }
 
     /// Octets of memory that it has (VmRSS).

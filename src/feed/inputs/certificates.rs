@@ -60,10 +60,9 @@ impl Loader {
                 Some(certificate)
             }
             Err(problems) => {
-                for problem in problems {
-                    let what_now = "until then the certificate that was read before is shown";
-                    self.diagnostics.push(if has_other { problem.note(what_now) } else { problem });
-                }
+                let what_now = if has_other { "; until then the certificate that was read before is shown" } else { "" };
+                let note = format!("the configuration names it{}{what_now}", files[0].in_line());
+                self.diagnostics.extend(problems.into_iter().map(|problem| problem.note(note.as_str())));
                 None
             }
         }

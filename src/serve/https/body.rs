@@ -1,6 +1,8 @@
 //! The body of a request, read before anybody looks at it: an answer that overtakes the body ends in a reset of the stream,
 //! which some clients take for the whole answer.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -9,9 +11,12 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
 use crate::serve::stream::{Place, Refused};
+use crate::wire::MAX_STREAM;
 
 /// Octets of a body that is too long which are read all the same, so that its sender hears why it is refused.
 const MAX_SKIPPED: usize = 256 << 10;
+/// How long that may take.
+const SKIP: Duration = Duration::from_secs(1);
 
 /// The request with its body whole; else what it is told instead.
 pub(super) async fn whole(request: Request<Incoming>, place: &Place) -> Result<Request<Body>, Response> {
@@ -28,6 +33,11 @@ pub(super) async fn whole(request: Request<Incoming>, place: &Place) -> Result<R
 }
 
 async fn read(mut body: Incoming, place: &Place) -> Result<Vec<u8>, (StatusCode, &'static str)> {
+    const TOO_LONG: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "a DNS message has 65535 octets at most\n");
+    if body.size_hint().lower() > MAX_STREAM as u64 {
+        skip(body, 0).await;
+        return Err(TOO_LONG);
+    }
     let mut gathered = place.gather(0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "the body has ended too early\n"))?;
@@ -36,7 +46,7 @@ async fn read(mut body: Incoming, place: &Place) -> Result<Vec<u8>, (StatusCode,
             drop(gathered);
             skip(body, octets.len()).await;
             return Err(match refused {
-                Refused::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "a DNS message has 65535 octets at most\n"),
+                Refused::TooLong => TOO_LONG,
                 Refused::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many long queries are being read\n"),
             });
         }
@@ -46,9 +56,13 @@ async fn read(mut body: Incoming, place: &Place) -> Result<Vec<u8>, (StatusCode,
 
 /// Reads on, and keeps nothing.
 async fn skip(mut body: Incoming, mut skipped: usize) {
-    while skipped < MAX_SKIPPED
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        skipped += frame.data_ref().map_or(0, |octets| octets.len());
-    }
+    let rest = async {
+        while skipped < MAX_SKIPPED
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            skipped += frame.data_ref().map_or(0, |octets| octets.len());
+        }
+    };
+    // Who takes longer is told all the same.
+    let _ = timeout(SKIP, rest).await;
 }
