@@ -23,7 +23,7 @@ pub use history::{Difference, History, is_newer, records, split_owner};
 pub use inventory::{HeartbeatStatus, InventoryStatus, PendingStatus, WaitingStatus};
 pub use published::{Published, Reader};
 pub use secondary::{Secondaries, SecondaryStatus};
-pub use signatures::{Notary, Signatures, Steered, addresses};
+pub use signatures::{Denied, Notary, Signatures, Steered, addresses, denied};
 pub use transfers::{Transfers, ZoneTransfers, transfer_serial};
 
 /// Everything an answer depends on.

@@ -2,7 +2,8 @@
 //! holds what is said of it. `UPDATE=1` rewrites that.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -36,6 +37,10 @@ fn installations() -> Vec<PathBuf> {
     let mut installations: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
     installations.sort();
     assert!(!installations.is_empty());
+    // Version control keeps no modes, and secrets that others can read are warned of.
+    for secret in installations.iter().map(|path| path.join("transfer.key")).filter(|path| path.exists()) {
+        fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
+    }
     installations
 }
 
@@ -71,9 +76,9 @@ fn one_mistake_is_one_error_with_its_place_and_help() {
         }
         assert_eq!((status, drawn.len()), (Some(1), 1), "{name}:\n{errors}");
         // What is missing as a whole, or has no lines, is named.
-        let files = ["zones/live.example.zone: ", "city.mmdb: ", "cert.pem: ", "key.pem: "];
-        let places = files.into_iter().chain(["--> ", "the directory of zones, zones,"]);
-        let has_place = places.into_iter().any(|place| drawn[0].contains(place));
+        let files = ["zones/live.example.zone: ", "city.mmdb: ", "transfer.key: ", "cert.pem: ", "key.pem: "];
+        let mut places = files.into_iter().chain(["--> ", "the directory of zones, zones,"]);
+        let has_place = places.any(|place| drawn[0].contains(place));
         assert!(has_place && drawn[0].contains("help: "), "{name}:\n{errors}");
     }
 }

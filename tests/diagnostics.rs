@@ -101,6 +101,7 @@ fn every_key_that_the_example_leaves_out_can_be_put_in() {
             "state = ",
             "secret_file = ",
             "primaries = ",
+            "dnssec.keys = ",
         ] {
             text = text.replace(&format!("\n#{key}"), &format!("\n{key}"));
         }

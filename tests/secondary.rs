@@ -153,10 +153,12 @@ fn a_zone_that_never_came_or_has_expired_is_servfail_and_comes_back() {
 #[test]
 fn nothing_is_steered_in_a_zone_that_comes_signed() {
     let dns = free_address();
-    let signed = zone(
-        1,
-        "@ DNSKEY 257 3 13 mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==\n",
-    );
+    let key = "mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==";
+    // Nobody validates it here: that there is a signature is enough.
+    let signature = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==";
+    let times = "20991231000000 20260101000000";
+    let apex = format!("@ DNSKEY 257 3 13 {key}\n@ RRSIG DNSKEY 13 2 60 {times} 2371 live.example. {signature}\n");
+    let signed = zone(1, &apex);
     let primary = Primary::start(Software::Knot, &signed, dns, false);
     let served = Served::start(&installation(dns, &[primary.address], "", ""));
     wait_for("the alarm", || served.metrics().contains("thalweg_alarm{alarm=\"zone_refused\"} 1.0").then_some(()));

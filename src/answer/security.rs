@@ -5,7 +5,7 @@ use super::resolve::{Resolution, Step, negative, ready};
 use crate::dnssec::{Canonical, bitmap};
 use crate::name::MAX_NAME;
 use crate::pool::{Family, ServiceId};
-use crate::snapshot::addresses;
+use crate::snapshot::{Denied, addresses, denied};
 use crate::steer::{Decision, FleetService};
 use crate::wire::{CLASS_IN, Item, Owner, Rcode, RecordType, Records, rdata_of, ready_record};
 use crate::zone::{Found, Lookup, Proof, Rrset, Zone};
@@ -52,16 +52,20 @@ impl<'s> Resolution<'s, '_> {
 
     #[cold]
     fn deny_provably(&mut self, step: &Step<'s, '_>, soa: Item<'s>) {
-        let &Step { zone, .. } = step;
         let longest = soa.ttl;
+        self.push_soa(step.zone, soa);
+        if !self.deny_compactly(step) {
+            self.prove(step, longest);
+        }
+    }
+
+    /// Adds the SOA of a negative answer with what signs it.
+    fn push_soa(&mut self, zone: &'s Zone, soa: Item<'s>) {
         let (owner, ttl) = (soa.owner, soa.ttl.unwrap_or(zone.negative_soa().ttl));
         self.push_authority(soa);
         if let Some(signatures) = zone.signatures_at(zone.lower_apex(), RecordType::SOA) {
             // RFC 4034 §3: it has the TTL of what it covers.
             self.push_authority(Item { ttl: Some(ttl), ..Item::required(owner, ready(signatures)) });
-        }
-        if !self.deny_compactly(step) {
-            self.prove(step, longest);
         }
     }
 
@@ -98,8 +102,14 @@ impl<'s> Resolution<'s, '_> {
     /// Adds the records of denial that a look-up needs, to be kept for `longest` at most.
     #[cold]
     fn prove(&mut self, step: &Step<'s, '_>, longest: Option<u32>) {
+        self.prove_except(step, longest, &[]);
+    }
+
+    /// The same without the record of one owner.
+    fn prove_except(&mut self, step: &Step<'s, '_>, longest: Option<u32>, other: &[u8]) {
         let &Step { zone, name, ref lookup, .. } = step;
-        for Proof { owner, record, signatures } in zone.proofs(name, lookup) {
+        let proofs = zone.proofs(name, lookup);
+        for Proof { owner, record, signatures } in proofs.into_iter().filter(|proof| proof.owner != other) {
             let ttl = longest.filter(|longest| *longest < record.ttl);
             for rrset in [Some(record), signatures].into_iter().flatten() {
                 self.push_authority(Item { ttl, ..Item::required(Owner::Name(owner), ready(rrset)) });
@@ -178,6 +188,48 @@ impl<'s> Resolution<'s, '_> {
         } else {
             let (rtype, rdata) = addresses(&snapshot.fleet, family, nodes);
             self.sign_own(step, ttls, (rtype, || rdata));
+        }
+    }
+
+    /// The authority section where a steered name has no addresses for this client, whatever the zone's chain says.
+    #[inline]
+    pub(super) fn deny_addresses(&mut self, step: &Step<'s, '_>, service: &'s FleetService, family: Family) {
+        let soa = negative(step.zone, Some(service.service.ttl.max));
+        if self.proves(step.zone) {
+            self.deny_addresses_provably(step, soa, service, family);
+        } else {
+            self.push_authority(soa);
+        }
+    }
+
+    #[cold]
+    fn deny_addresses_provably(
+        &mut self,
+        step: &Step<'s, '_>,
+        soa: Item<'s>,
+        service: &'s FleetService,
+        family: Family,
+    ) {
+        let &Step { zone, ref lookup, .. } = step;
+        let (longest, own) = (soa.ttl, zone.name_at(lookup.place));
+        self.push_soa(zone, soa);
+        // Two records of one owner are one RRset, which nothing signs; that of a wildcard often covers the name too.
+        self.prove_except(step, longest, own);
+        let foreseen = service_id(lookup).and_then(|id| self.snapshot.signatures.of_none(id, family));
+        if let Some(proof) = foreseen {
+            for (count, bytes) in proof {
+                self.push_authority(Item::required(Owner::Name(own), Records::Ready { count, bytes }));
+            }
+            return;
+        }
+        let signer = zone.signer().zip(denied(zone, &service.service, family));
+        let Some((signer, Denied { ttl, rdata })) = signer else { return };
+        let nsec = ready_record(RecordType::NSEC, CLASS_IN, ttl, &rdata);
+        let rrset = Canonical::new(own, RecordType::NSEC, ttl, vec![rdata]);
+        let (count, signatures) = signer.sign_ready(&rrset, signer.lifetime().from(self.context.now / 1_000, 0));
+        for (count, ready) in [(1, nsec), (count, signatures)] {
+            let records = self.reply.keep_own(count, &ready);
+            self.push_authority(Item::required(Owner::Name(own), records));
         }
     }
 

@@ -9,7 +9,7 @@ use crate::snapshot::Snapshot;
 use crate::steer::{
     Asker, Asking, Decision, Estimate, FleetService, Key, KeySlot, Observation, SteeringReasons, name_hash, pick, slot,
 };
-use crate::wire::{ExtendedError, Item, RecordType, Records};
+use crate::wire::{ExtendedError, Item, Records};
 
 impl<'s> Resolution<'s, '_> {
     /// Puts the nodes of the decision into the reply, or where else viewers are sent. The client's key may be `known`.
@@ -106,10 +106,7 @@ impl<'s> Resolution<'s, '_> {
             return;
         }
         // A barrier keeps the client from every node: what the zone's file has, else nothing, and why.
-        let rtype = match family {
-            Family::V4 => RecordType::A,
-            Family::V6 => RecordType::AAAA,
-        };
+        let rtype = family.into();
         self.reply.options.error = Some(ExtendedError::PROHIBITED);
         match zone.fixed(name, rtype) {
             Some(rrset) => {
@@ -120,7 +117,7 @@ impl<'s> Resolution<'s, '_> {
             None => {
                 self.note(|| "a barrier keeps every node from this client".to_owned());
                 self.subject.kind = SubjectKind::NoData;
-                self.deny(step, Some(service.service.ttl.max));
+                self.deny_addresses(step, service, family);
             }
         }
     }

@@ -20,6 +20,19 @@ pub fn bitmap(types: impl IntoIterator<Item = RecordType>) -> Vec<u8> {
     octets
 }
 
+/// The bitmap without one of its types; what is no bitmap ends where it stops to be one.
+pub fn bitmap_without(mut octets: &[u8], absent: RecordType) -> Vec<u8> {
+    let mut types = Vec::new();
+    while let Some((&[window, length], rest)) = octets.split_first_chunk()
+        && let Some((bits, rest)) = rest.split_at_checked(usize::from(length))
+    {
+        let number = |at: usize| RecordType(u16::from_be_bytes([window, at as u8]));
+        types.extend((0..bits.len() * 8).filter(|at| bits[at / 8] & 0x80 >> (at % 8) != 0).map(number));
+        octets = rest;
+    }
+    bitmap(types.into_iter().filter(|rtype| *rtype != absent))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +45,13 @@ mod tests {
         expected.extend([0; 26]);
         expected.push(0x20);
         assert_eq!(bitmap(types), expected);
+    }
+
+    #[test]
+    fn one_type_is_taken_out_and_the_others_stay() {
+        let of = |types: &[u16]| bitmap(types.iter().copied().map(RecordType));
+        assert_eq!(bitmap_without(&of(&[1, 16, 28, 46, 47, 1234]), RecordType::A), of(&[16, 28, 46, 47, 1234]));
+        assert_eq!(bitmap_without(&of(&[46, 47, 1234]), RecordType(1234)), of(&[46, 47]));
+        assert_eq!(bitmap_without(&of(&[16, 46]), RecordType::A), of(&[16, 46]));
     }
 }

@@ -8,7 +8,7 @@ pub mod nsec3;
 mod signature;
 mod timing;
 
-pub use bitmap::bitmap;
+pub use bitmap::{bitmap, bitmap_without};
 pub use key::{Algorithm, KeyMaterial, KeyMismatch, Role, SIGNATURE, SigningKey, delegation_signer, key_tag};
 pub use signature::{Canonical, Lifetime, Signer, Validity};
 pub use timing::{KeySet, Times};

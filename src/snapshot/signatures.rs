@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::{Elsewhere, Zones};
 use crate::dnssec::{Canonical, Signer};
 use crate::name::{LookupName, MAX_LABELS};
-use crate::pool::{Family, NodeId, ServiceId};
+use crate::pool::{Family, NodeId, Service, ServiceId};
 use crate::steer::{Fleet, Menu, Tables};
-use crate::wire::{RecordType, rdata_of};
+use crate::wire::{CLASS_IN, RecordType, rdata_of, ready_record};
+use crate::zone::Zone;
 
 /// Signatures that the packet path may make in one snapshot, which lives for a second: 2 % of a core.
 const MAX_MADE: u32 = 1_000;
@@ -24,9 +25,24 @@ type Ready = Arc<(u16, Box<[u8]>)>;
 #[derive(Debug, Default)]
 pub struct Signatures {
     /// By `ServiceId`; none for services of zones that are not signed here.
-    services: Vec<Option<[Vec<Site>; 2]>>,
+    services: Vec<Option<[OfFamily; 2]>>,
     /// How many the packet path may still make for what nobody could foresee and something else can stand in for.
     left: AtomicU32,
+}
+
+/// Signatures of the addresses of one family.
+#[derive(Debug)]
+struct OfFamily {
+    sites: Vec<Site>,
+    /// What proves that there are none, for clients whom a barrier keeps from all nodes.
+    empty: Option<Empty>,
+}
+
+/// An NSEC record, ready to be copied into a reply, and what signs it.
+#[derive(Debug)]
+struct Empty {
+    nsec: Box<[u8]>,
+    signatures: Ready,
 }
 
 /// Signatures of a site's node sets.
@@ -81,15 +97,25 @@ impl Signatures {
         set: usize,
         nodes: usize,
     ) -> Option<(u16, &[u8])> {
-        let sites = &self.services.get(usize::from(service.0))?.as_ref()?[family as usize];
+        let OfFamily { sites, .. } = self.of_family(service, family)?;
         let (count, ready) = sites.get(site)?.sets.get(set)?;
         ready.as_ref().filter(|_| usize::from(*count) == nodes).map(|ready| (ready.0, &*ready.1))
     }
 
     /// What signs the records that send viewers elsewhere.
     pub fn of_elsewhere(&self, service: ServiceId, family: Family, site: usize) -> Option<(u16, &[u8])> {
-        let sites = &self.services.get(usize::from(service.0))?.as_ref()?[family as usize];
+        let OfFamily { sites, .. } = self.of_family(service, family)?;
         sites.get(site)?.elsewhere.as_ref().map(|ready| (ready.0, &*ready.1))
+    }
+
+    /// The NSEC record that proves that a service has no address, and what signs it.
+    pub fn of_none(&self, service: ServiceId, family: Family) -> Option<[(u16, &[u8]); 2]> {
+        let Empty { nsec, signatures } = self.of_family(service, family)?.empty.as_ref()?;
+        Some([(1, nsec), (signatures.0, &signatures.1)])
+    }
+
+    fn of_family(&self, service: ServiceId, family: Family) -> Option<&OfFamily> {
+        Some(&self.services.get(usize::from(service.0))?.as_ref()?[family as usize])
     }
 
     /// Whether the packet path may make a signature in whose place something else could stand.
@@ -99,7 +125,7 @@ impl Signatures {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        let sites = self.services.iter().flatten().flatten().flatten();
+        let sites = self.services.iter().flatten().flatten().flat_map(|of_family| &of_family.sites);
         sites.map(|site| site.sets.iter().filter(|(_, ready)| ready.is_some()).count()).sum()
     }
 }
@@ -139,16 +165,17 @@ impl Notary {
         steered: &Steered<'_>,
         id: ServiceId,
         may_go_on: &impl Fn() -> bool,
-    ) -> Option<[Vec<Site>; 2]> {
+    ) -> Option<[OfFamily; 2]> {
         let service = steered.fleet.service(id);
         let name = LookupName::from_wire(service.service.name.wire());
-        let signer = steered.zones.find(&name, MAX_LABELS)?.signer()?.clone();
+        let zone = steered.zones.find(&name, MAX_LABELS)?;
+        let signer = zone.signer()?.clone();
         let last = Arc::clone(&self.last);
         let signed = Family::ALL.map(|family| {
             let sites = &steered.tables.pools[usize::from(service.pool.0)].of(family).sites;
             let before = last.services.get(usize::from(id.0)).and_then(Option::as_ref);
             let signed = sites.iter().enumerate().map(|(index, site)| {
-                let before = before.and_then(|families| families[family as usize].get(index));
+                let before = before.and_then(|families| families[family as usize].sites.get(index));
                 let is_same = |before: &&Site| match (&before.menu, &site.menu) {
                     (Some(one), Some(two)) => Arc::ptr_eq(one, two),
                     (None, None) => true,
@@ -168,9 +195,21 @@ impl Notary {
                     Site { menu: menu.cloned(), sets, elsewhere, until: wanted.until }
                 })
             });
-            signed.collect()
+            OfFamily { sites: signed.collect(), empty: self.of_none(steered, zone, id, family) }
         });
         Some(signed)
+    }
+
+    /// Clients whom a barrier keeps from all nodes get no address, though the zone's chain says that there are some.
+    fn of_none(&mut self, steered: &Steered<'_>, zone: &Zone, id: ServiceId, family: Family) -> Option<Empty> {
+        let service = &steered.fleet.service(id).service;
+        let name = LookupName::from_wire(service.name.wire());
+        let Denied { ttl, rdata } = denied(zone, service, family)?;
+        let nsec = ready_record(RecordType::NSEC, CLASS_IN, ttl, &rdata).into();
+        let mut wanted = Wanted { signer: zone.signer()?, name: name.wire(), ttl, until: u64::MAX };
+        // A few a service, and the same each time.
+        let signatures = self.ready(steered.now, &mut wanted, RecordType::NSEC, vec![rdata], &|| true)?;
+        Some(Empty { nsec, signatures })
     }
 
     fn signature(
@@ -242,6 +281,24 @@ struct Wanted<'w> {
     until: u64,
 }
 
+/// An NSEC record that denies what its zone's chain has.
+pub struct Denied {
+    /// Seconds: no longer than the service's answers, for other clients get some.
+    pub ttl: u32,
+    /// Its data.
+    pub rdata: Box<[u8]>,
+}
+
+/// What says that a service has no address; none if the zone's file has some for such clients, or is not signed.
+pub fn denied(zone: &Zone, service: &Service, family: Family) -> Option<Denied> {
+    let name = LookupName::from_wire(service.name.wire());
+    if zone.fixed(&name, family.into()).is_some() {
+        return None;
+    }
+    let rdata = zone.nsec_without(name.wire(), family.into())?;
+    Some(Denied { ttl: zone.negative_soa().ttl.min(service.ttl.max), rdata })
+}
+
 /// The records of nodes.
 pub fn addresses(fleet: &Fleet, family: Family, nodes: &[NodeId]) -> (RecordType, Vec<Box<[u8]>>) {
     let of = |node: &NodeId| -> Box<[u8]> {
@@ -250,9 +307,5 @@ pub fn addresses(fleet: &Fleet, family: Family, nodes: &[NodeId]) -> (RecordType
             Family::V6 => fleet.book.v6(*node)[..].into(),
         }
     };
-    let rtype = match family {
-        Family::V4 => RecordType::A,
-        Family::V6 => RecordType::AAAA,
-    };
-    (rtype, nodes.iter().map(of).collect())
+    (family.into(), nodes.iter().map(of).collect())
 }

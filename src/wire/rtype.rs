@@ -4,9 +4,21 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::pool::Family;
+
 /// The type of a record or of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordType(pub u16);
+
+/// The addresses of a family.
+impl From<Family> for RecordType {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::V4 => Self::A,
+            Family::V6 => Self::AAAA,
+        }
+    }
+}
 
 impl RecordType {
     /// An IPv4 address (RFC 1035).

@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 
 use super::lookup::{Found, Lookup};
 use super::store::{APEX, NONE, Rrset, Zone};
-use crate::dnssec::nsec3;
+use crate::dnssec::{bitmap_without, nsec3};
 use crate::name::{self, LookupName};
 use crate::wire::RecordType;
 
@@ -61,6 +61,15 @@ impl Zone {
     /// The name at which a look-up ended, in lower-case wire form.
     pub fn name_at(&self, place: u32) -> &[u8] {
         self.owner(place)
+    }
+
+    /// The data of the NSEC record of a name that has not this type just now, which its record in the zone says that it has.
+    pub fn nsec_without(&self, name: &[u8], rtype: RecordType) -> Option<Box<[u8]>> {
+        let name = LookupName::from_wire(name);
+        let nsec = self.rrset(self.find(&name, name.label_count())?, RecordType::NSEC)?;
+        let rdata = nsec.rdata().next()?;
+        let (next, types) = rdata.split_at_checked(name::wire_length(rdata))?;
+        Some([next, &bitmap_without(types, rtype)].concat().into())
     }
 
     /// What signs an RRset of the name at which a look-up ended.

@@ -20,7 +20,8 @@ pub(crate) const ZONE: &str = "$TTL 300\n@ SOA ns1 host 1 1h 15m 2w 5m\n@ NS ns1
 pub(crate) fn configuration(dnssec: &str) -> String {
     format!(
         "{SERVER}whoami = \"whoami.live.example\"\n[zone.\"live.example\"]\ndnssec = {{ {dnssec} }}\n\
-         [service.\"play.live.example\"]\n[service.\"*.room.live.example\"]\n[place.fra]\nat = [50.1, 8.7]\n\
+         [service.\"play.live.example\"]\n[service.\"*.room.live.example\"]\n\
+         [service.\"barred.live.example\"]\nwithin = [\"AU\"]\n[service.\"*.barred.live.example\"]\nwithin = [\"AU\"]\n[place.fra]\nat = [50.1, 8.7]\n\
          [defaults.node]\nplace = \"fra\"\ncapacity.egress = \"1Gbit/s\"\n\
          [node.fra1]\naddresses = [\"198.51.100.10\", \"2001:db8:f::10\"]\n[node.fra2]\naddresses = [\"198.51.100.11\"]\n\
          [node.fra3]\naddresses = [\"198.51.100.12\"]\n"
@@ -98,6 +99,11 @@ fn a_resolver_that_validates_finds_everything_proved_below_a_parent_with_a_ds_re
             ("r1.room.live.example.", "A", "NOERROR ad"),
             ("r2.room.live.example.", "TXT", "NOERROR ad"),
             ("whoami.live.example.", "TXT", "NOERROR ad"),
+            // No client here is in Australia: there is no address for it, whatever the zone's chain says.
+            ("barred.live.example.", "A", "NOERROR ad"),
+            ("barred.live.example.", "AAAA", "NOERROR ad"),
+            ("r1.barred.live.example.", "A", "NOERROR ad"),
+            ("r2.barred.live.example.", "TXT", "NOERROR ad"),
         ] {
             let (found, reply) = asker.ask(name, qtype);
             // RFC 9824 §3.1: in the words of DNSSEC, a name that is denied compactly is there.
