@@ -131,8 +131,8 @@ impl Asker {
 async fn h1<S: AsyncRead + AsyncWrite + Unpin>(stream: S, asker: Asker, doors: Router, stop: &CancellationToken) {
     let asked = Arc::clone(&asker.asked);
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(asked.place.limits().idle)
+        // `converse` looks at the time.
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service(asker, doors));
     let connection = pin!(connection);

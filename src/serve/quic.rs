@@ -209,7 +209,7 @@ async fn converse(
                 }
                 continue;
             }
-            _stream = connection.accept_uni() => return PROTOCOL_ERROR,
+            Ok(_stream) = connection.accept_uni() => return PROTOCOL_ERROR,
             streams = connection.accept_bi() => streams,
         };
         // The client has ended it, or is gone.

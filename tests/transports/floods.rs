@@ -205,7 +205,9 @@ fn requests_that_never_end_end_with_their_connection() {
     assert_serves(&served);
     // All are told to have taken too long, or cut off; none is waited for.
     rest(&mut stream);
-    assert!(served.metrics().lines().any(|line| line.starts_with("thalweg_https_connections_closed_total{limit=\"idle\"}")));
+    assert!(
+        served.metrics().lines().any(|line| line.starts_with("thalweg_https_connections_closed_total{limit=\"idle\"}"))
+    );
 }
 
 #[test]

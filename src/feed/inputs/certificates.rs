@@ -60,7 +60,8 @@ impl Loader {
                 Some(certificate)
             }
             Err(problems) => {
-                let what_now = if has_other { "; until then the certificate that was read before is shown" } else { "" };
+                let what_now =
+                    if has_other { "; until then the certificate that was read before is shown" } else { "" };
                 let note = format!("the configuration names it{}{what_now}", files[0].in_line());
                 self.diagnostics.extend(problems.into_iter().map(|problem| problem.note(note.as_str())));
                 None
