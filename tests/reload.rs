@@ -240,6 +240,6 @@ fn a_reload_says_what_it_changed_of_the_server_and_what_takes_a_restart() {
     assert_eq!(served.reload(), Ok("generation 3 → 4: ~version, ~nsid".to_owned()));
     installation.write("thalweg.toml", &with(&format!("{keys}tcp.idle = \"20s\"")));
     let outcome = "generation 4 → 5: nothing that is served has changed; \
-                   listeners, workers, limits of TCP and the state directory change at a restart";
+                   listeners, workers, limits of connections and the state directory change at a restart";
     assert_eq!(served.reload(), Ok(outcome.to_owned()));
 }

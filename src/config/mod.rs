@@ -122,7 +122,7 @@ pub struct Server {
     pub workers: Workers,
     /// Whether each of them keeps to a core of its own.
     pub pin_workers: bool,
-    /// Limits of TCP.
+    /// Limits of connections, over each carrier apart.
     pub tcp: TcpLimits,
     /// The limit of answers over UDP; shared with the snapshots, for a reload may change it.
     pub rate_limit: Arc<RateLimit>,
@@ -199,7 +199,7 @@ pub struct TcpLimits {
     pub write: Duration,
     /// How long a connection may last.
     pub total: Duration,
-    /// Octets of replies that may wait in the kernel for a peer to read them (SO_SNDBUF).
+    /// Octets of replies that may wait for a peer to read them: in the kernel (SO_SNDBUF), or for the windows of QUIC.
     pub unsent: usize,
 }
 

@@ -158,9 +158,9 @@ impl Feed {
         let mut changes = describe(&self.inputs, &inputs);
         if needs_restart(&self.inputs, &inputs) {
             tracing::warn!(
-                "listeners, workers, limits of TCP or the state directory have changed: that takes a restart"
+                "listeners, workers, limits of connections or the state directory have changed: that takes a restart"
             );
-            changes.push_str("; listeners, workers, limits of TCP and the state directory change at a restart");
+            changes.push_str("; listeners, workers, limits of connections and the state directory change at a restart");
         }
         let old = self.generation;
         self.status.reloads += 1;
