@@ -34,8 +34,8 @@ use crate::answer::Transport;
 use crate::intake::Limit;
 
 /// Octets of the header lines of a request: the longest query for which GET makes sense has a few hundred, and a
-/// proxy's cookies must not be in the way.
-const MAX_HEADERS: usize = 16 << 10;
+/// proxy's cookies must not be in the way. A hundred requests that wait for their bodies hold so much each.
+const MAX_HEADERS: usize = 8 << 10;
 /// Requests of a connection that may be under way at a time (RFC 9113 §6.5.2 advises against fewer).
 const MAX_STREAMS: u32 = 100;
 /// Requests that a client may take back before they are served, and errors of its own that it may cause, before the

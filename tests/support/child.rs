@@ -18,6 +18,7 @@ pub(crate) struct Child {
     /// Where it tells its metrics.
     pub(crate) admin: SocketAddr,
     tls: Option<SocketAddr>,
+    quic: Option<SocketAddr>,
 }
 
 impl Child {
@@ -44,24 +45,29 @@ impl Child {
             let (_, rest) = line.split_once(key)?;
             rest.split(['"', ' ']).find(|word| !word.is_empty())?.parse().ok()
         };
-        let (dns, admin, tls) = loop {
+        let (dns, admin, tls, quic) = loop {
             let line = lines.next().unwrap_or_else(|| panic!("it ended: {:#?}", log.lock().unwrap()));
             let found = address(&line, " dns=").zip(address(&line, " admin="));
-            let tls = address(&line, " tls=");
+            let (tls, quic) = (address(&line, " tls="), address(&line, " quic="));
             log.lock().unwrap().push(line);
             if let Some((dns, admin)) = found {
-                break (dns, admin, tls);
+                break (dns, admin, tls, quic);
             }
         };
         // Whoever does not read the log stops the program once the pipe is full.
         let kept = Arc::clone(&log);
         std::thread::spawn(move || lines.for_each(|line| kept.lock().unwrap().push(line)));
-        Self { process, log, dns, admin, tls }
+        Self { process, log, dns, admin, tls, quic }
     }
 
     /// Where it answers DNS over TLS.
     pub(crate) fn tls(&self) -> SocketAddr {
         self.tls.expect("it is configured")
+    }
+
+    /// Where it answers DNS over QUIC.
+    pub(crate) fn quic(&self) -> SocketAddr {
+        self.quic.expect("it is configured")
     }
 
     /// Octets of memory that it has (VmRSS).

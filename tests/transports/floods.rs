@@ -111,26 +111,52 @@ fn handshakes_of_quic_that_stall_hold_up_nobody_and_are_not_amplified() {
     }
 }
 
+/// Connections that do nothing.
+const IDLE: usize = 500;
+
 #[test]
-fn idle_connections_cost_little_memory() {
-    const COUNT: usize = 500;
+fn idle_connections_over_tls_cost_little_memory() {
     /// What TLS keeps of a session, the task and its place: measured 20 KiB.
     const MOST: u64 = 48 << 10;
-    let Installed { installation, served } = installed(ROOM);
-    drop(served);
-    let child = Child::start(&installation.config(), 4_096);
+    let child = child();
     let before = child.memory();
-    let mut idle: Vec<Stream> = (0..COUNT).map(|_| tls(child.tls(), b"dot")).collect();
+    let mut idle: Vec<Stream> = (0..IDLE).map(|_| tls(child.tls(), b"dot")).collect();
     for stream in &mut idle {
         assert!(is_play(ask(stream, &play())));
     }
-    assert_eq!(child.metric("thalweg_tls_connections"), COUNT as f64);
-    let each = child.memory().saturating_sub(before) / COUNT as u64;
+    assert_eq!(child.metric("thalweg_tls_connections"), IDLE as f64);
+    let each = child.memory().saturating_sub(before) / IDLE as u64;
     assert!(each < MOST, "{each} octets each");
     assert!(is_play(ask(&mut tls(child.tls(), b"dot"), &play())));
     assert!(is_play(ask_tcp(child.dns, &play())));
     assert!(is_play(Some(Client::new(child.dns).ask(&play()))));
     assert!(is_play(ask(&mut idle[0], &play())));
+}
+
+#[tokio::test]
+async fn idle_connections_over_quic_cost_little_memory() {
+    /// The same for QUIC.
+    const MOST: u64 = 96 << 10;
+    let child = tokio::task::spawn_blocking(child).await.unwrap();
+    let before = child.memory();
+    let endpoint = endpoint();
+    let mut idle = Vec::new();
+    for _ in 0..IDLE {
+        let connection = quic(&endpoint, child.quic()).await;
+        assert!(is_served(&connection).await);
+        idle.push(connection);
+    }
+    let each = child.memory().saturating_sub(before) / IDLE as u64;
+    assert!(each < MOST, "{each} octets each");
+    assert!(is_served(&quic(&endpoint, child.quic()).await).await);
+    assert!(is_served(&idle[0]).await);
+}
+
+/// A server as a process of its own.
+fn child() -> Child {
+    let Installed { installation, served } = installed(&format!("{ROOM}\ntcp.idle = \"60s\""));
+    drop(served);
+    Child::start(&installation.config(), 4_096)
 }
 
 /// A frame of HTTP/2 (RFC 9113 §4.1).
