@@ -15,6 +15,8 @@ mod http;
 mod proxies;
 #[path = "transports/quic.rs"]
 mod quic;
+#[path = "transports/stopping.rs"]
+mod stopping;
 mod support;
 
 use support::daemon::Served;

@@ -161,3 +161,27 @@ fn wrong_requests_are_told_what_is_wrong() {
         post(&url, version, MESSAGE, &message).reply();
     }
 }
+
+#[test]
+fn a_connection_has_so_many_queries_and_no_more() {
+    let Installed { served, .. } = installed("tcp.queries = 3");
+    let by_get = format!("/dns-query?dns={}", base64url(&query("play.live.example.", RecordType::A)));
+    let url = |server: SocketAddr, scheme: &str| format!("{scheme}://{server}{by_get}");
+    for (server, scheme, version) in [
+        (served.https(), "https", "--http2"),
+        (served.https(), "https", "--http1.1"),
+        (served.http(), "http", "--http1.1"),
+    ] {
+        // curl goes on over one connection as long as it may, and prints how many it had to open.
+        let url = url(server, scheme);
+        let format = "%{num_connects}\n";
+        let output = Command::new("curl")
+            .args(["--silent", "--insecure", "--max-time", "20", "--noproxy", "*", version, "--write-out", format])
+            .args((0..7).flat_map(|_| [url.as_str(), "--output", "/dev/null"]))
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let opened: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+        assert_eq!((opened.len(), opened.iter().sum::<u32>()), (7, 3), "{version}: {text}");
+    }
+}
