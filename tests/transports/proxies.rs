@@ -114,7 +114,7 @@ fn a_listed_proxy_has_to_tell() {
 
 #[test]
 fn nobody_else_is_believed() {
-    let served = installed(&format!("{LISTED}\ntcp.idle = \"300ms\"")).served;
+    let served = installed(&format!("{LISTED}\ntcp.idle = \"2s\"")).served;
     // To TCP it is the start of a message of 3338 octets, to TLS and HTTP nothing that they know.
     let header = header(CLIENT);
     for server in [served.dns(), served.tls(), served.https(), served.http()] {

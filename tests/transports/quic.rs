@@ -102,7 +102,7 @@ async fn a_stream_that_does_not_end_holds_up_no_other() {
 
 #[tokio::test]
 async fn streams_that_never_end_are_closed_as_idle() {
-    let client = Client::of("tcp.idle = \"200ms\"").await;
+    let client = Client::of("tcp.idle = \"1s\"").await;
     let connection = client.connect().await;
     let (mut send, _receive) = connection.open_bi().await.unwrap();
     send.write_all(&quic_query(&play())).await.unwrap();
@@ -144,7 +144,7 @@ async fn the_longest_idle_connection_gives_its_place_to_the_next() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_closed_while_others_are_served() {
-    let client = Client::of("tcp.write = \"300ms\"").await;
+    let client = Client::of("tcp.write = \"1s\"").await;
     let mut transport = TransportConfig::default();
     transport.stream_receive_window(4_096_u32.into());
     let deaf = quic(&endpoint_with(transport), client.installed.served.quic()).await;
