@@ -131,8 +131,18 @@ pub fn rollover(file: &Path, zone: &Name, rollover: Rollover, delays: Delays) ->
                 role.word()
             )),
             (Rollover::ParentPoints, [olds @ .., new]) => {
-                // RFC 7583 §3.3.1: caches may have the old DS records for their TTL.
-                let gone = after(now, &[margin, parent_ttl]);
+                if let Some(told) = new.times.sync_publish.filter(|told| *told > now) {
+                    return Err(format!(
+                        "the parent is not told of {} before {}\nhelp: caches have to see the key before its DS record; then have \
+                         the parent take that, and come back",
+                        tag(new),
+                        key_file::write_time(told)
+                    ));
+                }
+                // RFC 7583 §3.3.1: caches may have the old DS records for their TTL; and, where the key signs everything
+                // (§3.2.2), what the old one alone has signed.
+                let begun = new.times.activate.unwrap_or(now);
+                let gone = after(now, &[margin, parent_ttl]).max(after(begun, &[margin, zone_ttl]));
                 for old in olds {
                     set(old, &Times { inactive: Some(gone), delete: Some(gone), sync_delete: Some(now), ..old.times })?;
                 }

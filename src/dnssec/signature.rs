@@ -41,10 +41,16 @@ impl Lifetime {
         self.validity.saturating_sub(self.refresh) / (2 * MOMENTS)
     }
 
-    /// Whether a signature that ends then is still good for a while.
+    /// Whether a signature that ends then is still good for a while, and was not made by a clock that was ahead.
     pub fn is_fresh(self, expiration: u32, now: u64) -> bool {
         // What would be due soon is renewed with the others.
-        u64::from(expiration) > now + self.refresh + self.moment() / 2
+        u64::from(expiration) > now + self.refresh + self.moment() / 2 && !self.is_ahead(expiration.into(), now)
+    }
+
+    /// Whether no signature that was made by now can come to this time: then the clock was ahead as it was made, and validators
+    /// may not take it yet.
+    pub fn is_ahead(self, time: u64, now: u64) -> bool {
+        time > now + self.validity + SKEW
     }
 }
 
@@ -176,5 +182,22 @@ impl Signer {
         octets.extend(key.tag().to_be_bytes());
         octets.extend_from_slice(&self.apex);
         octets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_of_a_clock_that_was_ahead_are_not_kept() {
+        let lifetime = Lifetime { validity: 14 * 86_400, refresh: 5 * 86_400 };
+        let now = 1_800_000_000;
+        for mark in 0..MOMENTS {
+            let made = lifetime.from(now, mark).expiration;
+            assert!(lifetime.is_fresh(made, now) && lifetime.is_fresh(made, now - 60), "clocks are set back a little");
+            assert!(!lifetime.is_fresh(made, now + lifetime.validity - lifetime.refresh));
+            assert!(!lifetime.is_fresh(made, now - 30 * 86_400));
+        }
     }
 }

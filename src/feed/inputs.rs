@@ -164,9 +164,9 @@ impl Inputs {
         self.lists.status()
     }
 
-    /// When a zone is to be signed again, in seconds since 1970; none if none is signed here.
-    pub(super) fn sign_again(&self) -> Option<u64> {
-        self.made.values().filter_map(|made| made.sign_again()).min()
+    /// Whether a zone is to be signed again, at a time in seconds since 1970.
+    pub(super) fn is_signing_due(&self, now: u64) -> bool {
+        self.made.values().any(|made| made.is_due(now))
     }
 
     /// What was kept of zones that are signed here, and when the first of their signatures ends.

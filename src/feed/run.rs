@@ -134,6 +134,8 @@ pub struct Feed {
     pub(super) maintained: BTreeSet<String>,
     /// Signs what is steered.
     pub(super) notary: Notary,
+    /// Zones whose signatures are due are not read again before.
+    pub(super) sign_after: Instant,
     /// What was last kept of zones that are signed here.
     pub(super) kept_signatures: BTreeMap<Name, Arc<Signed>>,
     /// Zones that come from other servers.

@@ -17,6 +17,8 @@ const MAX_SIGNING: Duration = Duration::from_millis(300);
 const ALARM_PART: u64 = 2;
 /// The same for zones that are signed in their files, in seconds: time for somebody to look.
 const FOREIGN_ALARM: u64 = 3 * 86_400;
+/// A zone that could not be signed again is tried again after so long: each time all that is wrong is told.
+const RETRY: Duration = Duration::from_secs(60);
 /// The alarm of signatures that end soon.
 const ALARM: &str = "signatures";
 
@@ -43,7 +45,10 @@ impl Feed {
     /// Has zones signed again whose signatures or keys are due, and tells of those that end soon.
     pub(super) fn watch_signatures(&mut self, reload: &mut Option<Reload>) {
         let now = unix_seconds();
-        if reload.is_none() && self.inputs.sign_again().is_some_and(|again| again <= now) {
+        if !self.inputs.is_signing_due(now) {
+            self.sign_after = Instant::now();
+        } else if reload.is_none() && self.sign_after <= Instant::now() {
+            self.sign_after = Instant::now() + RETRY;
             self.begin_reload(reload, Scope::All, None);
         }
         for zone in self.inputs.zones.iter() {

@@ -184,6 +184,7 @@ impl Feed {
             saved: now,
             maintained: BTreeSet::new(),
             notary: Notary::default(),
+            sign_after: Instant::now(),
             kept_signatures: BTreeMap::new(),
             #[cfg(test)]
             fault: false,

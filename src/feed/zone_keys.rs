@@ -1,8 +1,8 @@
 //! Directories of keys: which there are, and new ones and other times written into them.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::inputs::{read_file, shown};
@@ -74,6 +74,7 @@ pub fn write(directory: &Path, zone: &Name, material: &KeyMaterial, times: &Time
     let private = directory.join(format!("{}.private", key_file::stem(zone, material)));
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o644).open(private.with_extension("key"))?;
     file.write_all(key_file::write_public(zone, material).as_bytes())?;
+    give_to_owner_of(&private, &file)?;
     write_private(&private, material, times)?;
     Ok(private)
 }
@@ -88,6 +89,21 @@ fn write_private(path: &Path, material: &KeyMaterial, times: &Times) -> io::Resu
     let beside = path.with_extension("private.new");
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
     file.write_all(key_file::write_private(material, times).as_bytes())?;
+    give_to_owner_of(path, &file)?;
     file.sync_all()?;
     fs::rename(&beside, path)
+}
+
+/// Root makes and replaces keys for the user whom the server runs as, to whom the old file or the directory belongs.
+fn give_to_owner_of(path: &Path, file: &File) -> io::Result<()> {
+    let known = fs::metadata(path).or_else(|_| fs::metadata(path.parent().unwrap_or(Path::new("."))))?;
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) == (known.uid(), known.gid()) {
+        return Ok(());
+    }
+    match fchown(file, Some(known.uid()), Some(known.gid())) {
+        // A group that is not ours, in a directory of ours.
+        Err(_) if own.uid() == known.uid() => Ok(()),
+        given => given,
+    }
 }

@@ -38,8 +38,14 @@ pub(crate) fn installation(dnssec: &str, zone: &str) -> Installation {
 
 /// What `thalweg keys` says.
 pub(crate) fn thalweg(installation: &Installation, arguments: &[&str]) -> String {
+    output(&mut command(installation, arguments))
+}
+
+/// `thalweg keys` with these arguments.
+pub(crate) fn command(installation: &Installation, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_thalweg"));
-    output(command.arg("keys").args(arguments).arg("--config").arg(installation.config()))
+    command.arg("keys").args(arguments).arg("--config").arg(installation.config());
+    command
 }
 
 /// A parent zone with these DS records, and the key that proves it.

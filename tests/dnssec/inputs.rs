@@ -1,11 +1,11 @@
 //! Keys and signed zones that cannot be used: what is said, and that all else goes on.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
 use thalweg::feed::inputs::load;
 
-use super::answers::{ZONE, configuration, installation, thalweg};
+use super::answers::{ZONE, command, configuration, installation, thalweg};
 use super::programs::{new_key, sign};
 use super::support::installation::Installation;
 
@@ -60,4 +60,34 @@ fn keys_are_listed_with_what_they_do() {
     let installation = installation("keys = \"keys\"", ZONE);
     let listed = thalweg(&installation, &["list", "live.example"]);
     assert!(listed.contains("ECDSAP256SHA256") && listed.contains("active"), "{listed}");
+}
+
+#[test]
+fn the_old_key_does_not_go_before_the_parent_can_know_the_new_one() {
+    let installation = installation("keys = \"keys\"", ZONE);
+    let early = ["rollover", "live.example", "--ksk", "--parent-points"];
+    thalweg(&installation, &early[..3]);
+    let refused = command(&installation, &early).output().unwrap();
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && told.contains("the parent is not told of"), "{told}");
+    let listed = thalweg(&installation, &["list", "live.example"]);
+    assert_eq!(listed.matches("active").count() - listed.matches("inactive").count(), 2, "{listed}");
+}
+
+#[test]
+fn keys_belong_to_whom_their_directory_belongs_to() {
+    let installation = installation("keys = \"keys\"", ZONE);
+    let directory = installation.path("keys");
+    // Root alone can give anything away, and needs this.
+    if chown(&directory, Some(4_711), Some(4_712)).is_err() {
+        return;
+    }
+    thalweg(&installation, &["rollover", "live.example", "--ksk"]);
+    let owners = |file: &fs::DirEntry| {
+        let known = file.metadata().unwrap();
+        (known.uid(), known.gid())
+    };
+    let files: Vec<fs::DirEntry> = fs::read_dir(&directory).unwrap().map(Result::unwrap).collect();
+    assert_eq!(files.iter().filter(|file| owners(file) == (4_711, 4_712)).count(), 2, "the new ones");
+    assert_eq!(files.iter().filter(|file| owners(file) == (0, 0)).count(), 2, "the old ones as they were");
 }

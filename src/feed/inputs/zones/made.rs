@@ -262,13 +262,13 @@ fn kept(state: &Path, zone: &Name) -> Option<Arc<Kept>> {
 }
 
 impl Made {
-    /// When it is to be signed again, in seconds since 1970.
-    pub(in crate::feed::inputs) fn sign_again(&self) -> Option<u64> {
-        let signing = self.bound.signing.as_ref()?;
+    /// Whether it is to be signed again, at a time in seconds since 1970.
+    pub(in crate::feed::inputs) fn is_due(&self, now: u64) -> bool {
+        let Some(signing) = self.bound.signing.as_ref() else { return false };
         match &self.signed {
-            Some(signed) => Some(signed.again),
+            Some(signed) => signed.again <= now || signing.lifetime.is_ahead(signed.again, now),
             // No key signed; perhaps one soon will.
-            None => signing.keys.next(self.made_at),
+            None => signing.keys.next(self.made_at).is_some_and(|next| next <= now),
         }
     }
 
@@ -278,10 +278,6 @@ impl Made {
 
     pub(in crate::feed::inputs) fn signing(&self) -> Option<&Arc<Signing>> {
         self.bound.signing.as_ref()
-    }
-
-    fn is_due(&self, now: u64) -> bool {
-        self.sign_again().is_some_and(|again| again <= now)
     }
 
     /// Whether the same would be made of this file, as far as can be said before its inclusions are looked at. Messages show
