@@ -217,7 +217,7 @@ impl<'a> Opt<'a> {
 
     /// Writes the record at `at` and returns where it ends. There is room for `len` octets; padding takes what is wanted
     /// of what is left.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(&self, out: &mut [u8], at: usize) -> usize {
         let mut end = at + OPT_FIXED;
         // Most replies have none.

@@ -114,7 +114,7 @@ impl Zone {
     }
 
     /// What a node has for a question.
-    #[inline]
+    #[inline(always)]
     fn at(&self, at: u32, qtype: RecordType) -> Lookup<'_> {
         let node = self.node(at);
         // RFC 4035 §3.1.4.1: DS at the cut belongs to the parent; so does what signs and denies there (RFC 6840 §4.1).
@@ -124,7 +124,7 @@ impl Zone {
         Lookup { found: self.of_node(at, node, qtype), wildcard: None, place: at }
     }
 
-    #[inline]
+    #[inline(always)]
     fn of_node(&self, at: u32, node: Node, qtype: RecordType) -> Found<'_> {
         if self.whoami == at && matches!(qtype, RecordType::TXT | RecordType::ANY) {
             return Found::Whoami;
