@@ -346,10 +346,11 @@ fn read_dnssec(mut table: Table<'_>) -> DnssecTable {
     let validity = table.value("validity", |item| value::duration(item, &defaults::SIGNATURE_TIMES));
     let refresh = table.value("refresh", |item| value::duration(item, &defaults::SIGNATURE_TIMES));
     let key_ttl = table.value("key_ttl", |item| value::duration(item, &defaults::KEY_TTLS));
-    if let (Some(validity), Some(refresh)) = (&validity, &refresh)
-        && refresh.value >= validity.value
-    {
-        let error = Diagnostic::error("signatures are to be made anew earlier than they begin to count");
+    let counts_for = validity.as_ref().map_or(defaults::SIGNATURE_VALIDITY, |validity| validity.value);
+    if let Some(refresh) = refresh.as_ref().filter(|refresh| refresh.value >= counts_for) {
+        let hours = counts_for.as_secs() / 3_600;
+        let error =
+            Diagnostic::error(format!("signatures count for {hours} h, and are to be made anew earlier than that"));
         table.problems().add_to(refresh, error.help("take a `refresh` of a third of `validity`"));
     }
     table.finish();

@@ -11,4 +11,4 @@ mod timing;
 pub use bitmap::{bitmap, bitmap_without};
 pub use key::{Algorithm, KeyMaterial, KeyMismatch, Role, SIGNATURE, SigningKey, delegation_signer, key_tag};
 pub use signature::{Canonical, Lifetime, Signer, Validity};
-pub use timing::{KeySet, Times};
+pub use timing::{KeySet, Times, Unsigned};

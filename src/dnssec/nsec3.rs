@@ -1,5 +1,7 @@
 //! Hashes of names for NSEC3 (RFC 5155).
 
+use std::fmt;
+
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 
 /// Octets of a hash by SHA-1, the only algorithm that there is.
@@ -37,8 +39,22 @@ impl Hash {
     }
 }
 
+/// As the first label of an NSEC3 record's owner.
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for octets in self.0.chunks(5) {
+            let value = octets.iter().fold(0u64, |value, octet| value << 8 | u64::from(*octet));
+            for digit in (0..8).rev() {
+                let digit = (value >> (5 * digit) & 31) as u32;
+                write!(f, "{}", char::from_digit(digit, 32).unwrap_or_default())?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Parameters {
-    /// Reads the data of an NSEC3PARAM record; none for algorithms that are not known.
+    /// Reads the data of an NSEC3PARAM record, with which those of NSEC3 records begin; none for algorithms that are not known.
     pub fn read(rdata: &[u8]) -> Option<Self> {
         let &[SHA1, _, i0, i1, length, ref salt @ ..] = rdata else { return None };
         let salt = salt.get(..usize::from(length))?;

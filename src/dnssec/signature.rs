@@ -41,16 +41,22 @@ impl Lifetime {
         self.validity.saturating_sub(self.refresh) / (2 * MOMENTS)
     }
 
-    /// Whether a signature that ends then is still good for a while, and was not made by a clock that was ahead.
-    pub fn is_fresh(self, expiration: u32, now: u64) -> bool {
+    /// Whether a signature counts already, which it does not if a clock that was ahead has made it, and for a while yet.
+    pub fn is_fresh(self, signature: Validity, now: u64) -> bool {
+        let Validity { inception, expiration } = signature;
         // What would be due soon is renewed with the others.
-        u64::from(expiration) > now + self.refresh + self.moment() / 2 && !self.is_ahead(expiration.into(), now)
+        u64::from(inception) <= now && u64::from(expiration) > now + self.refresh + self.moment() / 2
     }
+}
 
-    /// Whether no signature that was made by now can come to this time: then the clock was ahead as it was made, and validators
-    /// may not take it yet.
-    pub fn is_ahead(self, time: u64, now: u64) -> bool {
-        time > now + self.validity + SKEW
+impl Validity {
+    /// Of a signature that has ended, and of none.
+    pub const OVER: Self = Self { inception: 0, expiration: 0 };
+
+    /// Of a signature, by the data of its RRSIG record (RFC 4034 §3.1.5).
+    pub fn of_rdata(rdata: &[u8]) -> Option<Self> {
+        let time = |at: usize| rdata.get(at..at + 4)?.first_chunk().map(|octets| u32::from_be_bytes(*octets));
+        Some(Self { expiration: time(8)?, inception: time(12)? })
     }
 }
 
@@ -151,7 +157,7 @@ impl Signer {
 
     /// What tells an RRset and the key that signs it from all others: what is signed, but without times.
     pub fn unsigned(&self, key: &SigningKey, rrset: &Canonical<'_>) -> Vec<u8> {
-        let mut octets = self.head(key, rrset, Validity { inception: 0, expiration: 0 });
+        let mut octets = self.head(key, rrset, Validity::OVER);
         rrset.write(&mut octets);
         octets.extend_from_slice(key.dnskey());
         octets
@@ -194,10 +200,12 @@ mod tests {
         let lifetime = Lifetime { validity: 14 * 86_400, refresh: 5 * 86_400 };
         let now = 1_800_000_000;
         for mark in 0..MOMENTS {
-            let made = lifetime.from(now, mark).expiration;
+            let made = lifetime.from(now, mark);
             assert!(lifetime.is_fresh(made, now) && lifetime.is_fresh(made, now - 60), "clocks are set back a little");
             assert!(!lifetime.is_fresh(made, now + lifetime.validity - lifetime.refresh));
-            assert!(!lifetime.is_fresh(made, now - 30 * 86_400));
+            for ahead in [2 * 3_600, 86_400, 5 * 86_400, 30 * 86_400] {
+                assert!(!lifetime.is_fresh(made, now - ahead), "{ahead} s ahead, mark {mark}");
+            }
         }
     }
 }

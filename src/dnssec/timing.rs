@@ -60,6 +60,17 @@ fn holds(from: Option<u64>, until: Option<u64>, now: u64) -> bool {
 pub struct KeySet {
     /// In the order of their tags.
     pub keys: Vec<(Arc<SigningKey>, Times)>,
+    /// How many there are besides that cannot be used: without them the set is not what somebody meant.
+    pub unusable: usize,
+}
+
+/// Why the keys of a zone cannot sign it now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsigned {
+    /// So many keys cannot be used: what they alone can sign would fail.
+    Unusable(usize),
+    /// No key signs keys, of which at least one is that which the parent points at.
+    NoKeySigningKey,
 }
 
 impl KeySet {
@@ -73,10 +84,23 @@ impl KeySet {
         self.those(|times| times.is_synced(now)).filter(|key| key.role() == Role::KeySigning).collect()
     }
 
-    /// What signs; none if no key does.
-    pub fn signer(&self, apex: &[u8], lifetime: Lifetime, now: u64) -> Option<Signer> {
+    /// What signs.
+    pub fn signer(&self, apex: &[u8], lifetime: Lifetime, now: u64) -> Result<Signer, Unsigned> {
+        if self.unusable > 0 {
+            return Err(Unsigned::Unusable(self.unusable));
+        }
         let active: Vec<_> = self.those(|times| times.is_active(now)).cloned().collect();
-        (!active.is_empty()).then(|| Signer::new(apex, active, lifetime))
+        if active.iter().all(|key| key.role() == Role::ZoneSigning) {
+            return Err(Unsigned::NoKeySigningKey);
+        }
+        Ok(Signer::new(apex, active, lifetime))
+    }
+
+    /// A key that the parent may point at, which is in the zone by what was known of it and is here no more.
+    pub fn lost<'b>(&self, before: &'b Self, now: u64) -> Option<&'b SigningKey> {
+        let is_here = |key: &SigningKey| self.keys.iter().any(|(here, _)| here.dnskey() == key.dnskey());
+        let mut pointed_at = before.those(|times| times.is_published(now)).filter(|key| key.role() == Role::KeySigning);
+        pointed_at.find(|key| !is_here(key)).map(|key| &**key)
     }
 
     /// The next time at which something changes.

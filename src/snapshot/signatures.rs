@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Elsewhere, Zones};
-use crate::dnssec::{Canonical, Signer};
+use crate::dnssec::{Canonical, Signer, Validity};
 use crate::name::{LookupName, MAX_LABELS};
 use crate::pool::{Family, NodeId, Service, ServiceId};
 use crate::steer::{Fleet, Menu, Tables};
@@ -54,15 +54,16 @@ struct Site {
     sets: Arc<[(u8, Option<Ready>)]>,
     /// What signs the records that send viewers elsewhere.
     elsewhere: Option<Ready>,
-    /// From when on they are made anew, in seconds since 1970.
+    /// From when on they count, and from when on they are made anew, in seconds since 1970.
+    from: u64,
     until: u64,
 }
 
 /// Makes signatures, and remembers them: sets of nodes come back.
 #[derive(Debug, Default)]
 pub struct Notary {
-    used: HashMap<Box<[u8]>, (u32, Ready)>,
-    before: HashMap<Box<[u8]>, (u32, Ready)>,
+    used: HashMap<Box<[u8]>, (Validity, Ready)>,
+    before: HashMap<Box<[u8]>, (Validity, Ready)>,
     last: Arc<Signatures>,
     /// By what zones were signed last.
     signers: Vec<Signer>,
@@ -181,18 +182,17 @@ impl Notary {
                     (None, None) => true,
                     _ => false,
                 };
-                let kept = before.filter(is_same).filter(|site| steered.now < site.until);
+                let kept = before.filter(is_same).filter(|site| (site.from..site.until).contains(&steered.now));
                 kept.cloned().unwrap_or_else(|| {
                     let menu = site.menu.as_ref();
-                    let mut wanted =
-                        Wanted { signer: &signer, name: name.wire(), ttl: service.service.ttl.max, until: u64::MAX };
+                    let mut wanted = Wanted::new(&signer, name.wire(), service.service.ttl.max);
                     let sets = menu.iter().flat_map(|menu| menu.sets()).map(|set| {
                         let ready = self.signature(steered, &mut wanted, family, set, may_go_on);
                         (set.len() as u8, ready)
                     });
                     let sets: Arc<[_]> = sets.collect();
                     let elsewhere = self.of_elsewhere(steered, &mut wanted, id, family);
-                    Site { menu: menu.cloned(), sets, elsewhere, until: wanted.until }
+                    Site { menu: menu.cloned(), sets, elsewhere, from: wanted.from, until: wanted.until }
                 })
             });
             OfFamily { sites: signed.collect(), empty: self.of_none(steered, zone, id, family) }
@@ -206,7 +206,7 @@ impl Notary {
         let name = LookupName::from_wire(service.name.wire());
         let Denied { ttl, rdata } = denied(zone, service, family)?;
         let nsec = ready_record(RecordType::NSEC, CLASS_IN, ttl, &rdata).into();
-        let mut wanted = Wanted { signer: zone.signer()?, name: name.wire(), ttl, until: u64::MAX };
+        let mut wanted = Wanted::new(zone.signer()?, name.wire(), ttl);
         // A few a service, and the same each time.
         let signatures = self.ready(steered.now, &mut wanted, RecordType::NSEC, vec![rdata], &|| true)?;
         Some(Empty { nsec, signatures })
@@ -251,8 +251,8 @@ impl Notary {
         let keys = signer.keys_for(rtype).flat_map(|key| signer.unsigned(key, &rrset));
         let key: Box<[u8]> = keys.collect();
         let known = self.used.get(&key).cloned().or_else(|| self.before.remove(&key));
-        let is_fresh = |(expiration, _): &(u32, Ready)| signer.lifetime().is_fresh(*expiration, now);
-        let (expiration, ready) = match known.filter(is_fresh) {
+        let is_fresh = |(validity, _): &(Validity, Ready)| signer.lifetime().is_fresh(*validity, now);
+        let (validity, ready) = match known.filter(is_fresh) {
             Some(known) => known,
             None if !may_go_on() => {
                 // The next time.
@@ -264,11 +264,13 @@ impl Notary {
                 let validity = signer.lifetime().from(now, mark);
                 let (count, ready) = signer.sign_ready(&rrset, validity);
                 self.made += 1;
-                (validity.expiration, Arc::new((count, ready.into())))
+                (validity, Arc::new((count, ready.into())))
             }
         };
+        let Validity { inception, expiration } = validity;
+        wanted.from = wanted.from.max(inception.into());
         wanted.until = wanted.until.min(u64::from(expiration).saturating_sub(signer.lifetime().refresh));
-        self.used.insert(key, (expiration, Arc::clone(&ready)));
+        self.used.insert(key, (validity, Arc::clone(&ready)));
         Some(ready)
     }
 }
@@ -278,7 +280,14 @@ struct Wanted<'w> {
     signer: &'w Signer,
     name: &'w [u8],
     ttl: u32,
+    from: u64,
     until: u64,
+}
+
+impl<'w> Wanted<'w> {
+    fn new(signer: &'w Signer, name: &'w [u8], ttl: u32) -> Self {
+        Self { signer, name, ttl, from: 0, until: u64::MAX }
+    }
 }
 
 /// An NSEC record that denies what its zone's chain has.

@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 
 use super::lookup::{Found, Lookup};
 use super::store::{APEX, NONE, Rrset, Zone};
-use crate::dnssec::{bitmap_without, nsec3};
+use crate::dnssec::{Validity, bitmap_without, nsec3};
 use crate::name::{self, LookupName};
 use crate::wire::RecordType;
 
@@ -127,12 +127,15 @@ impl Zone {
     fn prove_by_nsec3<'z>(&'z self, hashed: &Hashed, name: &LookupName, lookup: &Lookup<'_>, proofs: &mut Proofs<'z>) {
         let mut put = |at: Option<u32>| self.put_proof(at, RecordType::NSEC3, proofs);
         match (lookup.found, lookup.wildcard) {
-            // RFC 5155 §7.2.2.
+            // RFC 5155 §7.2.2. An empty non-terminal may have been left out of the chain with the insecure delegations below it
+            // (§7.1): then a name above it is the closest that can be proved.
             (Found::NxDomain, _) => {
-                let encloser = self.owner(lookup.place);
-                put(hashed.matching(encloser));
-                put(hashed.covering(next_closer(name, name::labels(encloser).count())));
-                put(hashed.covering(&wildcard_of(encloser)));
+                let closest = name::labels(self.owner(lookup.place)).count();
+                if let Some((labels, at)) = self.closest_provable(hashed, name, closest) {
+                    put(Some(at));
+                    put(hashed.covering(next_closer(name, labels)));
+                    put(hashed.covering(&wildcard_of(name.suffix(labels))));
+                }
             }
             // RFC 5155 §7.2.5.
             (Found::NoData { .. }, Some(labels)) => {
@@ -150,10 +153,8 @@ impl Zone {
                     // It was left out of the chain: the closest encloser that is in it, and what covers the name below that.
                     None => {
                         let owner = LookupName::from_wire(owner);
-                        let mut enclosers = (self.apex_labels..owner.label_count()).rev();
-                        let provable =
-                            enclosers.find_map(|labels| Some((labels, hashed.matching(owner.suffix(labels))?)));
-                        if let Some((labels, at)) = provable {
+                        let closest = owner.label_count().saturating_sub(1);
+                        if let Some((labels, at)) = self.closest_provable(hashed, &owner, closest) {
                             put(Some(at));
                             put(hashed.covering(next_closer(&owner, labels)));
                         }
@@ -162,6 +163,12 @@ impl Zone {
             }
             _ => {}
         }
+    }
+
+    /// The closest encloser of a name that is in the chain, with so many labels at most: how many it has, and its node.
+    fn closest_provable(&self, hashed: &Hashed, name: &LookupName, most: usize) -> Option<(usize, u32)> {
+        let mut enclosers = (self.apex_labels..=most).rev();
+        enclosers.find_map(|labels| Some((labels, hashed.matching(name.suffix(labels))?)))
     }
 
     fn put_proof<'z>(&'z self, at: Option<u32>, rtype: RecordType, proofs: &mut Proofs<'z>) {
@@ -182,25 +189,35 @@ impl Zone {
 
     /// Finds out how the zone proves what it does not have, once all its nodes are there.
     pub(super) fn find_denial(&mut self) {
-        let parameters =
-            self.rrset(APEX, RecordType::NSEC3PARAM).and_then(|rrset| rrset.rdata().find_map(nsec3::Parameters::read));
+        let hashed = self.hashed();
         let has = |at: u32, rtype| self.rrset(at, rtype).is_some();
         // RFC 4035 §2.1: a signed zone has its keys at its apex.
         let is_signed = has(APEX, RecordType::DNSKEY) && has(APEX, RecordType::RRSIG);
         let signatures = self.nodes().filter_map(|(at, _)| self.rrset(at, RecordType::RRSIG));
-        let end = signatures.flat_map(|all| all.rdata()).filter_map(expiration).min().filter(|_| is_signed);
-        let denial = match parameters {
+        let ends =
+            signatures.flat_map(|all| all.rdata()).filter_map(|rdata| Some(Validity::of_rdata(rdata)?.expiration));
+        let end = ends.min().filter(|_| is_signed);
+        let denial = match hashed {
             _ if !is_signed => Denial::None,
-            Some(parameters) => {
-                let hash = |at| nsec3::Hash::of_label(name::labels(self.owner(at)).next()?);
-                let hashed = self.nodes().filter(|(at, _)| has(*at, RecordType::NSEC3));
-                let mut chain: Vec<_> = hashed.filter_map(|(at, _)| Some((hash(at)?, at))).collect();
-                chain.sort_unstable();
-                Denial::Nsec3(Hashed { parameters, chain: chain.into() })
-            }
+            Some(hashed) => Denial::Nsec3(hashed),
             None => Denial::Nsec(self.nodes().map(|(at, _)| at).filter(|&at| has(at, RecordType::NSEC)).collect()),
         };
         (self.denial, self.signatures_end) = (denial, end);
+    }
+
+    /// The chain of NSEC3 records, if there is one. Where parameters change there are records of several: those of an NSEC3PARAM
+    /// record are complete (RFC 5155 §4), unless it has flags (§4.1.2).
+    fn hashed(&self) -> Option<Hashed> {
+        let announced = self.rrset(APEX, RecordType::NSEC3PARAM)?;
+        let is_flagged = |rdata: &&[u8]| rdata.get(1) != Some(&0);
+        let parameters = announced.rdata().filter(|rdata| !is_flagged(rdata)).find_map(nsec3::Parameters::read)?;
+        let is_of_chain = |rdata: &[u8]| nsec3::Parameters::read(rdata).is_some_and(|its| its == parameters);
+        let has_one = |at| self.rrset(at, RecordType::NSEC3).is_some_and(|rrset| rrset.rdata().any(is_of_chain));
+        let hash = |at| nsec3::Hash::of_label(name::labels(self.owner(at)).next()?);
+        let nodes = self.nodes().map(|(at, _)| at).filter(|&at| has_one(at));
+        let mut chain: Vec<_> = nodes.filter_map(|at| Some((hash(at)?, at))).collect();
+        chain.sort_unstable();
+        Some(Hashed { parameters, chain: chain.into() })
     }
 
     /// Whether a node is there for the sake of an NSEC3 record alone: then there is no such name (RFC 5155 §7.2.8).
@@ -225,11 +242,6 @@ impl Hashed {
         let at = behind.checked_sub(1).or(self.chain.len().checked_sub(1))?;
         Some(self.chain[at].1)
     }
-}
-
-/// When a signature ends, in seconds since 1970, by the data of its record (RFC 4034 §3.1.5).
-pub(super) fn expiration(rdata: &[u8]) -> Option<u32> {
-    rdata.get(8..12)?.first_chunk().map(|octets| u32::from_be_bytes(*octets))
 }
 
 /// The wildcard below a name.

@@ -58,20 +58,6 @@ impl Digest {
 }
 
 impl Kept {
-    /// The serial number of a zone whose file has `written`: never below it, and one more than the last if anything has changed
-    /// (RFC 1982 tells which of two is higher).
-    pub(super) fn serial(before: Option<&Self>, written: u32, content: &Digest) -> u32 {
-        let Some(before) = before else { return written };
-        let is_higher = |serial: u32| (serial.wrapping_sub(before.serial) as i32) > 0;
-        if is_higher(written) {
-            written
-        } else if before.content == *content {
-            before.serial
-        } else {
-            before.serial.wrapping_add(1)
-        }
-    }
-
     /// What a file of it holds.
     pub fn to_octets(&self) -> Vec<u8> {
         let mut octets = MAGIC.to_vec();

@@ -7,13 +7,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::thread;
 
-use super::denial::{Denial, expiration};
+use super::Steered;
+use super::denial::Denial;
 use super::kept::{Digest, Digester, Kept};
 use super::layout;
 use super::records::Records;
-use super::store::{APEX, NONE, Rrset, Zone};
+use super::store::{APEX, NONE, Node, Rrset, Zone};
 use crate::diagnostic::Diagnostic;
-use crate::dnssec::{Canonical, KeySet, Lifetime, Signer, bitmap, delegation_signer};
+use crate::dnssec::{Canonical, KeySet, Lifetime, Signer, Unsigned, Validity, bitmap, delegation_signer};
+use crate::name::Name;
 use crate::wire::RecordType;
 
 /// By what a zone is signed, and when.
@@ -34,6 +36,10 @@ pub struct Signed {
     pub kept: Arc<Kept>,
     /// When the zone is to be signed again, in seconds since 1970.
     pub again: u64,
+    /// From when on all of its signatures count: before that, a clock was ahead, and it is to be signed again too.
+    pub from: u64,
+    /// The keys that there were.
+    pub keys: KeySet,
     pub(super) signer: Signer,
 }
 
@@ -58,45 +64,64 @@ impl Signing {
         for (key, times) in &self.keys.keys {
             (key.dnskey(), times).hash(&mut hasher);
         }
-        (self.lifetime, self.key_ttl).hash(&mut hasher);
+        (self.lifetime, self.key_ttl, self.keys.unusable).hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// Whether anything of the zone is to be signed, as it is transferred, for which nothing was kept that is still good.
+    fn is_due(&self, zone: &Zone, kept: &Kept, now: u64) -> bool {
+        let Ok(signer) = self.keys.signer(zone.lower_apex(), self.lifetime, now) else { return false };
+        let state = State { signer: &signer, signing: self, before: &[kept], now, threads: 1 };
+        let with_serial = |job: Job| if job.rtype == RecordType::SOA { with_serial(job, kept.serial) } else { job };
+        let mut jobs = Records::key_jobs(zone, self, now).into_iter().chain(jobs_of(zone)).map(with_serial);
+        jobs.any(|job| !state.is_kept(&job))
     }
 }
 
 impl Records {
-    /// Adds to the records of a zone all that signs it. The zone must have been built of them; `before` is what was kept of the
-    /// last time. An error says why it cannot be signed.
+    /// Signs a zone that was built of these records, with what is bound to it: steered names, and `server.whoami`. What is
+    /// transferred, to nameservers that can answer neither, is signed too, if it is another.
+    ///
+    /// `kept` is what was kept of the last time. An error says why it cannot be signed.
     pub fn sign(
         &mut self,
-        zone: &Zone,
+        zone: Zone,
+        (steered, whoami): (&[Steered], Option<&Name>),
         signing: &Signing,
         now: u64,
-        before: Option<&Kept>,
+        kept: Option<&Kept>,
         threads: usize,
-    ) -> Result<Signed, Diagnostic> {
-        self.sign_as(zone, signing, now, (before, None), threads)
+    ) -> Result<(Zone, Signed), Diagnostic> {
+        let mut plain = None;
+        if zone.adds_types() {
+            plain = Some((self.clone(), built(Zone::build(self, &[]))?));
+        }
+        // Secondaries ask for what is new by the serial number.
+        let transferred = plain.as_ref().map_or(&zone, |(_, unsigned)| unsigned);
+        let is_new = |kept: &Kept| signing.is_due(transferred, kept, now);
+        let before: Vec<&Kept> = kept.into_iter().collect();
+        let serial = |content: &Digest| next_serial(kept, zone.serial(), content, is_new);
+        let mut signed = self.sign_as(&zone, signing, now, &before, serial, threads)?;
+        let mut zone = built(Zone::build_with_whoami(self, steered, whoami))?.with_signer(&signed);
+        if let Some((mut records, unsigned)) = plain {
+            // Most of its RRsets are the same.
+            let before: Vec<&Kept> = [&*signed.kept].into_iter().chain(kept).collect();
+            let serial = signed.kept.serial;
+            let other = records.sign_as(&unsigned, signing, now, &before, |_| serial, threads)?;
+            zone.transferred = Some(Box::new(built(Zone::build(&records, &[]))?.with_signer(&other)));
+            signed.absorb(other);
+        }
+        Ok((zone, signed))
     }
 
-    /// The same for the form of the zone that is transferred, with the serial number of the one that answers, whose signatures
-    /// are the same for most RRsets.
-    pub fn sign_for_transfer(
-        &mut self,
-        zone: &Zone,
-        signing: &Signing,
-        now: u64,
-        answering: &Signed,
-        threads: usize,
-    ) -> Result<Signed, Diagnostic> {
-        let kept = &answering.kept;
-        self.sign_as(zone, signing, now, (Some(kept), Some(kept.serial)), threads)
-    }
-
+    /// Adds all that signs a zone to its records, with the serial number that its content has.
     fn sign_as(
         &mut self,
         zone: &Zone,
         signing: &Signing,
         now: u64,
-        (before, serial): (Option<&Kept>, Option<u32>),
+        before: &[&Kept],
+        serial: impl FnOnce(&Digest) -> u32,
         threads: usize,
     ) -> Result<Signed, Diagnostic> {
         let name = zone.apex();
@@ -108,12 +133,8 @@ impl Records {
             return Err(Diagnostic::error(message)
                 .help("take `dnssec` out to serve it as it was signed, or these records out to have it signed here"));
         }
-        let Some(signer) = signing.keys.signer(zone.lower_apex(), signing.lifetime, now) else {
-            let message = format!("no key signs the zone `{name}` now");
-            let help =
-                format!("make one with `thalweg keys generate {name}`, or look at the times of `thalweg keys list`");
-            return Err(Diagnostic::error(message).help(help));
-        };
+        let signer =
+            signing.keys.signer(zone.lower_apex(), signing.lifetime, now).map_err(|why| unsigned(name, why))?;
         let mut jobs = Self::key_jobs(zone, signing, now);
         jobs.extend(jobs_of(zone));
         let state = State { signer: &signer, signing, before, now, threads };
@@ -126,26 +147,27 @@ impl Records {
         }
         made.iter().flatten().for_each(|made| digester.take(&made.rdata));
         let content = digester.finish();
-        let serial = serial.unwrap_or_else(|| Kept::serial(before, zone.serial(), &content));
+        let serial = serial(&content);
         self.set_serial(serial);
         let soa_jobs: Vec<Job> = soa_jobs.into_iter().map(|job| with_serial(job, serial)).collect();
         let soa_made = state.sign_all(&soa_jobs)?;
         let mut signatures = HashMap::new();
-        let mut first_end = u64::MAX;
+        let (mut last_begin, mut first_end) = (0, u64::MAX);
         for (job, made) in others.iter().zip(made).chain(soa_jobs.iter().zip(soa_made)) {
             if is_of_signing(job.rtype) {
                 job.rdata.iter().for_each(|rdata| self.add(&job.owner, job.rtype, job.ttl, rdata));
             }
             for Made { digest, rdata } in made {
                 self.add(&job.owner, RecordType::RRSIG, job.ttl, &rdata);
-                first_end = first_end.min(u64::from(expiration(&rdata).unwrap_or(0)));
+                let Validity { inception, expiration } = Validity::of_rdata(&rdata).unwrap_or(Validity::OVER);
+                (last_begin, first_end) = (last_begin.max(inception.into()), first_end.min(expiration.into()));
                 signatures.insert(digest, rdata);
             }
         }
         let renewed = first_end.saturating_sub(signing.lifetime.refresh).max(now + 1);
         let again = signing.keys.next(now).map_or(renewed, |next| next.min(renewed));
         let kept = Arc::new(Kept { serial, content, signatures });
-        Ok(Signed { kept, again, signer })
+        Ok(Signed { kept, again, from: last_begin, keys: signing.keys.clone(), signer })
     }
 
     /// The records of the keys, and what they tell the parent.
@@ -164,6 +186,39 @@ impl Records {
         jobs.extend(chain(zone, &types));
         jobs
     }
+}
+
+/// The serial number of a zone whose file has `written`: never below it, and one more than the last if anything has changed
+/// (RFC 1982 tells which of two is higher), or is new to other nameservers, as is asked if nothing seems to have changed.
+fn next_serial(kept: Option<&Kept>, written: u32, content: &Digest, is_new: impl Fn(&Kept) -> bool) -> u32 {
+    let Some(kept) = kept else { return written };
+    let is_higher = (written.wrapping_sub(kept.serial) as i32) > 0;
+    if is_higher {
+        written
+    } else if kept.content != *content || is_new(kept) {
+        kept.serial.wrapping_add(1)
+    } else {
+        kept.serial
+    }
+}
+
+/// That a zone cannot be signed now.
+fn unsigned(zone: &Name, why: Unsigned) -> Diagnostic {
+    let (message, help) = match why {
+        Unsigned::Unusable(count) => (
+            format!("the zone `{zone}` is not signed as long as {count} of its keys cannot be used"),
+            "mend the key; one that is not wanted any more gets its time of deletion first, and may go after that"
+                .to_owned(),
+        ),
+        Unsigned::NoKeySigningKey => (
+            format!("no key signs the keys of the zone `{zone}` now"),
+            format!(
+                "make one with `thalweg keys generate {zone}`, or look at the times of `thalweg keys list`; it takes one with \
+                 the flags 257, to which the parent points"
+            ),
+        ),
+    };
+    Diagnostic::error(message).help(help)
 }
 
 /// The NSEC records of all names that have records, or answers without them; the apex has these types besides.
@@ -192,8 +247,7 @@ fn chain(zone: &Zone, at_apex: &[RecordType]) -> Vec<Job> {
 /// Whether a node has an NSEC record: it is authoritative, or a cut, and no empty non-terminal (RFC 4035 §2.3).
 fn is_denied_by_itself(zone: &Zone, at: u32) -> bool {
     let node = zone.node(at);
-    let has_something =
-        zone.rrsets_of(at).next().is_some() || node.steering.any_family().is_some() || zone.whoami == at;
+    let has_something = zone.rrsets_of(at).next().is_some() || node.steering.service.is_some() || zone.whoami == at;
     (node.cut == NONE || node.cut == at) && has_something
 }
 
@@ -225,6 +279,12 @@ pub(super) fn is_of_signing(rtype: RecordType) -> bool {
     )
 }
 
+impl Job {
+    fn canonical(&self) -> Canonical<'_> {
+        Canonical::new(&self.owner, self.rtype, self.ttl, self.rdata.clone())
+    }
+}
+
 fn with_serial(mut job: Job, serial: u32) -> Job {
     for rdata in &mut job.rdata {
         put_serial(rdata, serial);
@@ -242,15 +302,21 @@ pub(super) fn put_serial(rdata: &mut [u8], serial: u32) {
 struct State<'s> {
     signer: &'s Signer,
     signing: &'s Signing,
-    before: Option<&'s Kept>,
+    before: &'s [&'s Kept],
     now: u64,
     threads: usize,
 }
 
+/// A zone that was built once before with less in it.
+fn built((zone, faults): (Option<Zone>, Vec<Diagnostic>)) -> Result<Zone, Diagnostic> {
+    let fault = || faults.into_iter().find(Diagnostic::is_error);
+    zone.ok_or_else(|| fault().unwrap_or_else(|| Diagnostic::error("the zone cannot be built with its signatures")))
+}
+
 impl Signed {
     /// Keeps the signatures of another form of the zone too.
-    pub fn absorb(&mut self, other: Self) {
-        self.again = self.again.min(other.again);
+    fn absorb(&mut self, other: Self) {
+        (self.again, self.from) = (self.again.min(other.again), self.from.max(other.from));
         // What was just made has one owner.
         if let (Some(kept), Ok(others)) = (Arc::get_mut(&mut self.kept), Arc::try_unwrap(other.kept)) {
             kept.signatures.extend(others.signatures);
@@ -259,6 +325,13 @@ impl Signed {
 }
 
 impl State<'_> {
+    /// A signature of before that is still good.
+    fn fresh(&self, digest: &Digest) -> Option<&Box<[u8]>> {
+        let rdata = self.before.iter().find_map(|kept| kept.signatures.get(digest))?;
+        let is_fresh = |validity| self.signing.lifetime.is_fresh(validity, self.now);
+        Validity::of_rdata(rdata).is_some_and(is_fresh).then_some(rdata)
+    }
+
     /// The signatures of each RRset, those that are still good as they were.
     fn sign_all(&self, jobs: &[Job]) -> Result<Vec<Vec<Made>>, Diagnostic> {
         let chunk = jobs.len().div_ceil(self.threads.max(1)).max(1);
@@ -274,15 +347,19 @@ impl State<'_> {
         made.ok_or_else(|| Diagnostic::error("the system has no random numbers to sign with"))
     }
 
+    /// Whether all signatures of an RRset are those of the last time.
+    fn is_kept(&self, job: &Job) -> bool {
+        let rrset = job.canonical();
+        let mut keys = self.signer.keys_for(job.rtype);
+        keys.all(|key| self.fresh(&Digest::of(&self.signer.unsigned(key, &rrset))).is_some())
+    }
+
     fn sign(&self, job: &Job) -> Option<Vec<Made>> {
-        let rrset = Canonical::new(&job.owner, job.rtype, job.ttl, job.rdata.clone());
+        let rrset = job.canonical();
         let keys = self.signer.keys_for(job.rtype);
         let of_key = keys.map(|key| {
             let digest = Digest::of(&self.signer.unsigned(key, &rrset));
-            let before = self.before.and_then(|before| before.signatures.get(&digest));
-            if let Some(rdata) =
-                before.filter(|rdata| self.signing.lifetime.is_fresh(expiration(rdata).unwrap_or(0), self.now))
-            {
+            if let Some(rdata) = self.fresh(&digest) {
                 return Some(Made { digest, rdata: rdata.clone() });
             }
             let rdata = self.signer.sign(key, &rrset, self.signing.lifetime.from(self.now, digest.mark()))?;
@@ -303,15 +380,13 @@ impl Zone {
         self.transferred.as_deref().unwrap_or(self)
     }
 
-    /// Gives it another form for transfers.
-    pub fn with_transferred(self, transferred: Self) -> Self {
-        Self { transferred: Some(Box::new(transferred)), ..self }
-    }
-
     /// Whether answers have types at names that the file does not have there.
-    pub fn adds_types(&self) -> bool {
+    fn adds_types(&self) -> bool {
         let lacks = |at, rtype| self.node(at).steering.family(rtype).is_some() && self.rrset(at, rtype).is_none();
-        self.whoami != NONE || self.nodes().any(|(at, _)| lacks(at, RecordType::A) || lacks(at, RecordType::AAAA))
+        // RFC 4035 §2.3: no name has an NSEC record alone, as that of a service without nodes has.
+        let is_bare = |at, node: Node| node.steering.service.is_some() && self.rrsets_of(at).next().is_none();
+        let adds = |(at, node)| lacks(at, RecordType::A) || lacks(at, RecordType::AAAA) || is_bare(at, node);
+        self.whoami != NONE || self.nodes().any(adds)
     }
 
     /// What signs it, if it is signed here.
@@ -320,7 +395,7 @@ impl Zone {
     }
 
     /// Gives it what it was signed with.
-    pub fn with_signer(self, signed: &Signed) -> Self {
+    fn with_signer(self, signed: &Signed) -> Self {
         Self { signer: Some(signed.signer.clone()), ..self }
     }
 }

@@ -26,11 +26,13 @@ impl Loader {
         match zone_keys::list(&directory, name) {
             Ok(listing) => {
                 listing.files.iter().for_each(|file| self.watched.take(file));
+                key_set.unusable = listing.diagnostics.len();
                 self.diagnostics.extend(listing.diagnostics);
                 for StoredKey { private, material, times } in listing.keys {
                     match SigningKey::new(&material) {
                         Ok(key) => key_set.keys.push((Arc::new(key), times)),
                         Err(error) => {
+                            key_set.unusable += 1;
                             self.diagnostics.push(Diagnostic::error(error.to_string()).in_file(shown(&private)));
                         }
                     }

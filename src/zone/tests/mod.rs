@@ -7,6 +7,7 @@ mod model;
 mod peers;
 mod reading;
 mod rules;
+mod signing;
 mod types;
 
 use super::{Inclusion, Records, Steered, Zone, read};

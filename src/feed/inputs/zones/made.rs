@@ -33,7 +33,7 @@ pub(in crate::feed::inputs) struct Made {
     pub(super) built: Vec<Diagnostic>,
     /// None if it is broken.
     pub(super) zone: Option<Arc<Zone>>,
-    /// What came of signing it.
+    /// What came of signing it; of the last time, if it is broken.
     signed: Option<Arc<Signed>>,
     /// When it was made, in seconds since 1970.
     made_at: u64,
@@ -65,7 +65,7 @@ pub(super) struct Reading<'l> {
 
 /// What came of a zone's files.
 pub(in crate::feed::inputs) struct Outcome {
-    /// None if the file cannot be read.
+    /// None if there is no file.
     pub(super) made: Option<Arc<Made>>,
     /// Why not.
     pub(super) unreadable: Option<Diagnostic>,
@@ -102,6 +102,7 @@ impl Reading<'_> {
             Err(error) => {
                 let error = Diagnostic::error(format!("cannot be read: {error}")).in_file(shown(path));
                 outcome.unreadable = Some(error);
+                outcome.made = Some(Arc::new(self.unreadable(file, bound)));
                 return outcome;
             }
         };
@@ -119,6 +120,24 @@ impl Reading<'_> {
         }
         self.make(file, bound, seal, octets, includes(), &mut outcome);
         outcome
+    }
+
+    /// What is left of a zone whose file cannot be read, which no file is the same as.
+    fn unreadable(&self, ZoneFile { origin, path, .. }: &ZoneFile, bound: Option<&Bound>) -> Made {
+        let seal = Seal::of(&[]);
+        Made {
+            origin: origin.clone(),
+            path: PathBuf::new(),
+            seal,
+            inclusions: Includes::new(self.zone_directory, path, &shown(path).into(), seal).end().0,
+            bound: bound.cloned().unwrap_or_default(),
+            share: 0,
+            read: Vec::new(),
+            built: Vec::new(),
+            zone: None,
+            signed: self.signed_before(origin),
+            made_at: self.now,
+        }
     }
 
     /// Makes a zone of what came from another server, unless it was made before.
@@ -147,8 +166,8 @@ impl Reading<'_> {
             share: 0,
             read,
             built,
+            signed: self.signed_now(&file.origin, zone.as_ref(), signed),
             zone: zone.map(Arc::new),
-            signed: signed.map(Arc::new),
             made_at: self.now,
         }));
     }
@@ -189,10 +208,19 @@ impl Reading<'_> {
             share,
             read,
             built,
+            signed: self.signed_now(origin, zone.as_ref(), signed),
             zone: zone.map(Arc::new),
-            signed: signed.map(Arc::new),
             made_at: self.now,
         }));
+    }
+
+    /// What came of signing a zone; if it is broken, of the last time, from where it goes on when it is whole again.
+    fn signed_now(&self, origin: &Name, zone: Option<&Zone>, signed: Option<Signed>) -> Option<Arc<Signed>> {
+        if zone.is_some() { signed.map(Arc::new) } else { self.signed_before(origin) }
+    }
+
+    fn signed_before(&self, origin: &Name) -> Option<Arc<Signed>> {
+        self.before?.get(origin)?.signed.clone()
     }
 
     /// Makes a zone of records with what is bound to it, and signs it if it is to be signed here.
@@ -232,27 +260,21 @@ impl Reading<'_> {
                 None => Ok((zone, None)),
             };
         };
-        let before = self.before.and_then(|before| before.get(zone.apex())).and_then(|made| made.signed.as_ref());
+        let before = self.signed_before(zone.apex());
+        if let Some(lost) = before.as_ref().and_then(|before| signing.keys.lost(&before.keys, self.now)) {
+            let message =
+                format!("the key {} of `{}` has gone, to which the parent may point", lost.tag(), zone.apex());
+            let help =
+                "put its files back; `thalweg keys rollover --ksk` replaces a key, and says when the old one may go";
+            return Err(Diagnostic::error(message).help(help));
+        }
         let before =
             before.map(|signed| Arc::clone(&signed.kept)).or_else(|| kept(self.state.as_deref()?, zone.apex()));
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let plain = zone.adds_types().then(|| records.clone());
-        let mut signed = records.sign(&zone, signing, self.now, before.as_deref(), threads)?;
-        let mut zone = built(Zone::build_with_whoami(records, steered, whoami.as_ref()))?.with_signer(&signed);
-        if let Some(mut records) = plain {
-            let unsigned = built(Zone::build(&records, &[]))?;
-            let other = records.sign_for_transfer(&unsigned, signing, self.now, &signed, threads)?;
-            zone = zone.with_transferred(built(Zone::build(&records, &[]))?.with_signer(&other));
-            signed.absorb(other);
-        }
+        let (zone, signed) =
+            records.sign(zone, (steered, whoami.as_ref()), signing, self.now, before.as_deref(), threads)?;
         Ok((zone, Some(signed)))
     }
-}
-
-/// A zone that was built once before with less in it.
-fn built((zone, faults): (Option<Zone>, Vec<Diagnostic>)) -> Result<Zone, Diagnostic> {
-    let fault = || faults.into_iter().find(Diagnostic::is_error);
-    zone.ok_or_else(|| fault().unwrap_or_else(|| Diagnostic::error("the zone cannot be built with its signatures")))
 }
 
 /// What was kept of a signed zone over a restart.
@@ -266,7 +288,7 @@ impl Made {
     pub(in crate::feed::inputs) fn is_due(&self, now: u64) -> bool {
         let Some(signing) = self.bound.signing.as_ref() else { return false };
         match &self.signed {
-            Some(signed) => signed.again <= now || signing.lifetime.is_ahead(signed.again, now),
+            Some(signed) => signed.again <= now || now < signed.from,
             // No key signed; perhaps one soon will.
             None => signing.keys.next(self.made_at).is_some_and(|next| next <= now),
         }
