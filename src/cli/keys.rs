@@ -12,7 +12,7 @@ use crate::name::Name;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
-    /// Make a key and use it at once. Without `--ksk` or `--zsk` it signs everything.
+    /// Make a key, and use it as soon as caches can know it. Without `--ksk` or `--zsk` it signs everything.
     #[command(group = ArgGroup::new("role").args(["ksk", "zsk"]))]
     Generate {
         #[command(flatten)]
@@ -26,6 +26,9 @@ pub(super) enum KeysCommand {
         /// How it signs.
         #[arg(long, default_value = "ecdsap256sha256")]
         algorithm: AlgorithmArgument,
+        /// Do not wait until caches can know it beside other keys: nobody has asked for the zone yet.
+        #[arg(long)]
+        at_once: bool,
     },
     /// List the keys of a zone, and their times.
     List(ZoneArguments),
@@ -48,9 +51,9 @@ pub(super) enum KeysCommand {
         /// Until all nameservers have what is new.
         #[arg(long, default_value = "1h", value_parser = duration)]
         margin: Duration,
-        /// The longest TTL of the zone.
-        #[arg(long, default_value = "24h", value_parser = duration)]
-        zone_ttl: Duration,
+        /// The longest TTL of the zone; as the zone has it if left out, and a day at least.
+        #[arg(long, value_parser = duration)]
+        zone_ttl: Option<Duration>,
         /// The TTL of DS records at the parent.
         #[arg(long, default_value = "24h", value_parser = duration)]
         parent_ttl: Duration,
@@ -77,13 +80,13 @@ pub(super) enum AlgorithmArgument {
 impl KeysCommand {
     pub(super) fn execute(self) -> u8 {
         match self {
-            Self::Generate { zone: ZoneArguments { zone, config }, ksk: _, zsk, algorithm } => {
+            Self::Generate { zone: ZoneArguments { zone, config }, ksk: _, zsk, algorithm, at_once } => {
                 let algorithm = match algorithm {
                     AlgorithmArgument::Ecdsap256sha256 => Algorithm::EcdsaP256,
                     AlgorithmArgument::Ed25519 => Algorithm::Ed25519,
                 };
                 let role = if zsk { Role::ZoneSigning } else { Role::KeySigning };
-                keys::generate(&config.file(), &zone, algorithm, role)
+                keys::generate(&config.file(), &zone, algorithm, role, at_once)
             }
             Self::List(ZoneArguments { zone, config }) => keys::list(&config.file(), &zone),
             Self::Ds(ZoneArguments { zone, config }) => keys::ds(&config.file(), &zone),

@@ -10,6 +10,7 @@ use super::{FAILURE, SUCCESS, draw};
 use crate::config::{self, SignedZone};
 use crate::diagnostic::Source;
 use crate::dnssec::{Algorithm, KeyMaterial, Role, Times, delegation_signer, key_file, key_tag};
+use crate::feed::inputs::load;
 use crate::feed::zone_keys::{self, StoredKey};
 use crate::name::Name;
 
@@ -24,13 +25,18 @@ pub enum Rollover {
     ParentPoints,
 }
 
+/// Until all nameservers have what is new, and clocks that differ.
+pub const MARGIN: Duration = Duration::from_secs(3_600);
+/// The longest TTL that a zone is thought to have, unless it is known.
+pub const ZONE_TTL: Duration = Duration::from_secs(86_400);
+
 /// How long things take to be everywhere.
 #[derive(Debug, Clone, Copy)]
 pub struct Delays {
     /// Until all nameservers have what is new, and clocks that differ.
     pub margin: Duration,
-    /// The longest TTL of the zone.
-    pub zone_ttl: Duration,
+    /// The longest TTL of the zone; as the zone has it if there is none.
+    pub zone_ttl: Option<Duration>,
     /// The TTL of the DS records at the parent.
     pub parent_ttl: Duration,
 }
@@ -41,20 +47,32 @@ struct Place {
     key_ttl: Duration,
 }
 
-/// Makes a key that is in the zone, and signs, from now on.
-pub fn generate(file: &Path, zone: &Name, algorithm: Algorithm, role: Role) -> u8 {
+/// Makes a key that is in the zone from now on. The first one signs at once; one beside others signs all but keys, and has the
+/// parent point at it, when caches can know it, unless it is to be `at_once`.
+pub fn generate(file: &Path, zone: &Name, algorithm: Algorithm, role: Role, at_once: bool) -> u8 {
     attempt(|| {
         let place = place(file, zone)?;
         let now = unix_seconds();
+        let others = zone_keys::list(&place.directory, zone).map_or_else(|_| Vec::new(), |listing| listing.keys);
+        let is_alone = !others.iter().any(|key| key.times.is_published(now));
+        let known = now + (MARGIN + place.key_ttl.max(ZONE_TTL)).as_secs();
+        let ready = if is_alone || at_once { now } else { known };
         let times = Times {
             created: Some(now),
             publish: Some(now),
-            activate: Some(now),
-            sync_publish: (role == Role::KeySigning).then_some(now),
+            activate: Some(if role == Role::KeySigning { now } else { ready }),
+            sync_publish: (role == Role::KeySigning).then_some(ready),
             ..Times::default()
         };
         let private = make(&place, zone, algorithm, role, &times)?;
         println!("{}", private.display());
+        if ready > now {
+            let what = if role == Role::KeySigning { "the parent is told of it" } else { "it signs" };
+            println!(
+                "{what} from {} on: caches have to see it first; `--at-once` is for zones that nobody has asked for yet",
+                key_file::write_time(ready)
+            );
+        }
         Ok(())
     })
 }
@@ -121,6 +139,7 @@ pub fn rollover(file: &Path, zone: &Name, rollover: Rollover, delays: Delays) ->
             .filter(|key| key.material.role == role && key.times.is_published(now) && key.times.delete.is_none())
             .collect();
         let Delays { margin, zone_ttl, parent_ttl } = delays;
+        let zone_ttl = longest_ttl(file, zone, zone_ttl)?;
         let after = |from: u64, delays: &[Duration]| from + delays.iter().map(Duration::as_secs).sum::<u64>();
         match (rollover, active.as_slice()) {
             (_, []) => {
@@ -192,6 +211,28 @@ pub fn rollover(file: &Path, zone: &Name, rollover: Rollover, delays: Delays) ->
     })
 }
 
+/// The longest TTL that answers of a zone have, which must not be `given` shorter: signatures are in caches for so long.
+fn longest_ttl(file: &Path, zone: &Name, given: Option<Duration>) -> Result<Duration, String> {
+    let environment: Vec<(String, String)> = std::env::vars().collect();
+    let inputs = load(file, &environment, None).inputs;
+    let found = inputs.as_ref().and_then(|inputs| inputs.zones.iter().find(|served| served.apex() == zone));
+    let Some(found) = found else {
+        // A zone that comes from other servers, or one that is broken just now.
+        return Ok(given.unwrap_or(ZONE_TTL));
+    };
+    let longest = found.rrsets().map(|(_, rrset)| rrset.ttl).max().unwrap_or(0);
+    let longest = Duration::from_secs(longest.into());
+    match given {
+        Some(given) if given < longest => Err(format!(
+            "{zone} has records with a TTL of {} s, which caches keep for longer than --zone-ttl\nhelp: leave it out, and the \
+             zone's own longest is taken",
+            longest.as_secs()
+        )),
+        Some(given) => Ok(given),
+        None => Ok(longest.max(ZONE_TTL)),
+    }
+}
+
 fn attempt(work: impl FnOnce() -> Result<(), String>) -> u8 {
     match work() {
         Ok(()) => SUCCESS,
@@ -233,7 +274,8 @@ fn stored(place: &Place, zone: &Name) -> Result<Vec<StoredKey>, String> {
         return Err(format!("{} has keys that cannot be used", place.directory.display()));
     }
     let mut keys = listing.keys;
-    keys.sort_by_key(|key| key.times.created);
+    // Of two that were made within a second, that which is being replaced is the older.
+    keys.sort_by_key(|key| (key.times.created, key.times.sync_delete.is_none()));
     Ok(keys)
 }
 

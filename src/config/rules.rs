@@ -48,6 +48,12 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
     if let Some(cluster) = cluster {
         cluster::check(cluster, server.cookie_secrets.is_some(), problems);
     }
+    for zone in zones.iter().filter(|zone| zone.dnssec.is_some() && zone.outward.is_some() && server.state.is_none()) {
+        let message = "serial numbers of this zone start again at a restart, and other nameservers keep what is older";
+        let help =
+            "write `state = \"/var/lib/thalweg\"` in `[server]`: serials go up with each signing, and are kept there";
+        problems.add_to(&zone.name, Diagnostic::warning(message).help(help));
+    }
     check_once("zone", zones.iter().map(|zone| &zone.name), problems);
     check_once("service", services.iter().map(|service| &service.name), problems);
 

@@ -28,14 +28,14 @@ pub(super) struct Includes {
 
 /// What a zone's files wanted to include, one after the other, and what they got. While that is the same, and the octets of the
 /// zone's own file are, so is all that is read.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Inclusions {
     /// The real path of the zone's own file: what includes this, includes itself.
     own: Option<PathBuf>,
     wanted: Vec<Wanted>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Wanted {
     /// The name of the text that includes it.
     by: Arc<str>,

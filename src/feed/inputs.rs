@@ -9,6 +9,7 @@ mod lists;
 mod loader;
 mod numbers;
 mod secrets;
+mod signed;
 mod transfers;
 mod zone_keys;
 mod zones;
@@ -37,6 +38,7 @@ use crate::zone::{Signed, Signing};
 
 pub(super) use lists::{load_lists, urls};
 pub(super) use loader::{Taken, read_file, shown};
+pub(super) use signed::load_signed;
 pub(super) use transfers::load_transfers;
 
 use geography::{Compiled, Geography};
@@ -179,10 +181,25 @@ impl Inputs {
         self.made.get(zone)?.signing()
     }
 
-    /// The same with the zones of others that were read of the same configuration later.
+    /// Whether a zone that is served can be signed again, and is to be.
+    pub(super) fn can_sign_again(&self, now: u64) -> bool {
+        let is_due = |zone: &Name| self.made.get(zone).is_some_and(|made| made.signed().is_some() && made.is_due(now));
+        self.zones.iter().any(|zone| zone.signer().is_some() && is_due(zone.apex()))
+    }
+
+    /// The same with the zones of others that were made of the same configuration later, and what goes out of them.
     pub(super) fn with_zones_of(&self, later: &Self) -> Self {
-        let Self { zones, made, fingerprint, .. } = later;
-        Self { zones: Arc::clone(zones), made: Arc::clone(made), fingerprint: *fingerprint, ..self.clone() }
+        let Self { zones, made, fingerprint, files_fingerprint, .. } = later;
+        let outward = self.config.zones.outward.iter().map(|written| &written.value);
+        let transfers = Transfers::new(outward, zones, Some((&self.transfers, &self.zones)));
+        Self {
+            zones: Arc::clone(zones),
+            made: Arc::clone(made),
+            transfers: Arc::new(transfers),
+            fingerprint: *fingerprint,
+            files_fingerprint: *files_fingerprint,
+            ..self.clone()
+        }
     }
 
     /// Whether a list has something of a node.

@@ -31,7 +31,9 @@ const NICE: i32 = 10;
 /// What is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scope {
-    /// Zones that came from other servers. It is begun where nothing else is read, and never asked for later.
+    /// Nothing: zones are signed again. Like the next one it is begun where nothing else is read, and never asked for later.
+    Signing,
+    /// Zones that came from other servers.
     Transfers,
     /// Lists of nodes.
     Lists,
@@ -75,6 +77,7 @@ impl Feed {
             let Options { file, environment, is_watching: _, is_strict: _ } = &options;
             match scope {
                 Scope::All => inputs::load_all(file, environment, Some(&previous), Some(&lists), &news),
+                Scope::Signing => inputs::load_signed(file, &previous, &news.copies),
                 Scope::Transfers => inputs::load_transfers(file, &previous, &news.copies),
                 Scope::Lists => inputs::load_lists(file, environment, &previous, &lists, &news),
             }
@@ -85,11 +88,18 @@ impl Feed {
     /// Ends a reload: takes what it read, tells whoever waits, and begins the next if one was asked for meanwhile.
     pub(super) fn end_reload(&mut self, loaded: Option<Loaded>, ended: Reload) -> Option<Reload> {
         let Reload { scope, waiting, later, .. } = ended;
-        if scope == Scope::Transfers {
-            self.finish_transfers(loaded);
-            return later.map(|(scope, waiting)| self.start_reload(scope, waiting));
-        }
-        let outcome = self.finish_reload(loaded, scope);
+        let outcome = match scope {
+            // Nobody waits for these.
+            Scope::Signing | Scope::Transfers => {
+                if scope == Scope::Signing {
+                    self.finish_signing(loaded)
+                } else {
+                    self.finish_transfers(loaded)
+                }
+                return later.map(|(scope, waiting)| self.start_reload(scope, waiting));
+            }
+            Scope::Lists | Scope::All => self.finish_reload(loaded, scope),
+        };
         for Waiter { answer, confirms } in waiting {
             let still = confirms.and_then(|inventory| {
                 self.news.confirmed.remove(&inventory);
@@ -196,6 +206,15 @@ impl Feed {
         }
         tracing::info!("{outcome}");
         Ok(outcome)
+    }
+
+    /// Takes zones that were made again of the same configuration, and tells other nameservers.
+    pub(super) fn take_zones_of(&mut self, made: &Inputs) -> Result<(), String> {
+        let served = Arc::clone(&self.inputs);
+        self.take_inputs(self.inputs.with_zones_of(made))?;
+        self.keep_histories(Some(&served));
+        self.notifier.tell(&self.inputs);
+        Ok(())
     }
 
     /// Inputs with the policies that operators want.

@@ -277,9 +277,9 @@ impl Feed {
                     reload = self.end_reload(loaded, ended);
                     match scope {
                         Scope::All => self.follow_zones(&mut reload),
-                        Scope::Lists | Scope::Transfers => self.serve_copies(&mut reload),
+                        Scope::Lists | Scope::Transfers | Scope::Signing => self.serve_copies(&mut reload),
                     }
-                    if scope == Scope::Transfers {
+                    if matches!(scope, Scope::Transfers | Scope::Signing) {
                         continue;
                     }
                     if scope == Scope::All {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::inputs::Loaded;
 use super::reload::{Reload, Scope};
-use super::run::Feed;
+use super::run::{Feed, log};
 use super::state::signatures_of;
 use super::unix_seconds;
 use crate::snapshot::{Signatures, Steered};
@@ -49,7 +50,9 @@ impl Feed {
             self.sign_after = Instant::now();
         } else if reload.is_none() && self.sign_after <= Instant::now() {
             self.sign_after = Instant::now() + RETRY;
-            self.begin_reload(reload, Scope::All, None);
+            // Zones that were never signed may be, once a key signs.
+            let scope = if self.inputs.can_sign_again(now) { Scope::Signing } else { Scope::All };
+            *reload = Some(self.start_reload(scope, Vec::new()));
         }
         for zone in self.inputs.zones.iter() {
             let Some(end) = zone.signatures_end() else { continue };
@@ -71,6 +74,18 @@ impl Feed {
                 format!("a signature of the zone {name} has ended, and resolvers that validate get no answer; {remedy}")
             };
             self.board.raise(ALARM, &name, &told);
+        }
+    }
+
+    /// Takes zones that were signed again.
+    pub(super) fn finish_signing(&mut self, loaded: Option<Loaded>) {
+        let Some(Loaded { inputs: Some(inputs), diagnostics, .. }) = loaded else {
+            tracing::error!("signing zones again ended in a panic; it is tried again");
+            return;
+        };
+        log(&diagnostics);
+        if let Err(because) = self.take_zones_of(&inputs) {
+            tracing::error!("{because}");
         }
     }
 

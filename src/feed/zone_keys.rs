@@ -75,6 +75,7 @@ pub fn write(directory: &Path, zone: &Name, material: &KeyMaterial, times: &Time
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o644).open(private.with_extension("key"))?;
     file.write_all(key_file::write_public(zone, material).as_bytes())?;
     give_to_owner_of(&private, &file)?;
+    file.sync_all()?;
     write_private(&private, material, times)?;
     Ok(private)
 }
@@ -87,11 +88,17 @@ pub fn set_times(key: &StoredKey, times: &Times) -> io::Result<()> {
 /// Whole or not at all: a server may read it at any moment.
 fn write_private(path: &Path, material: &KeyMaterial, times: &Times) -> io::Result<()> {
     let beside = path.with_extension("private.new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+    // What lies there may be of a writing that was cut short, or a link that whom the directory belongs to would have root follow.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&beside)?;
     file.write_all(key_file::write_private(material, times).as_bytes())?;
     give_to_owner_of(path, &file)?;
     file.sync_all()?;
-    fs::rename(&beside, path)
+    fs::rename(&beside, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Root makes and replaces keys for the user whom the server runs as, to whom the old file or the directory belongs.

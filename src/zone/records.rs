@@ -1,7 +1,8 @@
 //! The records of a zone in the order of its files, and where in them each was written.
 
 use super::lex;
-use super::sign::put_serial;
+use super::sign::{is_of_signing, put_serial};
+use super::store::Zone;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::name::{Name, wire_length};
 use crate::wire::RecordType;
@@ -65,6 +66,17 @@ impl Records {
             entries: Vec::new(),
             is_whole: true,
         }
+    }
+
+    /// Those of a zone that was built, without what signing has added.
+    pub(super) fn of(zone: &Zone) -> Self {
+        let mut records = Self::new(zone.apex().clone());
+        // Whatever is wrong with them is so at some place.
+        records.texts.open(&Source::new("the zone as it is served", ""), None);
+        for (owner, rrset) in zone.rrsets().filter(|(_, rrset)| !is_of_signing(rrset.rtype)) {
+            rrset.rdata().for_each(|rdata| records.add(owner, rrset.rtype, rrset.ttl, rdata));
+        }
+        records
     }
 
     /// The records in the order of the file.

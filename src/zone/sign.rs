@@ -38,8 +38,8 @@ pub struct Signed {
     pub again: u64,
     /// From when on all of its signatures count: before that, a clock was ahead, and it is to be signed again too.
     pub from: u64,
-    /// The keys that there were.
-    pub keys: KeySet,
+    /// By what it was signed.
+    pub signing: Signing,
     pub(super) signer: Signer,
 }
 
@@ -167,7 +167,7 @@ impl Records {
         let renewed = first_end.saturating_sub(signing.lifetime.refresh).max(now + 1);
         let again = signing.keys.next(now).map_or(renewed, |next| next.min(renewed));
         let kept = Arc::new(Kept { serial, content, signatures });
-        Ok(Signed { kept, again, from: last_begin, keys: signing.keys.clone(), signer })
+        Ok(Signed { kept, again, from: last_begin, signing: signing.clone(), signer })
     }
 
     /// The records of the keys, and what they tell the parent.
@@ -387,6 +387,19 @@ impl Zone {
         let is_bare = |at, node: Node| node.steering.service.is_some() && self.rrsets_of(at).next().is_none();
         let adds = |(at, node)| lacks(at, RecordType::A) || lacks(at, RecordType::AAAA) || is_bare(at, node);
         self.whoami != NONE || self.nodes().any(adds)
+    }
+
+    /// Signs it again as it is, with what is bound to it, by what it was signed with.
+    pub fn sign_again(
+        &self,
+        (steered, whoami): (&[Steered], Option<&Name>),
+        signed: &Signed,
+        now: u64,
+        threads: usize,
+    ) -> Result<(Self, Signed), Diagnostic> {
+        let mut records = Records::of(self);
+        let zone = built(Self::build_with_whoami(&records, steered, whoami))?;
+        records.sign(zone, (steered, whoami), &signed.signing, now, Some(&signed.kept), threads)
     }
 
     /// What signs it, if it is signed here.

@@ -92,8 +92,8 @@ fn of_a_zone_signed_with_nsec3_iterations_and_opt_out_everything_is_proved() {
 fn of_a_zone_signed_here_everything_is_proved() {
     let text = format!("{SERVER}[zone.\"live.example\"]\ndnssec.keys = \"keys\"\n");
     let installation = Installation::new([("thalweg.toml", text.as_str()), ("zones/live.example.zone", &zone())]);
-    thalweg(&installation, &["generate", "live.example", "--ksk"]);
-    thalweg(&installation, &["generate", "live.example", "--zsk"]);
+    thalweg(&installation, &["generate", "live.example", "--ksk", "--at-once"]);
+    thalweg(&installation, &["generate", "live.example", "--zsk", "--at-once"]);
     let anchor = thalweg(&installation, &["ds", "live.example"]);
     judge(&installation, anchor.trim(), true, false);
 }

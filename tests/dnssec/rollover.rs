@@ -75,7 +75,7 @@ fn keys_are_replaced_without_a_moment_that_a_resolver_notices() {
 fn a_key_for_all_but_keys_is_replaced_by_itself() {
     let zone = ZONE.replace("$TTL 300", "$TTL 1").replace("2w 5m", "2w 1s");
     let installation = installation(QUICK, &zone);
-    thalweg(&installation, &["generate", "live.example", "--zsk", "--algorithm", "ecdsap256sha256"]);
+    thalweg(&installation, &["generate", "live.example", "--zsk", "--at-once"]);
     let served = Served::start(&installation);
     let client = Client::new(served.dns());
     let resolver = unbound(thalweg(&installation, &["ds", "live.example"]).trim(), &[("live.example.", served.dns())]);
@@ -120,4 +120,57 @@ fn signatures_and_serials_are_kept_over_a_restart() {
     let after = answer(&served);
     assert_ne!(after.1, before.1);
     assert!(after.1.iter().any(|line| line.contains(" 2 3600 ")), "{after:#?}");
+}
+
+/// The signatures of a name's addresses, as they are served.
+fn signatures(client: &Client, name: &str) -> Vec<String> {
+    let mut query = Query::new(name, RecordType::A);
+    query.edns().dnssec_ok = true;
+    let lines = client.ask(&query).lines;
+    let signatures: Vec<String> = lines.into_iter().filter(|line| line.contains("RRSIG")).collect();
+    assert!(!signatures.is_empty());
+    signatures
+}
+
+#[test]
+fn signatures_are_renewed_while_all_inputs_on_disk_are_broken() {
+    let installation = installation("keys = \"keys\", validity = \"13s\", refresh = \"10s\"", ZONE);
+    let served = Served::start(&installation);
+    let client = Client::new(served.dns());
+    installation.write("thalweg.toml", "[server\n");
+    installation.write("zones/live.example.zone", "what is this");
+    std::fs::remove_dir_all(installation.path("keys")).unwrap();
+    assert!(served.reload().is_err());
+    for name in ["a.live.example.", "play.live.example."] {
+        let before = signatures(&client, name);
+        wait_for("new signatures", || (signatures(&client, name) != before).then_some(()));
+    }
+}
+
+#[test]
+fn a_zone_stays_as_it_is_without_the_key_that_its_parent_points_at() {
+    let installation = installation("keys = \"keys\"", ZONE);
+    thalweg(&installation, &["generate", "live.example", "--zsk", "--at-once"]);
+    let served = Served::start(&installation);
+    let client = Client::new(served.dns());
+    let before = signatures(&client, "a.live.example.");
+    let tag = thalweg(&installation, &["ds", "live.example"]).split(' ').nth(3).unwrap().to_owned();
+    let files = std::fs::read_dir(installation.path("keys")).unwrap();
+    let file = files.map(|entry| entry.unwrap().path()).find(|path| {
+        let name = path.to_string_lossy().into_owned();
+        name.ends_with(&format!("{tag:0>5}.private"))
+    });
+    let file = file.unwrap();
+    let hidden = installation.path("hidden");
+    std::fs::rename(&file, &hidden).unwrap();
+    installation.replace("zones/live.example.zone", &ZONE.replace("192.0.2.1\n", "192.0.2.77\n"));
+    // Twice: what is known of the key must outlast a refusal.
+    for _ in 0..2 {
+        let refused = served.reload().unwrap_err();
+        assert!(refused.contains(&format!("the key {tag} of")) && refused.contains("has gone"), "{refused}");
+    }
+    assert_eq!((keys(&client), signatures(&client, "a.live.example.")), (2, before.clone()));
+    std::fs::rename(&hidden, &file).unwrap();
+    served.reload().unwrap();
+    assert_ne!(signatures(&client, "a.live.example."), before);
 }

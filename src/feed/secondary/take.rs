@@ -125,7 +125,7 @@ impl Feed {
         if inputs.fingerprint == self.inputs.fingerprint {
             return;
         }
-        if let Err(because) = self.take_inputs(self.inputs.with_zones_of(&inputs)) {
+        if let Err(because) = self.take_zones_of(&inputs) {
             tracing::error!("{because}");
         }
     }

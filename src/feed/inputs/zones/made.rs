@@ -18,7 +18,7 @@ use crate::name::Name;
 use crate::zone::{self, Inclusion, Kept, Records, Signed, Signing, Steered, Zone};
 
 /// What was made of a zone's files, and by what it is known that it need not be made again.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::feed::inputs) struct Made {
     origin: Name,
     path: PathBuf,
@@ -261,7 +261,7 @@ impl Reading<'_> {
             };
         };
         let before = self.signed_before(zone.apex());
-        if let Some(lost) = before.as_ref().and_then(|before| signing.keys.lost(&before.keys, self.now)) {
+        if let Some(lost) = before.as_ref().and_then(|before| signing.keys.lost(&before.signing.keys, self.now)) {
             let message =
                 format!("the key {} of `{}` has gone, to which the parent may point", lost.tag(), zone.apex());
             let help =
@@ -286,12 +286,36 @@ fn kept(state: &Path, zone: &Name) -> Option<Arc<Kept>> {
 impl Made {
     /// Whether it is to be signed again, at a time in seconds since 1970.
     pub(in crate::feed::inputs) fn is_due(&self, now: u64) -> bool {
-        let Some(signing) = self.bound.signing.as_ref() else { return false };
-        match &self.signed {
-            Some(signed) => signed.again <= now || now < signed.from,
+        match (&self.signed, &self.bound.signing) {
+            (Some(signed), _) => signed.again <= now || now < signed.from,
             // No key signed; perhaps one soon will.
-            None => signing.keys.next(self.made_at).is_some_and(|next| next <= now),
+            (None, Some(signing)) => signing.keys.next(self.made_at).is_some_and(|next| next <= now),
+            (None, None) => false,
         }
+    }
+
+    /// The zone as it is served, signed again, and what is then known of it; none if it was never signed here. It is signed by
+    /// what it was signed with, so that what is wrong with its file or its keys since then holds up nothing.
+    pub(in crate::feed::inputs) fn sign_again(
+        &self,
+        served: &Zone,
+        now: u64,
+        threads: usize,
+    ) -> Option<Result<(Arc<Zone>, Self), Diagnostic>> {
+        served.signer()?;
+        let Bound { steered, whoami, signing: _ } = &self.bound;
+        let again = served.sign_again((steered, whoami.as_ref()), self.signed.as_ref()?, now, threads);
+        Some(again.map(|(zone, signed)| {
+            let zone = Arc::new(zone);
+            let is_whole = self.zone.is_some();
+            let made = Self {
+                zone: is_whole.then(|| Arc::clone(&zone)),
+                signed: Some(Arc::new(signed)),
+                made_at: now,
+                ..self.clone()
+            };
+            (zone, made)
+        }))
     }
 
     pub(in crate::feed::inputs) fn signed(&self) -> Option<&Arc<Signed>> {
