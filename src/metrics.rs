@@ -243,7 +243,7 @@ mod tests {
     use crate::config::{RateLimit, RateLimitMode};
     use crate::geo::{Countries, Geo};
     use crate::pool::{Family, PoolId};
-    use crate::snapshot::InputStatus;
+    use crate::snapshot::{InputStatus, UrlKeys};
     use crate::steer::{Estimate, Ledger, Observation};
     use crate::wire::Secrets;
 
@@ -259,6 +259,8 @@ mod tests {
             signatures: Arc::default(),
             tables: Arc::default(),
             rate_limit: Arc::new(RateLimit { mode: RateLimitMode::Off, per_second: 1, slip: 2, exempt: Vec::new() }),
+            http_dns: Arc::default(),
+            url_keys: UrlKeys::default(),
             seed: 0,
             identity: Arc::default(),
             cookies: Secrets::default(),

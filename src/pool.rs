@@ -6,6 +6,7 @@ mod check;
 mod maintenance;
 mod preset;
 mod selector;
+mod template;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,7 @@ pub use check::{Check, PLACEHOLDER, fill};
 pub use maintenance::{Maintenance, Selection, Span, When};
 pub use preset::{Combine, Falls, Identity, Measure, Preset, Rule, Scope, Told};
 pub use selector::{Alternatives, Matcher, Pattern, Selector, SelectorError};
+pub use template::Template;
 
 /// The most nodes, and the most regions, of an installation: sizes the arrays that workers count in.
 pub const MAX_NODES: usize = 4096;
@@ -314,6 +316,8 @@ pub struct Pool {
     pub saturation: Saturation,
     /// How it is found out whether a node serves this pool; a failure withdraws it from this pool alone.
     pub checks: Vec<Check>,
+    /// URLs of its nodes for viewers, by protocol.
+    pub urls: Vec<(String, Template)>,
 }
 
 /// All nodes, by the planner.
@@ -328,6 +332,7 @@ impl Default for Pool {
             full: Full::Fill,
             saturation: Saturation::Alarm,
             checks: Vec::new(),
+            urls: Vec::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::config::RateLimit;
+use crate::config::{HttpDns, RateLimit};
 use crate::geo::Geo;
 use crate::name::{LookupName, MAX_LABELS, Name, hash_wire};
 use crate::steer::{Fleet, Tables};
@@ -17,6 +17,7 @@ mod published;
 mod secondary;
 mod signatures;
 mod transfers;
+mod url_keys;
 
 pub use elsewhere::Elsewhere;
 pub use history::{Difference, History, is_newer, records, split_owner};
@@ -25,6 +26,7 @@ pub use published::{Published, Reader};
 pub use secondary::{Secondaries, SecondaryStatus};
 pub use signatures::{Denied, Notary, Signatures, Steered, addresses, denied};
 pub use transfers::{Transfers, ZoneTransfers, transfer_serial};
+pub use url_keys::UrlKeys;
 
 /// Everything an answer depends on.
 pub struct Snapshot {
@@ -44,6 +46,10 @@ pub struct Snapshot {
     pub signatures: Arc<Signatures>,
     /// The limit of answers over UDP.
     pub rate_limit: Arc<RateLimit>,
+    /// Who may ask over HTTP, for whom, and how often.
+    pub http_dns: Arc<HttpDns>,
+    /// By what requests over HTTP are signed that are for others.
+    pub url_keys: UrlKeys,
     /// Of hashes by which nodes are found; equal on all nameservers.
     pub seed: u64,
     /// Who this server says it is.

@@ -41,7 +41,7 @@ impl Question {
     }
 
     /// The query as it would come over the wire.
-    fn message(&self) -> Vec<u8> {
+    pub fn message(&self) -> Vec<u8> {
         let mut message = vec![0; HEADER];
         message[5] = 1;
         message.extend_from_slice(self.name.wire());

@@ -28,7 +28,10 @@ impl<'s> Resolution<'s, '_> {
         let key = Key::of(network, self.context.client.ip());
         let located = snapshot.geo.locate(key.network.address());
         let (estimate, place) = self.estimate(id, service, family, &key, &located, name, known);
-        let hash = key_hash(snapshot, service, &key, name);
+        let hash = match (self.query.stream, snapshot.fleet.pool(service.pool).policy) {
+            (Some(stream), Policy::Hash { .. }) => stream,
+            _ => key_hash(snapshot, service, &key, name),
+        };
         let asker = Asker { region: located.region, hash, estimate, slot: slot(self.context.now) };
         let decision = pick(&snapshot.tables, service, family, &asker);
         if let (Some(keys), Some(place)) = (&mut self.keys, place) {

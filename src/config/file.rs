@@ -14,6 +14,7 @@ use super::RateLimitMode;
 use super::address;
 use super::cluster::{self, ClusterTable};
 use super::defaults;
+use super::http_dns::{self, HttpDnsTable};
 use super::key::{self, Key};
 use super::outward::{self, Outward};
 use super::preset::{self, Presets};
@@ -79,6 +80,8 @@ pub(super) struct ServerTable {
     pub(super) cookie_secrets: Option<Written<PathBuf>>,
     pub(super) whoami: Option<Written<Name>>,
     pub(super) state: Option<Written<PathBuf>>,
+    pub(super) trusted_proxies: Vec<Written<Prefix>>,
+    pub(super) http_dns: HttpDnsTable,
 }
 
 /// `server.tcp`.
@@ -249,6 +252,8 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
     let cookie_secrets = table.value("cookie_secrets", value::path);
     let whoami = table.value("whoami", value::name);
     let state = table.value("state", value::path);
+    let trusted_proxies = table.list("trusted_proxies", value::prefix).map(|list| list.value).unwrap_or_default();
+    let http_dns = table.table("http_dns", "server.http_dns").map(http_dns::read).unwrap_or_default();
     table.finish();
     ServerTable {
         dns,
@@ -268,6 +273,8 @@ fn read_server(mut table: Table<'_>) -> ServerTable {
         cookie_secrets,
         whoami,
         state,
+        trusted_proxies,
+        http_dns,
     }
 }
 

@@ -24,7 +24,4 @@ const fn key(table: &'static str, key: &'static str, instead: &'static str) -> L
     Later { table, key, instead }
 }
 
-const LATER: &[Later] = &[
-    key("server", "trusted_proxies", "clients are known by their address and by EDNS client subnet"),
-    key("server", "token_file", "the admin address stays on loopback"),
-];
+const LATER: &[Later] = &[key("server", "token_file", "the admin address stays on loopback")];

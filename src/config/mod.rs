@@ -20,6 +20,7 @@ mod environment;
 mod file;
 mod full;
 mod heartbeat;
+mod http_dns;
 mod inventory;
 mod key;
 mod later;
@@ -39,6 +40,7 @@ mod written;
 
 pub use address::is_machine;
 pub use heartbeat::Heartbeat;
+pub use http_dns::HttpDns;
 pub use inventory::{Effect, Format, Gain, Inventory, List, is_pattern};
 pub use key::{Key, KeySecret, octets as key_octets, weakness as key_weakness};
 pub use outward::{Allow, Notified, Outward};
@@ -138,6 +140,8 @@ pub struct Server {
     pub whoami: Option<Written<Name>>,
     /// The directory of what survives a restart, as written; nothing does if there is none.
     pub state: Option<Written<PathBuf>>,
+    /// What the doors for viewers go by; shared with the snapshots, for a reload may change it.
+    pub http_dns: Arc<HttpDns>,
 }
 
 /// The other nameservers of the installation.

@@ -20,6 +20,7 @@ use super::file::{
     LoadTable, NodeSettings, NodeTable, PlaceTable, PoolTable, RateLimitTable, RegionTable, SecureTable, ServerTable,
     ServiceTable, TcpTable, ViewerTable, ZoneTable,
 };
+use super::http_dns;
 use super::inventory::{self, OwnNodes};
 use super::preset::Presets;
 use super::written::Written;
@@ -111,6 +112,8 @@ fn resolve_server(table: ServerTable) -> Server {
         cookie_secrets,
         whoami,
         state,
+        trusted_proxies,
+        http_dns,
     } = table;
     let workers = match workers.map(|workers| workers.value) {
         None => defaults::WORKERS,
@@ -135,6 +138,7 @@ fn resolve_server(table: ServerTable) -> Server {
         cookie_secrets,
         whoami,
         state,
+        http_dns: Arc::new(http_dns::resolve(trusted_proxies, http_dns)),
     }
 }
 
@@ -369,6 +373,7 @@ fn resolve_pool(table: PoolTable) -> Written<Pool> {
         has_overflow: _,
         saturation,
         check,
+        urls,
     } = table;
     let ViewerTable { bitrate, stays } = viewer;
     let usual = Viewer::default();
@@ -390,6 +395,7 @@ fn resolve_pool(table: PoolTable) -> Written<Pool> {
             _ => Saturation::Alarm,
         },
         checks: check.map_or_else(Vec::new, |check| values(check.value)),
+        urls,
     })
 }
 

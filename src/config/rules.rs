@@ -175,6 +175,8 @@ fn check_listeners(
         cookie_secrets: _,
         whoami: _,
         state: _,
+        trusted_proxies: _,
+        http_dns: _,
     } = server;
     let dns_addresses = listeners(dns.clone());
     let secure = |table: &Option<SecureTable>| {

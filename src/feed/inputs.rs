@@ -31,7 +31,7 @@ use crate::geo::{Database, Geo, Rtt};
 use crate::intake::{Carrier, Certificate, Tokens};
 use crate::name::Name;
 use crate::pool::Policy;
-use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Transfers, Zones};
+use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Transfers, UrlKeys, Zones};
 use crate::steer::{Assembly, Fleet, Guess, Tables, mix};
 use crate::wire::{Identity, Keys, Secrets};
 use crate::zone::{Signed, Signing};
@@ -75,6 +75,8 @@ pub struct Inputs {
     pub keys: Arc<Keys>,
     /// By what the nameservers of the installation know each other.
     pub tokens: Tokens,
+    /// By what requests over HTTP are signed that are for others.
+    pub url_keys: UrlKeys,
     /// What the encrypted listeners show.
     pub certificates: BTreeMap<Carrier, Certificate>,
     /// By what heartbeats of media servers are known, by inventory.
@@ -150,6 +152,8 @@ impl Inputs {
             tables: Arc::new(tables),
             signatures: Arc::default(),
             rate_limit: Arc::clone(&self.config.server.rate_limit),
+            http_dns: Arc::clone(&self.config.server.http_dns),
+            url_keys: self.url_keys.clone(),
             seed,
             identity: Arc::clone(&self.identity),
             cookies: self.cookies.clone().unwrap_or(drawn),
@@ -329,6 +333,7 @@ impl Loader {
         self.check_outward(&config, &files);
         let keys = self.read_keys(&config, file);
         let tokens = self.read_cluster_tokens(&config);
+        let url_keys = self.read_url_keys(&config);
         let heartbeat_tokens = self.read_heartbeat_tokens(&config);
         let certificates = self.read_certificates(&config, previous.map(|inputs| &inputs.certificates));
         let keyring = self.read_accesses(&config, previous.map(|inputs| &*inputs.keyring));
@@ -350,6 +355,7 @@ impl Loader {
             // gives its keys away.
             seed: mix(0),
             tokens,
+            url_keys,
             heartbeat_tokens,
             certificates,
             parts: std::mem::take(&mut self.parts),

@@ -92,9 +92,9 @@ impl Feed {
             // Nobody waits for these.
             Scope::Signing | Scope::Transfers => {
                 if scope == Scope::Signing {
-                    self.finish_signing(loaded)
+                    self.finish_signing(loaded);
                 } else {
-                    self.finish_transfers(loaded)
+                    self.finish_transfers(loaded);
                 }
                 return later.map(|(scope, waiting)| self.start_reload(scope, waiting));
             }

@@ -29,7 +29,7 @@ use tower_service::Service;
 use super::accept::{Arrival, accept};
 use super::scratch::Path;
 use super::stream::{Connections, Place, prepare, shake_hands};
-use super::{Responder, tls};
+use super::{Responder, doors, tls};
 use crate::answer::Transport;
 use crate::intake::Limit;
 
@@ -49,8 +49,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Who asks, as requests have it with them.
 #[derive(Clone)]
-struct Asker {
-    path: Path,
+pub(super) struct Asker {
+    pub(super) path: Path,
     asked: Arc<Asked>,
 }
 
@@ -62,9 +62,9 @@ struct Asked {
     spent: Notify,
 }
 
-/// All that is behind the public listeners; further doors are merged into it.
+/// All that is behind the public listeners.
 pub fn doors(responder: Responder) -> Router {
-    dns::door(responder)
+    dns::door(responder.clone()).merge(doors::doors(responder))
 }
 
 /// Serves the listener over TLS until `stop`, which lets requests that are under way end.
@@ -118,7 +118,7 @@ impl Asker {
     }
 
     /// Counts a query that was read whole, and whether it has a reply.
-    fn count(&self, is_answered: bool) {
+    pub(super) fn count(&self, is_answered: bool) {
         let place = &self.asked.place;
         if self.asked.queries.fetch_add(1, Ordering::Relaxed) + 1 >= place.limits().queries {
             self.asked.spent.notify_one();

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod cluster;
 pub mod cores;
 mod datagram;
+mod doors;
 pub mod heartbeat;
 pub mod https;
 mod learner;
@@ -38,7 +39,7 @@ use crate::config::RateLimitMode;
 use crate::intake::{Beyond, Counts, Tally, TransferCounts};
 use crate::name::LookupName;
 use crate::snapshot::{Published, Snapshot};
-use crate::steer::Estimate;
+use crate::steer::{Estimate, Observation, name_hash};
 use crate::wire::{Query, Rcode};
 
 /// Answers messages one by one for the streams: takes the newest snapshot, counts, books.
@@ -89,6 +90,52 @@ impl Responder {
         self.counts.add(&tally);
         length
     }
+
+    /// Answers a message for somebody who wants to know more than what it says. `stream` is hashed in place of name or client
+    /// where nodes are found by hashing; `take` says for how many viewers the answer is booked.
+    fn consult<T>(
+        &self,
+        message: &[u8],
+        path: Path,
+        stream: Option<&[u8]>,
+        take: impl FnOnce(&Consulted<'_>) -> (T, u32),
+    ) -> Option<T> {
+        let Path { client, local, transport, idle } = path;
+        let now = unix_milliseconds();
+        let context = Context { client, local, transport, now, idle, estimate: Estimate::default() };
+        let snapshot = self.published.snapshot();
+        let mut name = LookupName::new();
+        let mut query = read(message, &mut name)?;
+        query.stream = stream.map(|stream| name_hash(snapshot.seed, stream));
+        let course = Course::of(&snapshot, &query);
+        scratch::borrow(|out| {
+            let mut learner = self.learner.lock().unwrap_or_else(PoisonError::into_inner);
+            learner.turn(snapshot.generation, now, &self.counts);
+            let (outcome, observation) =
+                answer_on(&snapshot, &query, course, &context, Some(&mut learner.keys), out, None);
+            let Outcome::Reply { length, rcode, .. } = outcome else { return None };
+            let (taken, viewers) = take(&Consulted { snapshot: &snapshot, message: &out[..length], observation });
+            let mut tally = Tally { received: 1, ..Tally::default() };
+            if let Some(observation) = &observation {
+                (0..viewers).for_each(|_| learner.book.book(observation));
+                tally.steered += u64::from(viewers > 0);
+            }
+            drop(learner);
+            tally.replied(rcode);
+            self.counts.add(&tally);
+            Some(taken)
+        })
+    }
+}
+
+/// What the engine says of a query that somebody asks who wants more than a message.
+pub(in crate::serve) struct Consulted<'s> {
+    /// The snapshot that it was asked of.
+    pub(in crate::serve) snapshot: &'s Snapshot,
+    /// The reply.
+    pub(in crate::serve) message: &'s [u8],
+    /// What was chosen at a steered name.
+    pub(in crate::serve) observation: Option<Observation<'s>>,
 }
 
 /// Answers a message and counts it, whatever it came over: steered answers at once, the rest into `tally`.

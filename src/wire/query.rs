@@ -25,6 +25,8 @@ pub struct Query<'m> {
     pub tsig: Option<Tsig<'m>>,
     /// Why the query gets no answer from the zones.
     pub problem: Option<Problem>,
+    /// What is hashed in place of name or client where nodes are found by hashing: no DNS message tells it, but HTTP does.
+    pub stream: Option<u64>,
     message: &'m [u8],
     question: &'m [u8],
 }
@@ -89,6 +91,7 @@ impl<'m> Query<'m> {
             edns: None,
             tsig: None,
             problem: None,
+            stream: None,
             message,
             question,
         };

@@ -85,7 +85,7 @@ impl Records {
     /// `kept` is what was kept of the last time. An error says why it cannot be signed.
     pub fn sign(
         &mut self,
-        zone: Zone,
+        zone: &Zone,
         (steered, whoami): (&[Steered], Option<&Name>),
         signing: &Signing,
         now: u64,
@@ -97,11 +97,11 @@ impl Records {
             plain = Some((self.clone(), built(Zone::build(self, &[]))?));
         }
         // Secondaries ask for what is new by the serial number.
-        let transferred = plain.as_ref().map_or(&zone, |(_, unsigned)| unsigned);
+        let transferred = plain.as_ref().map_or(zone, |(_, unsigned)| unsigned);
         let is_new = |kept: &Kept| signing.is_due(transferred, kept, now);
         let before: Vec<&Kept> = kept.into_iter().collect();
         let serial = |content: &Digest| next_serial(kept, zone.serial(), content, is_new);
-        let mut signed = self.sign_as(&zone, signing, now, &before, serial, threads)?;
+        let mut signed = self.sign_as(zone, signing, now, &before, serial, threads)?;
         let mut zone = built(Zone::build_with_whoami(self, steered, whoami))?.with_signer(&signed);
         if let Some((mut records, unsigned)) = plain {
             // Most of its RRsets are the same.
@@ -326,10 +326,10 @@ impl Signed {
 
 impl State<'_> {
     /// A signature of before that is still good.
-    fn fresh(&self, digest: &Digest) -> Option<&Box<[u8]>> {
+    fn fresh(&self, digest: &Digest) -> Option<&[u8]> {
         let rdata = self.before.iter().find_map(|kept| kept.signatures.get(digest))?;
         let is_fresh = |validity| self.signing.lifetime.is_fresh(validity, self.now);
-        Validity::of_rdata(rdata).is_some_and(is_fresh).then_some(rdata)
+        Validity::of_rdata(rdata).is_some_and(is_fresh).then_some(&**rdata)
     }
 
     /// The signatures of each RRset, those that are still good as they were.
@@ -360,7 +360,7 @@ impl State<'_> {
         let of_key = keys.map(|key| {
             let digest = Digest::of(&self.signer.unsigned(key, &rrset));
             if let Some(rdata) = self.fresh(&digest) {
-                return Some(Made { digest, rdata: rdata.clone() });
+                return Some(Made { digest, rdata: rdata.into() });
             }
             let rdata = self.signer.sign(key, &rrset, self.signing.lifetime.from(self.now, digest.mark()))?;
             Some(Made { digest, rdata: rdata.into() })
@@ -399,7 +399,7 @@ impl Zone {
     ) -> Result<(Self, Signed), Diagnostic> {
         let mut records = Records::of(self);
         let zone = built(Self::build_with_whoami(&records, steered, whoami))?;
-        records.sign(zone, (steered, whoami), &signed.signing, now, Some(&signed.kept), threads)
+        records.sign(&zone, (steered, whoami), &signed.signing, now, Some(&signed.kept), threads)
     }
 
     /// What signs it, if it is signed here.

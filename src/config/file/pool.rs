@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::config::address;
 use crate::config::table::Table;
-use crate::config::value;
+use crate::config::value::{self, Wrong};
 use crate::config::written::{Place, Problems, Written};
 use crate::diagnostic::Diagnostic;
 use crate::name::Name;
-use crate::pool::{Bitrate, Check, MAX_ANSWERS, Policy};
+use crate::pool::{Bitrate, Check, MAX_ANSWERS, Policy, Template};
 
 use super::{HOUR, read_name, values};
 
@@ -37,6 +37,7 @@ pub(in crate::config) struct PoolTable {
     pub(in crate::config) has_overflow: bool,
     pub(in crate::config) saturation: Word,
     pub(in crate::config) check: Option<Written<Vec<Written<Check>>>>,
+    pub(in crate::config) urls: Vec<(String, Template)>,
 }
 
 /// How nodes are chosen, of a pool or a service.
@@ -99,9 +100,24 @@ pub(super) fn read_pool(name: Written<String>, mut table: Table<'_>) -> PoolTabl
             .map(|(overflow, place)| Written::at(&place, overflow)),
         saturation: table.word("saturation", &["alarm", "clip"]),
         check: table.one_or_more("check", address::check),
+        urls: table.table("urls", "pool.urls").map(read_urls).unwrap_or_default(),
     };
     table.finish();
     pool
+}
+
+fn read_urls(mut table: Table<'_>) -> Vec<(String, Template)> {
+    let url = |item: &_| {
+        let text = value::text(item)?;
+        Template::parse(&text).map_err(|wrong| {
+            let known = Template::PLACEHOLDERS.map(|word| format!("{{{word}}}")).join(", ");
+            Wrong::new(format!("`{wrong}` stands for nothing in a URL")).help(format!("what can stand there: {known}"))
+        })
+    };
+    let known = Template::PROTOCOLS.into_iter();
+    let urls = known.filter_map(|protocol| Some((protocol.to_owned(), table.value(protocol, url)?.value))).collect();
+    table.finish();
+    urls
 }
 
 fn read_policy(table: &mut Table<'_>) -> PolicyTable {

@@ -9,6 +9,7 @@ use crate::feed::keys::read_key;
 use crate::feed::secrets::read_secrets;
 use crate::feed::token::{read_tokens, warn_of_readers};
 use crate::intake::Tokens;
+use crate::snapshot::UrlKeys;
 use crate::wire::{Algorithm, Keys, Secrets, TsigKey};
 
 impl Loader {
@@ -51,6 +52,13 @@ impl Loader {
             self.diagnostics.extend(warn_of_readers(file));
         }
         Keys::new(keys)
+    }
+
+    /// By what requests over HTTP are signed.
+    pub(super) fn read_url_keys(&mut self, config: &Config) -> UrlKeys {
+        let written = config.server.http_dns.secrets.as_ref();
+        let secrets = written.map_or_else(Tokens::default, |written| self.read_tokens(written));
+        UrlKeys::new(secrets.all())
     }
 
     pub(super) fn read_cluster_tokens(&mut self, config: &Config) -> Tokens {

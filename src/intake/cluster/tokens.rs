@@ -26,6 +26,11 @@ impl Tokens {
         self.tokens.is_empty()
     }
 
+    /// Each of them.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        self.tokens.iter().map(|token| &**token)
+    }
+
     /// The one that is shown to others.
     pub fn own(&self) -> Option<&str> {
         self.tokens.first().map(|token| &**token)

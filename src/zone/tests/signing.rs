@@ -28,7 +28,7 @@ fn sign(text: &str, steered: &[Steered], signing: &Signing, now: u64, before: Op
     let (mut records, _) = read_text(text);
     let zone = Zone::build(&records, steered).0.unwrap();
     let kept = before.map(|signed| &*signed.kept);
-    records.sign(zone, (steered, None), signing, now, kept, 1).unwrap()
+    records.sign(&zone, (steered, None), signing, now, kept, 1).unwrap()
 }
 
 /// All that a zone has, in no order.
@@ -96,7 +96,7 @@ fn keys_of_which_some_are_missing_sign_nothing() {
     let (mut records, _) = read_text(&with_head(""));
     let mut refusal = |signing: &Signing| {
         let zone = Zone::build(&records, &[]).0.unwrap();
-        records.sign(zone, (&[], None), signing, NOW, None, 1).map(|_| ()).unwrap_err().to_string()
+        records.sign(&zone, (&[], None), signing, NOW, None, 1).map(|_| ()).unwrap_err().to_string()
     };
     let both = signing(&[Role::KeySigning, Role::ZoneSigning], 14 * DAY, 5 * DAY);
     let mut unreadable = both.clone();
@@ -105,7 +105,7 @@ fn keys_of_which_some_are_missing_sign_nothing() {
     let mut pointless = both.clone();
     pointless.keys.keys.remove(0);
     assert!(refusal(&pointless).contains("no key signs the keys"));
-    assert_eq!(pointless.keys.lost(&both.keys, NOW).map(|key| key.role()), Some(Role::KeySigning));
+    assert_eq!(pointless.keys.lost(&both.keys, NOW).map(SigningKey::role), Some(Role::KeySigning));
     let mut retired = both.clone();
     retired.keys.keys[0].1.delete = Some(NOW);
     assert!(pointless.keys.lost(&retired.keys, NOW).is_none(), "its time was over");

@@ -272,7 +272,7 @@ impl Reading<'_> {
             before.map(|signed| Arc::clone(&signed.kept)).or_else(|| kept(self.state.as_deref()?, zone.apex()));
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         let (zone, signed) =
-            records.sign(zone, (steered, whoami.as_ref()), signing, self.now, before.as_deref(), threads)?;
+            records.sign(&zone, (steered, whoami.as_ref()), signing, self.now, before.as_deref(), threads)?;
         Ok((zone, Some(signed)))
     }
 }
