@@ -3,6 +3,8 @@
 
 #[path = "doors/clients.rs"]
 mod clients;
+#[path = "doors/redirect.rs"]
+mod redirect;
 #[path = "doors/route.rs"]
 mod route;
 #[path = "doors/shapes.rs"]
@@ -82,8 +84,13 @@ impl Visitor {
 
     /// What a path gets, with these lines in the request's head.
     fn get(&mut self, path: &str, head: &[&str]) -> Said {
+        self.get_from("doors", path, head)
+    }
+
+    /// The same of a host.
+    fn get_from(&mut self, host: &str, path: &str, head: &[&str]) -> Said {
         let lines: String = head.iter().map(|line| format!("{line}\r\n")).collect();
-        write!(self.stream.get_mut(), "GET {path} HTTP/1.1\r\nHost: doors\r\n{lines}\r\n").unwrap();
+        write!(self.stream.get_mut(), "GET {path} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n").unwrap();
         let mut head = Vec::new();
         loop {
             let mut line = String::new();
@@ -91,7 +98,8 @@ impl Visitor {
             if line.trim().is_empty() {
                 break;
             }
-            head.push(line.trim().to_lowercase());
+            let (name, value) = line.trim().split_once(':').unwrap_or((line.trim(), ""));
+            head.push(format!("{}:{value}", name.to_lowercase()));
         }
         let length = head.iter().find_map(|line| line.strip_prefix("content-length: "));
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];

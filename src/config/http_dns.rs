@@ -9,7 +9,7 @@ use super::table::Table;
 use super::tree::Item;
 use super::value::{self, Wrong};
 use super::written::Written;
-use super::{RateLimit, RateLimitMode};
+use super::{RateLimit, RateLimitMode, Redirect};
 
 /// Requests a second from one network: a household of viewers who zap, or a busy office.
 const PER_SECOND: u32 = 50;
@@ -25,20 +25,23 @@ pub struct HttpDns {
     pub origins: Box<[String]>,
     /// The file of secrets by which requests are signed for others, as written.
     pub secrets: Option<Written<PathBuf>>,
+    /// Hosts at which requests are sent on.
+    pub redirects: Box<[Redirect]>,
 }
 
 impl HttpDns {
     /// Whether the other says the same, but for secrets.
     pub fn is_same(&self, other: &Self) -> bool {
-        let Self { trusted_proxies, rate_limit, origins, secrets: _ } = self;
+        let Self { trusted_proxies, rate_limit, origins, secrets: _, redirects } = self;
         (trusted_proxies, rate_limit, origins) == (&other.trusted_proxies, &other.rate_limit, &other.origins)
+            && *redirects == other.redirects
     }
 }
 
 /// As without the tables.
 impl Default for HttpDns {
     fn default() -> Self {
-        resolve(Vec::new(), HttpDnsTable::default())
+        resolve(Vec::new(), HttpDnsTable::default(), Box::default())
     }
 }
 
@@ -76,7 +79,11 @@ fn origin(item: &Item) -> Result<String, Wrong> {
     ))
 }
 
-pub(super) fn resolve(trusted_proxies: Vec<Written<Prefix>>, table: HttpDnsTable) -> HttpDns {
+pub(super) fn resolve(
+    trusted_proxies: Vec<Written<Prefix>>,
+    table: HttpDnsTable,
+    redirects: Box<[Redirect]>,
+) -> HttpDns {
     let HttpDnsTable { per_second, exempt, cors, secrets } = table;
     let prefixes = |list: Vec<Written<Prefix>>| list.into_iter().map(|prefix| prefix.value.to_canonical());
     let trusted_proxies: Box<[Prefix]> = prefixes(trusted_proxies).collect();
@@ -91,5 +98,6 @@ pub(super) fn resolve(trusted_proxies: Vec<Written<Prefix>>, table: HttpDnsTable
         },
         origins: cors.map(|list| list.value).unwrap_or_default().into_iter().map(|origin| origin.value).collect(),
         secrets,
+        redirects,
     }
 }

@@ -17,7 +17,7 @@ use super::file::{
 use super::resolve::{labels, listeners, pool_of, ttl_bounds};
 use super::value::did_you_mean;
 use super::written::{Problems, Written};
-use super::{access, defaults, full, heartbeat, key, maintenance, outward, policy, secondary};
+use super::{access, defaults, full, heartbeat, key, maintenance, outward, policy, redirect, secondary};
 
 /// Reports every rule that is broken.
 pub(super) fn check(file: &ConfigFile, problems: &Problems) {
@@ -94,6 +94,7 @@ pub(super) fn check(file: &ConfigFile, problems: &Problems) {
         check_service(service, pools, problems);
         policy::check_service(service, pool_of(service, pools), problems);
     }
+    redirect::check(services, problems);
     maintenance::check(file, problems);
     key::check(&file.keys, problems);
     outward::check(file.zones.iter().filter_map(|zone| zone.outward.as_ref()), &file.keys, problems);

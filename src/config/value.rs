@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::geo::{Position, Prefix, PrefixError};
 use crate::name::Name;
-use crate::pool::Bitrate;
+use crate::pool::{Bitrate, Template};
 
 use super::preset::Presets;
 use super::tree::{Item, Value};
@@ -47,6 +47,15 @@ impl From<Wrong> for Diagnostic {
 pub(super) fn text(item: &Item) -> Reading<String> {
     let found = string(item, "a string").map_err(|wrong| wrong.maybe_help(quoted(item)))?;
     Ok(found.to_owned())
+}
+
+/// A URL with placeholders in it.
+pub(super) fn template(item: &Item) -> Reading<Template> {
+    let text = text(item)?;
+    Template::parse(&text).map_err(|wrong| {
+        let known = Template::PLACEHOLDERS.map(|word| format!("{{{word}}}")).join(", ");
+        Wrong::new(format!("`{wrong}` stands for nothing in a URL")).help(format!("what can stand there: {known}"))
+    })
 }
 
 /// A string of 1 to `most` octets.

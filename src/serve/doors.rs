@@ -1,9 +1,11 @@
 //! The doors for viewers on the public HTTP listeners: HTTP-DNS in the shapes of vendors, and the choice of nodes by name and
 //! stream. Behind each is the engine that answers DNS: a request becomes a query, with the client's network in it.
 
+mod choice;
 mod client;
 mod json;
 mod limit;
+mod redirect;
 mod refusal;
 mod reply;
 mod route;
@@ -34,27 +36,33 @@ pub(super) struct Doors {
     limiter: Arc<Mutex<Limiter>>,
 }
 
-/// All of them.
-pub(super) fn doors(responder: Responder) -> Router {
+/// All of them, and before them and the `others` the hosts at which requests are sent on.
+pub(super) fn doors(responder: Responder, others: Router) -> Router {
     let doors = Doors { responder, limiter: Arc::new(Mutex::new(limiter())) };
-    Router::new()
+    let all = Router::new()
         .route("/resolve", get(json::resolve))
         .route("/d", get(vendors::addresses_of))
         .route("/{account}/d", get(vendors::addresses_of))
         .route("/{account}/resolve", get(vendors::addresses_of))
         .route("/v1/route", get(route::route))
+        .route("/v1/redirect/{*stream}", get(redirect::spelled))
         .layer(from_fn_with_state(doors.clone(), head))
-        .with_state(doors)
+        .with_state(doors.clone());
+    // Whatever the path: so all doors have to be inside.
+    Router::new().fallback_service(all.merge(others)).layer(from_fn_with_state(doors.clone(), redirect::by_host))
 }
 
 /// What all answers bear: nobody may keep what was chosen for one client, and pages of which origins may read it.
 async fn head(State(doors): State<Doors>, request: Request<Body>, next: Next) -> Response {
     let snapshot = doors.responder.published.snapshot();
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = next.run(request).await;
+    bear(&snapshot.http_dns, origin, next.run(request).await)
+}
+
+fn bear(http_dns: &HttpDns, origin: Option<HeaderValue>, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    share(&snapshot.http_dns, origin, headers);
+    share(http_dns, origin, headers);
     response
 }
 

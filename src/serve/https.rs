@@ -64,7 +64,7 @@ struct Asked {
 
 /// All that is behind the public listeners.
 pub fn doors(responder: Responder) -> Router {
-    dns::door(responder.clone()).merge(doors::doors(responder))
+    doors::doors(responder.clone(), dns::door(responder))
 }
 
 /// Serves the listener over TLS until `stop`, which lets requests that are under way end.

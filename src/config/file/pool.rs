@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::address;
+use crate::config::redirect::{self, RedirectTable};
 use crate::config::table::Table;
-use crate::config::value::{self, Wrong};
+use crate::config::value;
 use crate::config::written::{Place, Problems, Written};
 use crate::diagnostic::Diagnostic;
 use crate::name::Name;
@@ -78,6 +79,7 @@ pub(in crate::config) struct ServiceTable {
     pub(in crate::config) policy: PolicyTable,
     /// Areas, as words.
     pub(in crate::config) within: Vec<Written<String>>,
+    pub(in crate::config) redirect: Option<RedirectTable>,
 }
 
 pub(super) fn read_pool(name: Written<String>, mut table: Table<'_>) -> PoolTable {
@@ -107,15 +109,9 @@ pub(super) fn read_pool(name: Written<String>, mut table: Table<'_>) -> PoolTabl
 }
 
 fn read_urls(mut table: Table<'_>) -> Vec<(String, Template)> {
-    let url = |item: &_| {
-        let text = value::text(item)?;
-        Template::parse(&text).map_err(|wrong| {
-            let known = Template::PLACEHOLDERS.map(|word| format!("{{{word}}}")).join(", ");
-            Wrong::new(format!("`{wrong}` stands for nothing in a URL")).help(format!("what can stand there: {known}"))
-        })
-    };
     let known = Template::PROTOCOLS.into_iter();
-    let urls = known.filter_map(|protocol| Some((protocol.to_owned(), table.value(protocol, url)?.value))).collect();
+    let url = |protocol: &'static str| Some((protocol.to_owned(), table.value(protocol, value::template)?.value));
+    let urls = known.filter_map(url).collect();
     table.finish();
     urls
 }
@@ -160,11 +156,12 @@ pub(super) fn read_service(name: &Written<String>, mut table: Table<'_>, problem
     }
     let policy = read_policy(&mut table);
     let within = values(table.list("within", value::area));
+    let redirect = table.table("redirect", "service.redirect").map(redirect::read);
     table.finish();
     let name = read_name(name, problems)?;
     if name.value.wire()[usize::from(name.value.is_wildcard()) * 2..].contains(&b'*') {
         let help = "an asterisk may be the whole leftmost label only, as in `*.room.live.example`";
         problems.add_to(&name, Diagnostic::error("the asterisk does not stand alone in front").help(help));
     }
-    Some(ServiceTable { name, pool, has_pool, answers, ttl_min, ttl_max, policy, within })
+    Some(ServiceTable { name, pool, has_pool, answers, ttl_min, ttl_max, policy, within, redirect })
 }

@@ -5,19 +5,17 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
 use axum::response::{IntoResponse, Response};
-use hickory_proto::op::Message;
-use hickory_proto::rr::RData;
 use serde::Serialize;
 
 use super::Doors;
+use super::choice::{Choice, Chosen};
 use super::refusal::Refusal;
 use super::reply;
 use super::signature::escape;
 use super::visit::Visit;
-use crate::answer::Question;
 use crate::geo::Prefix;
 use crate::name::{LookupName, Name};
-use crate::pool::{Family, Full, MAX_ANSWERS, Node, NodeId, Template};
+use crate::pool::{Family, MAX_ANSWERS, Node, NodeId, Template};
 use crate::serve::Consulted;
 use crate::snapshot::Snapshot;
 use crate::steer::{Key, Observation, Tables};
@@ -81,24 +79,9 @@ fn answer(doors: &Doors, request: &Request<Body>) -> Result<Route, Refusal> {
     let mut visit = Visit::begin(doors, request)?;
     visit.for_client("client", true)?;
     let wish = Wish::of(&visit)?;
-    let own = if visit.client.is_ipv4() { Family::V4 } else { Family::V6 };
-    let other = if own == Family::V4 { Family::V6 } else { Family::V4 };
-    let families = wish.family.map_or_else(|| vec![own, other], |family| vec![family]);
-    let mut refusal = None;
-    for family in families {
-        let question = Question::of_client(wish.name.clone(), family.into(), visit.client);
-        let found = visit.consult(&question.message(), wish.stream.as_deref(), |consulted| {
-            let found = found(consulted, &wish, &visit, family);
-            let viewers = if found.is_ok() { wish.viewers } else { 0 };
-            (found, viewers)
-        })?;
-        match found {
-            Ok(route) => return Ok(route),
-            // Perhaps its nodes have the other family alone.
-            Err(why) => refusal = refusal.or(Some(why)),
-        }
-    }
-    Err(refusal.unwrap_or_else(|| Refusal::unknown("there is no such name here")))
+    let choice =
+        Choice { name: &wish.name, stream: wish.stream.as_deref(), family: wish.family, viewers: wish.viewers };
+    choice.make(&visit, |chosen| wish.told(chosen, &visit))
 }
 
 impl<'v> Wish<'v> {
@@ -151,48 +134,38 @@ fn label(room: &str) -> Result<Vec<u8>, Refusal> {
     Ok(wire.wire()[..wire.wire().len() - 1].to_vec())
 }
 
-/// What the engine has found.
-fn found(consulted: &Consulted<'_>, wish: &Wish<'_>, visit: &Visit, family: Family) -> Result<Route, Refusal> {
-    let Consulted { snapshot, message, observation } = consulted;
-    let Some(observation) = observation else { return Err(nothing(message, &wish.name)) };
-    let Observation { region, pool: id, nodes, ttl, .. } = *observation;
-    let (fleet, tables) = (&snapshot.fleet, &snapshot.tables);
-    let pool = fleet.pool(id);
-    let of_family = tables.pools[usize::from(id.0)].of(family);
-    let is_full = of_family.is_full(region);
-    if is_full && pool.pool.full == Full::Refuse {
-        return Err(Refusal::full());
-    }
-    let nodes: Vec<NodeId> = nodes.iter().copied().take(wish.count.unwrap_or(usize::MAX)).collect();
-    let region = &snapshot.geo.region(region).name;
-    let reason = match nodes.first() {
-        None => "there is no room: viewers are sent elsewhere".to_owned(),
-        Some(_) if is_full => "all nodes are full: the least loaded".to_owned(),
-        Some(first) => {
-            let state = tables.fitness(id, family, *first);
-            let place = &fleet.places[usize::from(fleet.node(*first).place.0)].name;
-            format!(
-                "{region} is served from {place} now; {} is {} at pressure {:.2}",
-                fleet.node(*first).node.name,
-                state.standing.word(),
-                state.pressure
-            )
+impl Wish<'_> {
+    /// What was chosen, in words.
+    fn told(&self, chosen: &Chosen<'_>, visit: &Visit) -> Route {
+        let Chosen { consulted, observation, family, is_full } = *chosen;
+        let Consulted { snapshot, .. } = consulted;
+        let &Observation { region, pool: id, nodes, ttl, .. } = observation;
+        let (fleet, tables, pool) = (&snapshot.fleet, &snapshot.tables, snapshot.fleet.pool(id));
+        let nodes = &nodes[..nodes.len().min(self.count.unwrap_or(usize::MAX))];
+        let region = &snapshot.geo.region(region).name;
+        let reason = match nodes.first() {
+            None => "there is no room: viewers are sent elsewhere".to_owned(),
+            Some(_) if is_full => "all nodes are full: the least loaded".to_owned(),
+            Some(first) => {
+                let (state, node) = (tables.fitness(id, family, *first), fleet.node(*first));
+                let place = &fleet.places[usize::from(node.place.0)].name;
+                let (name, standing) = (&node.node.name, state.standing.word());
+                format!("{region} is served from {place} now; {name} is {standing} at pressure {:.2}", state.pressure)
+            }
+        };
+        Route {
+            name: self.name.to_string(),
+            stream: Some(self.path.to_owned()).filter(|path| !path.is_empty()),
+            client: Key::of(Some(host(visit.client)), visit.client).network.to_string(),
+            region: region.clone(),
+            pool: pool.pool.name.clone(),
+            nodes: nodes.iter().map(|node| routed(snapshot, tables, *node, &pool.pool.urls, self)).collect(),
+            elsewhere: chosen.elsewhere(),
+            ttl,
+            generation: snapshot.generation,
+            reason,
         }
-    };
-    let elsewhere = if nodes.is_empty() { alias(message) } else { None };
-    let network = Key::of(Some(host(visit.client)), visit.client).network;
-    Ok(Route {
-        name: wish.name.to_string(),
-        stream: Some(wish.path.to_owned()).filter(|path| !path.is_empty()),
-        client: network.to_string(),
-        region: region.clone(),
-        pool: pool.pool.name.clone(),
-        nodes: nodes.iter().map(|node| routed(snapshot, tables, *node, &pool.pool.urls, wish)).collect(),
-        elsewhere,
-        ttl,
-        generation: snapshot.generation,
-        reason,
-    })
+    }
 }
 
 fn host(client: std::net::IpAddr) -> Prefix {
@@ -227,26 +200,4 @@ fn routed(
         pressure: tables.nodes[usize::from(id.0)].pressure,
         urls: urls.map(|(protocol, template)| (protocol.clone(), fill(template))).collect(),
     }
-}
-
-/// Why nothing was chosen.
-fn nothing(message: &[u8], name: &Name) -> Refusal {
-    use hickory_proto::op::ResponseCode;
-    let rcode = Message::from_vec(message).map_or(ResponseCode::ServFail, |message| message.metadata.response_code);
-    match rcode {
-        ResponseCode::NoError => Refusal::unknown(format!(
-            "{name} has no nodes for this client: it is no service, or a barrier is in the way; `/resolve` has its records"
-        )),
-        ResponseCode::NXDomain => Refusal::unknown(format!("there is no {name}")),
-        _ => Refusal::forbidden(format!("{name} is not answered here")),
-    }
-}
-
-/// The name that an answer is an alias of.
-fn alias(message: &[u8]) -> Option<String> {
-    let message = Message::from_vec(message).ok()?;
-    message.answers.iter().rev().find_map(|record| match &record.data {
-        RData::CNAME(name) => Some(name.0.to_string()),
-        _ => None,
-    })
 }
