@@ -106,3 +106,35 @@ fn without_a_stream_a_client_gets_what_dns_gives_its_network() {
     }
     assert_eq!(nodes.len(), 12, "all nodes have clients");
 }
+
+#[test]
+fn each_answer_is_in_the_books_once_and_for_as_many_viewers_as_it_is_for() {
+    let fleet = FLEET.replacen("answers = 1", "answers = 1\nredirect = { host = \"go.live.example\" }", 1);
+    let (_installation, served) = served("", &fleet);
+    let mut visitor = Visitor::of(&served);
+    let mut expected = 0;
+    for (path, viewers) in [
+        ("/v1/route?name=play.live.example", 1),
+        ("/v1/route?name=play.live.example&weight=5", 5),
+        ("/resolve?domain=play.live.example", 1),
+        ("/resolve?name=play.live.example", 1),
+        ("/d?dn=play.live.example", 1),
+        ("/v1/redirect/live/cam1", 1),
+        ("/v1/route?name=www.live.example", 0),
+        ("/v1/route?name=play.live.example&n=0", 0),
+        ("/d?dn=www.live.example", 0),
+    ] {
+        visitor.get(path, &[]);
+        expected += viewers;
+    }
+    let told = || {
+        let metrics = super::support::client::get(served.admin(), "/metrics");
+        let line = metrics.lines().find_map(|line| line.strip_prefix("thalweg_region_answers_total{region=\"here\"} "));
+        line.map_or(0, |count| count.parse::<u32>().unwrap())
+    };
+    super::support::client::wait_for("the books", || (told() >= expected).then_some(()));
+    // What is booked comes with the next turn of the books: one more answer ends that turn.
+    visitor.get("/v1/route?name=play.live.example", &[]);
+    super::support::client::wait_for("the books", || (told() > expected).then_some(()));
+    assert_eq!(told(), expected + 1);
+}

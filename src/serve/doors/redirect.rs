@@ -61,7 +61,7 @@ fn answer(doors: &Doors, request: &Request<Body>) -> Result<Response, Refusal> {
 /// The host that a request is for, without the port: of HTTP/2 it stands in the URI (RFC 9113 §8.3.1).
 fn host(request: &Request<Body>) -> Option<&str> {
     let line = || request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = request.uri().authority().map(|authority| authority.as_str()).or_else(line)?;
+    let host = request.uri().authority().map(http::uri::Authority::as_str).or_else(line)?;
     Some(host.rsplit_once(':').map_or(host, |(host, _port)| host))
 }
 
