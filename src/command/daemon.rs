@@ -202,6 +202,7 @@ impl Daemon {
                 let endpoint = quic::open(socket, &shown, &server.tcp)?;
                 streams.spawn(quic::serve(endpoint, responder.clone(), over_quic.clone(), stop.clone()));
             }
+            streams.spawn(responder.clone().turn(stop.clone()));
             let doors = https::doors(responder);
             for (listener, shown) in bound.https.into_iter().zip(shown(Carrier::Https).into_iter().cycle()) {
                 let (listener, connections) = (asynchronous(listener)?, over_https.clone());

@@ -22,10 +22,11 @@ pub mod udp;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrayvec::ArrayVec;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 pub use self::datagram::{BATCH, Ready};
 pub use self::learner::Learner;
@@ -41,6 +42,9 @@ use crate::name::LookupName;
 use crate::snapshot::{Published, Snapshot};
 use crate::steer::{Estimate, Observation, name_hash};
 use crate::wire::{Query, Rcode};
+
+/// From one look at what streams have booked to the next.
+const TURN: Duration = Duration::from_millis(500);
 
 /// Answers messages one by one for the streams: takes the newest snapshot, counts, books.
 #[derive(Clone)]
@@ -73,6 +77,16 @@ impl Responder {
         let slots = Arc::clone(&self.transfers.slots);
         let transfers = Transfers { slots, told: AtomicU64::new(0), counts: Arc::clone(counts) };
         Self { transfers: Arc::new(transfers), ..self }
+    }
+
+    /// Hands over what was booked until `stop`, also while nobody asks any more.
+    pub async fn turn(self, stop: CancellationToken) {
+        let mut turns = tokio::time::interval(TURN);
+        while stop.run_until_cancelled(turns.tick()).await.is_some() {
+            let generation = self.published.snapshot().generation;
+            let mut learner = self.learner.lock().unwrap_or_else(PoisonError::into_inner);
+            learner.turn(generation, unix_milliseconds(), &self.counts);
+        }
     }
 
     /// Answers a message into `out` and returns the reply's length; none if there is nothing to send.
