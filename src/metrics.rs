@@ -243,7 +243,7 @@ mod tests {
     use crate::config::{RateLimit, RateLimitMode};
     use crate::geo::{Countries, Geo};
     use crate::pool::{Family, PoolId};
-    use crate::snapshot::{InputStatus, UrlKeys};
+    use crate::snapshot::{InputStatus, TurnKeys, UrlKeys};
     use crate::steer::{Estimate, Ledger, Observation};
     use crate::wire::Secrets;
 
@@ -261,6 +261,7 @@ mod tests {
             rate_limit: Arc::new(RateLimit { mode: RateLimitMode::Off, per_second: 1, slip: 2, exempt: Vec::new() }),
             http_dns: Arc::default(),
             url_keys: UrlKeys::default(),
+            turn_keys: TurnKeys::default(),
             seed: 0,
             identity: Arc::default(),
             cookies: Secrets::default(),

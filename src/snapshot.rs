@@ -17,6 +17,7 @@ mod published;
 mod secondary;
 mod signatures;
 mod transfers;
+mod turn_keys;
 mod url_keys;
 
 pub use elsewhere::Elsewhere;
@@ -26,6 +27,7 @@ pub use published::{Published, Reader};
 pub use secondary::{Secondaries, SecondaryStatus};
 pub use signatures::{Denied, Notary, Signatures, Steered, addresses, denied};
 pub use transfers::{Transfers, ZoneTransfers, transfer_serial};
+pub use turn_keys::{Credential, TurnKeys};
 pub use url_keys::UrlKeys;
 
 /// Everything an answer depends on.
@@ -50,6 +52,8 @@ pub struct Snapshot {
     pub http_dns: Arc<HttpDns>,
     /// By what requests over HTTP are signed that are for others.
     pub url_keys: UrlKeys,
+    /// What credentials for TURN servers are made of.
+    pub turn_keys: TurnKeys,
     /// Of hashes by which nodes are found; equal on all nameservers.
     pub seed: u64,
     /// Who this server says it is.

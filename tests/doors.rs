@@ -3,6 +3,8 @@
 
 #[path = "doors/clients.rs"]
 mod clients;
+#[path = "doors/ice.rs"]
+mod ice;
 #[path = "doors/redirect.rs"]
 mod redirect;
 #[path = "doors/route.rs"]

@@ -9,7 +9,7 @@ use super::table::Table;
 use super::tree::Item;
 use super::value::{self, Wrong};
 use super::written::Written;
-use super::{RateLimit, RateLimitMode, Redirect};
+use super::{Ice, RateLimit, RateLimitMode, Redirect};
 
 /// Requests a second from one network: a household of viewers who zap, or a busy office.
 const PER_SECOND: u32 = 50;
@@ -27,21 +27,24 @@ pub struct HttpDns {
     pub secrets: Option<Written<PathBuf>>,
     /// Hosts at which requests are sent on.
     pub redirects: Box<[Redirect]>,
+    /// What browsers are told of TURN servers.
+    pub ice: Box<[Ice]>,
 }
 
 impl HttpDns {
     /// Whether the other says the same, but for secrets.
     pub fn is_same(&self, other: &Self) -> bool {
-        let Self { trusted_proxies, rate_limit, origins, secrets: _, redirects } = self;
+        let Self { trusted_proxies, rate_limit, origins, secrets: _, redirects, ice } = self;
         (trusted_proxies, rate_limit, origins) == (&other.trusted_proxies, &other.rate_limit, &other.origins)
             && *redirects == other.redirects
+            && format!("{ice:?}") == format!("{:?}", other.ice)
     }
 }
 
 /// As without the tables.
 impl Default for HttpDns {
     fn default() -> Self {
-        resolve(Vec::new(), HttpDnsTable::default(), Box::default())
+        resolve(Vec::new(), HttpDnsTable::default(), Box::default(), Box::default())
     }
 }
 
@@ -83,6 +86,7 @@ pub(super) fn resolve(
     trusted_proxies: Vec<Written<Prefix>>,
     table: HttpDnsTable,
     redirects: Box<[Redirect]>,
+    ice: Box<[Ice]>,
 ) -> HttpDns {
     let HttpDnsTable { per_second, exempt, cors, secrets } = table;
     let prefixes = |list: Vec<Written<Prefix>>| list.into_iter().map(|prefix| prefix.value.to_canonical());
@@ -99,5 +103,6 @@ pub(super) fn resolve(
         origins: cors.map(|list| list.value).unwrap_or_default().into_iter().map(|origin| origin.value).collect(),
         secrets,
         redirects,
+        ice,
     }
 }

@@ -21,12 +21,13 @@ use super::file::{
     ServiceTable, TcpTable, ViewerTable, ZoneTable,
 };
 use super::http_dns;
+use super::ice;
 use super::inventory::{self, OwnNodes};
 use super::preset::Presets;
 use super::written::Written;
 use super::{
-    Config, Geoip, Load, Outward, RateLimit, Redirect, Secure, Server, SignedZone, TcpLimits, Workers, ZoneFile, Zones,
-    cluster, defaults, full, maintenance, policy, redirect, secondary,
+    Config, Geoip, Ice, Load, Outward, RateLimit, Redirect, Secure, Server, SignedZone, TcpLimits, Workers, ZoneFile,
+    Zones, cluster, defaults, full, maintenance, policy, redirect, secondary,
 };
 
 /// Fills in what was not written; what was wrong is filled in too, for then nobody runs it.
@@ -63,14 +64,14 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     let nodes: Vec<_> = own.iter().map(|node| resolve_node(node.clone(), &common, &atlas)).collect();
     // The others are nodes only if a list has their addresses.
     let nodes: Vec<_> = nodes.into_iter().filter(|node| node.value.v4.is_some() || node.value.v6.is_some()).collect();
-    let redirects = redirect::resolve(&services);
+    let (redirects, ice) = (redirect::resolve(&services), ice::resolve(&services));
     let services: Vec<_> = services.into_iter().map(|service| resolve_service(service, &pools, &atlas)).collect();
     let mut pools: Vec<_> = pools.into_iter().map(resolve_pool).collect();
     if pools.is_empty() && !(nodes.is_empty() && services.is_empty() && inventories.is_empty()) {
         pools.push(Written::default(Pool { name: defaults::POOL.to_owned(), ..Pool::default() }));
     }
     Config {
-        server: resolve_server(server, redirects),
+        server: resolve_server(server, redirects, ice),
         cluster: cluster.and_then(cluster::resolve),
         keys,
         zones: Zones {
@@ -94,7 +95,7 @@ pub(super) fn resolve(file: ConfigFile) -> Config {
     }
 }
 
-fn resolve_server(table: ServerTable, redirects: Box<[Redirect]>) -> Server {
+fn resolve_server(table: ServerTable, redirects: Box<[Redirect]>, ice: Box<[Ice]>) -> Server {
     let ServerTable {
         dns,
         tls,
@@ -139,7 +140,7 @@ fn resolve_server(table: ServerTable, redirects: Box<[Redirect]>) -> Server {
         cookie_secrets,
         whoami,
         state,
-        http_dns: Arc::new(http_dns::resolve(trusted_proxies, http_dns, redirects)),
+        http_dns: Arc::new(http_dns::resolve(trusted_proxies, http_dns, redirects, ice)),
     }
 }
 
@@ -405,8 +406,18 @@ fn resolve_service(table: ServiceTable, pools: &[PoolTable], atlas: &Atlas) -> W
     let pool_table = pool_of(&table, pools);
     let policy = policy::of_service(&table.policy, pool_table.map(|pool| &pool.policy));
     let only_pool = pools.first().map_or(defaults::POOL, |pool| pool.name.value.as_str());
-    let ServiceTable { name, pool, has_pool: _, answers, ttl_min: _, ttl_max: _, policy: _, within, redirect: _ } =
-        table;
+    let ServiceTable {
+        name,
+        pool,
+        has_pool: _,
+        answers,
+        ttl_min: _,
+        ttl_max: _,
+        policy: _,
+        within,
+        redirect: _,
+        ice: _,
+    } = table;
     let answers = match answers.and_then(|answers| answers.value) {
         None => Answers::Auto,
         Some(count) => Answers::Fixed(u8::try_from(count).unwrap_or(u8::MAX)),

@@ -65,7 +65,12 @@ pub(super) fn describe(old: &Inputs, new: &Inputs) -> String {
         ("geography", geography(old) == geography(new)),
         ("load", load(old) == load(new)),
         ("rate_limit", before.rate_limit == after.rate_limit),
-        ("http_dns", before.http_dns.is_same(&after.http_dns) && old.url_keys.is_same(&new.url_keys)),
+        (
+            "http_dns",
+            before.http_dns.is_same(&after.http_dns)
+                && old.url_keys.is_same(&new.url_keys)
+                && old.turn_keys.is_same(&new.turn_keys),
+        ),
         ("identity", text(&before.identity) == text(&after.identity)),
         ("version", text(&before.version) == text(&after.version)),
         ("nsid", text(&before.nsid) == text(&after.nsid)),

@@ -31,7 +31,7 @@ use crate::geo::{Database, Geo, Rtt};
 use crate::intake::{Carrier, Certificate, Tokens};
 use crate::name::Name;
 use crate::pool::Policy;
-use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Transfers, UrlKeys, Zones};
+use crate::snapshot::{Elsewhere, InputStatus, InventoryStatus, Snapshot, Transfers, TurnKeys, UrlKeys, Zones};
 use crate::steer::{Assembly, Fleet, Guess, Tables, mix};
 use crate::wire::{Identity, Keys, Secrets};
 use crate::zone::{Signed, Signing};
@@ -77,6 +77,8 @@ pub struct Inputs {
     pub tokens: Tokens,
     /// By what requests over HTTP are signed that are for others.
     pub url_keys: UrlKeys,
+    /// What credentials for TURN servers are made of.
+    pub turn_keys: TurnKeys,
     /// What the encrypted listeners show.
     pub certificates: BTreeMap<Carrier, Certificate>,
     /// By what heartbeats of media servers are known, by inventory.
@@ -154,6 +156,7 @@ impl Inputs {
             rate_limit: Arc::clone(&self.config.server.rate_limit),
             http_dns: Arc::clone(&self.config.server.http_dns),
             url_keys: self.url_keys.clone(),
+            turn_keys: self.turn_keys.clone(),
             seed,
             identity: Arc::clone(&self.identity),
             cookies: self.cookies.clone().unwrap_or(drawn),
@@ -333,7 +336,7 @@ impl Loader {
         self.check_outward(&config, &files);
         let keys = self.read_keys(&config, file);
         let tokens = self.read_cluster_tokens(&config);
-        let url_keys = self.read_url_keys(&config);
+        let (url_keys, turn_keys) = (self.read_url_keys(&config), self.read_turn_keys(&config));
         let heartbeat_tokens = self.read_heartbeat_tokens(&config);
         let certificates = self.read_certificates(&config, previous.map(|inputs| &inputs.certificates));
         let keyring = self.read_accesses(&config, previous.map(|inputs| &*inputs.keyring));
@@ -356,6 +359,7 @@ impl Loader {
             seed: mix(0),
             tokens,
             url_keys,
+            turn_keys,
             heartbeat_tokens,
             certificates,
             parts: std::mem::take(&mut self.parts),

@@ -3,6 +3,7 @@
 
 mod choice;
 mod client;
+mod ice;
 mod json;
 mod limit;
 mod redirect;
@@ -45,6 +46,7 @@ pub(super) fn doors(responder: Responder, others: Router) -> Router {
         .route("/{account}/d", get(vendors::addresses_of))
         .route("/{account}/resolve", get(vendors::addresses_of))
         .route("/v1/route", get(route::route))
+        .route("/v1/ice", get(ice::ice))
         .route("/v1/redirect/{*stream}", get(redirect::spelled))
         .layer(from_fn_with_state(doors.clone(), head))
         .with_state(doors.clone());

@@ -23,7 +23,7 @@ use crate::pool::{
     Answers, Bitrate, Capacity, Full, Limits, Node, Overflow, Place, Pool, Saturation, Service, ServiceId, TtlBounds,
     Viewer,
 };
-use crate::snapshot::{Elsewhere, InputStatus, Snapshot, UrlKeys, Zones};
+use crate::snapshot::{Elsewhere, InputStatus, Snapshot, TurnKeys, UrlKeys, Zones};
 use crate::steer::{
     self, Assembly, Constants, Controller, Estimate, Key, KeyRule, KeyTable, Ledger, NodeInput, Override, Overrides,
     Tables, mix,
@@ -379,6 +379,7 @@ fn snapshot(geo: &Arc<Geo>, fleet: &Arc<steer::Fleet>) -> Snapshot {
         tables: Arc::new(Tables::default()),
         http_dns: Arc::default(),
         url_keys: UrlKeys::default(),
+        turn_keys: TurnKeys::default(),
         rate_limit: Arc::new(RateLimit { mode: RateLimitMode::Off, per_second: 1, slip: 0, exempt: Vec::new() }),
         seed: mix(0),
         identity: Arc::default(),

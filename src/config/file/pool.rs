@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::address;
+use crate::config::ice::{self, IceTable};
 use crate::config::redirect::{self, RedirectTable};
 use crate::config::table::Table;
 use crate::config::value;
@@ -80,6 +81,7 @@ pub(in crate::config) struct ServiceTable {
     /// Areas, as words.
     pub(in crate::config) within: Vec<Written<String>>,
     pub(in crate::config) redirect: Option<RedirectTable>,
+    pub(in crate::config) ice: Option<IceTable>,
 }
 
 pub(super) fn read_pool(name: Written<String>, mut table: Table<'_>) -> PoolTable {
@@ -157,11 +159,12 @@ pub(super) fn read_service(name: &Written<String>, mut table: Table<'_>, problem
     let policy = read_policy(&mut table);
     let within = values(table.list("within", value::area));
     let redirect = table.table("redirect", "service.redirect").map(redirect::read);
+    let ice = table.table("ice", "service.ice").map(ice::read);
     table.finish();
     let name = read_name(name, problems)?;
     if name.value.wire()[usize::from(name.value.is_wildcard()) * 2..].contains(&b'*') {
         let help = "an asterisk may be the whole leftmost label only, as in `*.room.live.example`";
         problems.add_to(&name, Diagnostic::error("the asterisk does not stand alone in front").help(help));
     }
-    Some(ServiceTable { name, pool, has_pool, answers, ttl_min, ttl_max, policy, within, redirect })
+    Some(ServiceTable { name, pool, has_pool, answers, ttl_min, ttl_max, policy, within, redirect, ice })
 }

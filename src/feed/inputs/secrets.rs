@@ -9,7 +9,7 @@ use crate::feed::keys::read_key;
 use crate::feed::secrets::read_secrets;
 use crate::feed::token::{read_tokens, warn_of_readers};
 use crate::intake::Tokens;
-use crate::snapshot::UrlKeys;
+use crate::snapshot::{TurnKeys, UrlKeys};
 use crate::wire::{Algorithm, Keys, Secrets, TsigKey};
 
 impl Loader {
@@ -59,6 +59,13 @@ impl Loader {
         let written = config.server.http_dns.secrets.as_ref();
         let secrets = written.map_or_else(Tokens::default, |written| self.read_tokens(written));
         UrlKeys::new(secrets.all())
+    }
+
+    /// What credentials for TURN servers are made of.
+    pub(super) fn read_turn_keys(&mut self, config: &Config) -> TurnKeys {
+        let all = config.server.http_dns.ice.iter();
+        let secrets: Vec<_> = all.map(|ice| (ice.service.clone(), self.read_tokens(&ice.secret))).collect();
+        TurnKeys::new(secrets.into_iter().filter_map(|(service, tokens)| Some((service, tokens.own()?.to_owned()))))
     }
 
     pub(super) fn read_cluster_tokens(&mut self, config: &Config) -> Tokens {

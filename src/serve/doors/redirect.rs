@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::choice::Choice;
 use super::refusal::Refusal;
+use super::reply::in_url;
 use super::visit::Visit;
 use super::{Doors, bear};
 use crate::config::Redirect;
@@ -84,10 +85,7 @@ fn send_on(doors: &Doors, request: &Request<Body>, redirect: &Redirect, path: &s
     let base = choice.make(&visit, |chosen| {
         let first = chosen.observation.nodes.first();
         let node = first.map(|node| &chosen.consulted.snapshot.fleet.node(*node).node);
-        let address = node.and_then(|node| node.address(chosen.family)).map(|address| match address {
-            std::net::IpAddr::V4(v4) => v4.to_string(),
-            std::net::IpAddr::V6(v6) => format!("[{v6}]"),
-        });
+        let address = node.and_then(|node| node.address(chosen.family)).map(in_url);
         let elsewhere = || chosen.elsewhere().map(|name| name.trim_end_matches('.').to_owned());
         let (address, name) = (address.or_else(elsewhere)?, node.map(|node| node.name.clone()));
         Some(redirect.to.fill(|placeholder| match placeholder {

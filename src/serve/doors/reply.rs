@@ -33,6 +33,14 @@ pub(super) fn addresses(reply: &Message) -> (Vec<IpAddr>, u32) {
     (reply.answers.iter().filter_map(|record| address(&record.data)).collect(), ttl)
 }
 
+/// An address as it stands in a URL (RFC 3986 §3.2.2).
+pub(super) fn in_url(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
+    }
+}
+
 /// A domain name of a parameter.
 pub(super) fn name(text: &str) -> Result<Name, Refusal> {
     let name = Name::parse(text, Some(&Name::root()));

@@ -182,7 +182,8 @@ fn routed(
     let known = snapshot.fleet.node(id);
     let Node { name, v4, v6, .. } = &known.node;
     let addresses = v4.iter().map(ToString::to_string).chain(v6.iter().map(ToString::to_string)).collect();
-    let address = v4.map(|v4| v4.to_string()).or_else(|| v6.map(|v6| format!("[{v6}]"))).unwrap_or_default();
+    let address = known.node.address(Family::V4).or(known.node.address(Family::V6)).map(reply::in_url);
+    let address = address.unwrap_or_default();
     let fill = |template: &Template| {
         template.fill(|placeholder| match placeholder {
             "address" => address.clone(),

@@ -24,7 +24,7 @@ pub(super) struct Visit {
     /// Who asks, or for whom somebody does who may.
     pub(super) client: IpAddr,
     /// Who asks may ask for others: a trusted proxy, or who has signed.
-    is_vouched: bool,
+    pub(super) is_vouched: bool,
     parameters: BTreeMap<String, String>,
 }
 
