@@ -14,6 +14,8 @@ const UNKNOWN_DISTANCE: f64 = 200.0;
 /// Milliseconds from one place that the operator calls near to the next, and from the last to where distance begins: with
 /// less, a plan would send part of the viewers to the second place although the first is empty.
 const NEAR_STEP: f64 = 20.0;
+/// What the place of nodes at several places is called; no place of the configuration has a blank in its name.
+const ANYWHERE: &str = "any place";
 /// How many nodes an answer names at most when the planner may choose.
 const MAX_AUTO_ANSWERS: usize = 4;
 
@@ -34,6 +36,8 @@ pub struct Fleet {
     /// By `NodeId`, the first pool that has it.
     first_pools: Vec<Option<PoolId>>,
     distances: Vec<f64>,
+    /// Where sites stand whose nodes stand at several places.
+    anywhere: Option<PlaceId>,
 }
 
 /// A node with its place.
@@ -128,6 +132,14 @@ impl Fleet {
         let Assembly { nodes, places, pools, services, regions, rtts, guesses } = assembly;
         let mut fleet = Self { places: places.to_vec(), ..Self::default() };
         fleet.number_nodes(nodes, guesses, previous);
+        let hashes = |service: &Service| {
+            let pool = pools.iter().find(|pool| pool.name == service.pool);
+            matches!(service.policy.or(pool.map(|pool| pool.policy)), Some(Policy::Hash { .. }))
+        };
+        if services.iter().any(hashes) {
+            fleet.anywhere = Some(PlaceId(fleet.places.len() as u16));
+            fleet.places.push(Place { name: ANYWHERE.to_owned(), at: None });
+        }
         fleet.distances = fleet.measure(regions, rtts);
         for service in *services {
             let Some(pool) = pools.iter().find(|pool| pool.name == service.pool) else { continue };
@@ -327,6 +339,9 @@ impl Fleet {
         for site in &mut sites {
             site.nodes.sort_by_key(|id| self.node(*id).rank);
         }
+        if let Policy::Hash { .. } = policy {
+            sites = self.one_site(sites, service, regions);
+        }
         sites.sort_by_key(|site| (site.place, self.node(site.nodes[0]).rank));
         let mut used = FleetPool {
             pool: pool.clone(),
@@ -353,6 +368,31 @@ impl Fleet {
             used.ends.push(used.candidates.len() as u32);
         }
         used
+    }
+
+    /// Sites that the same regions may use, as one: where a key is hashed, distance says nothing, and whoever asks must find the
+    /// same node among all.
+    fn one_site(&self, sites: Vec<Site>, service: &Service, regions: &[Region]) -> Vec<Site> {
+        let uses = |site: &Site| -> Vec<bool> {
+            let place = &self.places[usize::from(site.place.0)].name;
+            regions.iter().map(|region| barrier::may_serve(region, place, &site.serves, &service.within)).collect()
+        };
+        let mut merged: Vec<(Vec<bool>, Site)> = Vec::new();
+        for site in sites {
+            let users = uses(&site);
+            match merged.iter_mut().find(|(others, _)| *others == users) {
+                Some((_, all)) => {
+                    let is_elsewhere = all.place != site.place;
+                    all.place = self.anywhere.filter(|_| is_elsewhere).unwrap_or(all.place);
+                    all.nodes.extend(site.nodes);
+                }
+                None => merged.push((users, site)),
+            }
+        }
+        for (_, site) in &mut merged {
+            site.nodes.sort_by_key(|id| self.node(*id).rank);
+        }
+        merged.into_iter().map(|(_, site)| site).collect()
     }
 
     fn set_currencies(&mut self) {

@@ -130,6 +130,8 @@ pub fn pick<'s>(tables: &'s Tables, service: &FleetService, family: Family, aske
     } else if lingers(pool.manner, &estimate, service) {
         let held = if estimate.rhythm.is_finite() { viewers * estimate.rhythm.min(LONGEST_KEPT) } else { 0.0 };
         menu.lingering(drawn as usize, demand.cost * (1.0 + tables.thresholds.crowd * held), draw(drawn), drawn >> 16)
+    } else if pool.manner == Manner::Hashed {
+        menu.hashed(drawn)
     } else {
         menu.light(drawn as usize)
     };

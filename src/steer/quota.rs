@@ -1,10 +1,14 @@
 //! Quotas: buckets of keys shared out among nodes, exactly by weight, and so that few change hands when weights change.
 
+use std::sync::OnceLock;
+
 use super::hash::{mix, unit};
 use crate::pool::NodeId;
 
 /// Buckets of a menu; a client key falls into one by its hash.
 pub const BUCKETS: usize = 1024;
+/// Buckets of keys that are hashed: so many that chance shares them out evenly enough.
+pub(super) const FINE: usize = 4_096;
 /// Rounds in which scores are corrected towards the quotas.
 const ROUNDS: usize = 12;
 
@@ -29,6 +33,8 @@ struct Scored {
     mark: u64,
     /// By bucket.
     scores: Box<[f32]>,
+    /// By fine bucket, once somebody wants them.
+    fine: OnceLock<Box<[f32]>>,
 }
 
 impl Scores {
@@ -45,7 +51,8 @@ impl Scores {
             }
             self.nodes[index].get_or_insert_with(|| {
                 let mark = name.bytes().fold(seed, |mark, octet| mix(mark ^ u64::from(octet)));
-                Scored { mark, scores: (0..BUCKETS as u64).map(|bucket| score(mark, bucket)).collect() }
+                let scores = (0..BUCKETS as u64).map(|bucket| score(mark, bucket)).collect();
+                Scored { mark, scores, fine: OnceLock::new() }
             });
         }
     }
@@ -62,6 +69,13 @@ impl Scores {
     /// What stands for a node on all nameservers.
     pub(super) fn mark(&self, node: NodeId) -> u64 {
         self.nodes.get(usize::from(node.0)).and_then(Option::as_ref).map_or(0, |scored| scored.mark)
+    }
+
+    /// The scores of a node that is known, by fine bucket.
+    fn fine(&self, node: NodeId) -> &[f32] {
+        let known = self.nodes.get(usize::from(node.0)).and_then(Option::as_ref);
+        let made = |scored: &Scored| (0..FINE as u64).map(|bucket| score(scored.mark, bucket)).collect();
+        known.map_or(&[0.0; FINE], |scored| scored.fine.get_or_init(|| made(scored)))
     }
 
     /// The scores of a node that is known, by bucket.
@@ -108,6 +122,38 @@ pub(super) fn share_out(scores: &Scores, served: &[(NodeId, f64)], ghosts: &[(No
     }
     let order = rank(&scores[..served.len()], &prices, width);
     Owners { owner, order }
+}
+
+/// By fine bucket, the `width` nodes that score best for their weights, best first.
+pub(super) fn best(scores: &Scores, served: &[(NodeId, f64)], width: usize) -> Vec<NodeId> {
+    let priced: Vec<(&[f32], f32)> =
+        served.iter().map(|(node, weight)| (scores.fine(*node), -(weight.ln() as f32))).collect();
+    if width == 1 {
+        // Node by node, so that the machine compares many buckets at once.
+        let (mut least, mut owner) = (vec![f32::INFINITY; FINE], vec![served[0].0; FINE]);
+        for ((scores, price), (node, _)) in priced.iter().zip(served) {
+            for ((least, owner), score) in least.iter_mut().zip(&mut owner).zip(*scores) {
+                let cost = score + price;
+                if cost < *least {
+                    (*least, *owner) = (cost, *node);
+                }
+            }
+        }
+        return owner;
+    }
+    let mut order = Vec::with_capacity(FINE * width);
+    let mut ranked: Vec<(f32, NodeId)> = Vec::with_capacity(served.len());
+    for bucket in 0..FINE {
+        ranked.clear();
+        ranked.extend(priced.iter().zip(served).map(|((scores, price), (node, _))| (scores[bucket] + price, *node)));
+        if width < ranked.len() {
+            ranked.select_nth_unstable_by(width - 1, |a, b| a.0.total_cmp(&b.0));
+            ranked.truncate(width);
+        }
+        ranked.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        order.extend(ranked.iter().map(|(_, node)| *node));
+    }
+    order
 }
 
 /// Who wins each bucket: node by node, so that the machine compares many buckets at once.

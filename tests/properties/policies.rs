@@ -151,28 +151,52 @@ fn a_hash_finds_the_same_node_from_every_region() {
     });
 }
 
+/// Which node each key gets, by its name.
+fn placed(world: &World) -> Vec<String> {
+    let (fleet, tables) = tables(world);
+    let node = |number| fleet.node(ask(&fleet, &tables, REGION, V4, &key(number)).nodes[0]).node.name.clone();
+    (0..KEYS).map(node).collect()
+}
+
 #[test]
-fn a_hash_moves_little_more_than_what_a_dead_node_had() {
+fn a_hash_moves_nobody_but_the_keys_of_who_comes_goes_or_changes() {
     let policy = Policy::Hash { key: HashKey::Name, bound: 1.25 };
-    check(CASES, &any_fleet(policy), |(mut world, dead)| {
+    check(CASES, &any_fleet(policy), |(mut world, changed)| {
         for node in &mut world.nodes {
-            node.days[0].is_up = true;
-            node.days[0].load = AnyLoad::Fresh(0.5);
+            (node.days[0].is_up, node.days[0].load) = (true, AnyLoad::Fresh(0.5));
         }
-        let (fleet, before) = tables(&world);
-        world.nodes[dead].days[0].is_up = false;
-        let (_, after) = tables(&world);
-        let id = NodeId(dead as u16);
-        let (mut lost, mut strangers) = (0, 0);
-        for number in 0..KEYS {
-            let [was, is] = [&before, &after].map(|tables| ask(&fleet, tables, REGION, V4, &key(number)).nodes[0]);
-            assert_ne!(is, id);
-            lost += u64::from(was == id);
-            strangers += u64::from(was != id && was != is);
+        let before = placed(&world);
+        let name = world.fleet().node(NodeId(changed as u16)).node.name.clone();
+        let mut down = world.clone();
+        down.nodes[changed].days[0].is_up = false;
+        let mut smaller = world.clone();
+        smaller.nodes[changed].weight *= 0.5;
+        let mut others = world.clone();
+        others.nodes[changed].is_in_pool = false;
+        for (case, after) in [("down", placed(&down)), ("gone", placed(&others)), ("smaller", placed(&smaller))] {
+            let strangers = before.iter().zip(&after).filter(|(was, is)| was != is && **was != name).count();
+            assert_eq!(strangers, 0, "{case}: keys of others moved");
+            if case != "smaller" {
+                assert!(!after.contains(&name), "{case}");
+            }
         }
-        let buckets = KEYS as f64 / 1024.0 * world.nodes.len() as f64;
-        assert!(strangers as f64 <= 1.5 * buckets, "{strangers} moved besides the {lost} of the dead one");
     });
+}
+
+#[test]
+fn a_hash_shares_ten_thousand_streams_evenly_among_ten_nodes() {
+    // At three places, which a hash does not ask for.
+    for places in [1, 3] {
+        let sizes: Vec<(usize, f64)> = (0..10).map(|node| (node % places, 10.0)).collect();
+        let mut world = World::calm(&sizes, 0.3);
+        (world.policy, world.answers) = (Policy::Hash { key: HashKey::Name, bound: 1.25 }, 1);
+        let (fleet, tables) = tables(&world);
+        let mut counts = BTreeMap::<NodeId, u32>::new();
+        for number in 0..10_000 {
+            *counts.entry(ask(&fleet, &tables, REGION, V4, &key(number)).nodes[0]).or_default() += 1;
+        }
+        assert!(counts.len() == 10 && counts.values().all(|count| (800..=1_250).contains(count)), "{counts:?}");
+    }
 }
 
 #[test]
@@ -187,6 +211,24 @@ fn a_hash_takes_keys_from_a_node_far_above_the_others() {
         let mean = pressure * (nodes as f64 - 1.0 + factor) / nodes as f64;
         let wanted = (bound * mean / (pressure * factor)).min(1.0);
         assert!((weights[0].1 / weights[1].1 - wanted).abs() < 1e-9, "{weights:?}");
+    });
+}
+
+#[test]
+fn a_hash_gives_nobody_to_a_node_at_its_limit_while_others_have_room() {
+    let policy = Policy::Hash { key: HashKey::Name, bound: 2.0 };
+    check(CASES, &(2..8_usize, 0.1..0.8_f64, 1.0..1.5_f64), |(nodes, pressure, full)| {
+        let mut world = World::calm(&vec![(0, 10.0); nodes], pressure);
+        world.policy = policy;
+        let before = placed(&world);
+        world.nodes[0].days[0].load = AnyLoad::Fresh(full);
+        let mean = (pressure * (nodes as f64 - 1.0) + full) / nodes as f64;
+        let after = placed(&world);
+        let has_some = after.iter().any(|name| name == "node0");
+        assert_eq!(has_some, mean >= 0.92, "at {full}, the mean {mean}");
+        if !has_some {
+            assert!(before.iter().zip(&after).all(|(was, is)| was == is || was == "node0"), "others moved");
+        }
     });
 }
 

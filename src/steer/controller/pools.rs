@@ -141,7 +141,13 @@ impl Controller {
         let may_serve = |id: NodeId| serving().any(|(serving, _)| *serving == id);
         let kept = frozen.filter(|menu| menu.names_only(may_serve));
         let kept = kept.or_else(|| known.iter().find(|menu| menu.serves(&dishes, width))).cloned();
-        let menu = kept.or_else(|| Menu::of(&dishes, width, self.constants.grain, &self.scores).map(Arc::new));
+        let menu = kept.or_else(|| {
+            let made = match pool.policy {
+                Policy::Hash { .. } => Menu::of_hashed(&dishes, width, &self.scores),
+                _ => Menu::of(&dishes, width, self.constants.grain, &self.scores),
+            };
+            made.map(Arc::new)
+        });
         let rooms = menu.as_ref().map_or_else(Box::default, |menu| menu.rooms(|id| room(id, 0.0, 0.02)));
         let pressure = if capacity > 0.0 { pressed / capacity } else { 0.0 };
         let is_known = serving().any(|(id, _)| matches!(nodes[usize::from(id.0)].reading, Reading::Fresh(_)));
@@ -208,7 +214,10 @@ fn site_standings(
             let ghost = fitness.factors.product();
             let factor = if fitness.standing.is_eligible() && !is_spared { ghost } else { 0.0 };
             let pressure = if is_full(&fitness) { fitness.pressure.max(BEYOND) } else { fitness.pressure };
-            let capacity = nodes[usize::from(id.0)].capacity;
+            let state = &nodes[usize::from(id.0)];
+            // What is learned drifts, and would take keys with it.
+            let is_hashed = matches!(pool.policy, Policy::Hash { .. });
+            let capacity = if is_hashed { state.configured } else { state.capacity };
             (id, Weighed { capacity, pressure, factor, ghost, rank: known.rank })
         };
         SiteStanding { nodes: members.into_iter().map(weighed).collect(), is_spent }

@@ -1,7 +1,7 @@
 //! Hash: one node by a key, the same for all who ask with it; nodes share keys by size, none far above the others' load.
 
 use super::Standing;
-use crate::steer::weigh::Weighed;
+use crate::steer::weigh::{FULL, Weighed};
 
 /// The pressure of all nodes that serve, weighted by size.
 pub(super) fn mean_pressure(sites: &[Standing]) -> f64 {
@@ -12,11 +12,13 @@ pub(super) fn mean_pressure(sites: &[Standing]) -> f64 {
 }
 
 /// By size; a node whose pressure is above `bound` times the mean gives keys away in proportion (Mirrokni, Thorup and
-/// Zadimoghaddam: Consistent Hashing with Bounded Loads, 2018, bound the number of keys; keys differ in load).
+/// Zadimoghaddam: Consistent Hashing with Bounded Loads, 2018, bound the number of keys; keys differ in load). While the others
+/// have room, one that has little left gives away more, and all when it is at its limit.
 pub(super) fn weight(node: &Weighed, bound: f64, mean: f64) -> f64 {
     let most = bound * mean;
     let part = if node.pressure > most && node.pressure > 0.0 { most / node.pressure } else { 1.0 };
-    node.capacity * node.factor * part
+    let room = if mean < FULL { ((1.0 - node.pressure) / (1.0 - FULL)).clamp(0.0, 1.0) } else { 1.0 };
+    node.capacity * node.factor * part * room
 }
 
 /// Shares of sites, in an order that is the same for all regions. Who does not serve keeps its part of the circle: a node's
