@@ -84,8 +84,11 @@ impl Feed {
             return;
         };
         log(&diagnostics);
-        if let Err(because) = self.take_zones_of(&inputs) {
-            tracing::error!("{because}");
+        match self.take_zones_of(&inputs) {
+            // What is due next, be it in a second, waits for nothing.
+            Ok(()) if diagnostics.is_empty() => self.sign_after = Instant::now(),
+            Ok(()) => {}
+            Err(because) => tracing::error!("{because}"),
         }
     }
 
