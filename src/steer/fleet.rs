@@ -336,13 +336,19 @@ impl Fleet {
                 }
             }
         }
-        for site in &mut sites {
+        let may_serve = |site: &Site| -> Vec<bool> {
+            let place = &self.places[usize::from(site.place.0)].name;
+            regions.iter().map(|region| barrier::may_serve(region, place, &site.serves, &service.within)).collect()
+        };
+        let mut sites: Vec<(Vec<bool>, Site)> = sites.into_iter().map(|site| (may_serve(&site), site)).collect();
+        if let Policy::Hash { .. } = policy {
+            sites = self.merged(sites);
+        }
+        for (_, site) in &mut sites {
             site.nodes.sort_by_key(|id| self.node(*id).rank);
         }
-        if let Policy::Hash { .. } = policy {
-            sites = self.one_site(sites, service, regions);
-        }
-        sites.sort_by_key(|site| (site.place, self.node(site.nodes[0]).rank));
+        sites.sort_by_key(|(_, site)| (site.place, self.node(site.nodes[0]).rank));
+        let (serves, sites): (Vec<Vec<bool>>, Vec<Site>) = sites.into_iter().unzip();
         let mut used = FleetPool {
             pool: pool.clone(),
             policy,
@@ -353,15 +359,11 @@ impl Fleet {
             candidates: Vec::new(),
             ends: Vec::new(),
         };
-        for (index, region) in regions.iter().enumerate() {
+        for index in 0..regions.len() {
             let distances: Vec<f64> =
                 used.sites.iter().map(|site| self.distance(RegionId(index as u16), site.place) + site.cost).collect();
-            let mut candidates: Vec<u16> = (0..used.sites.len() as u16)
-                .filter(|&site| {
-                    let Site { place, serves, .. } = &used.sites[usize::from(site)];
-                    barrier::may_serve(region, &self.places[usize::from(place.0)].name, serves, &used.within)
-                })
-                .collect();
+            let all = 0..used.sites.len() as u16;
+            let mut candidates: Vec<u16> = all.filter(|&site| serves[usize::from(site)][index]).collect();
             candidates.sort_by(|&a, &b| distances[usize::from(a)].total_cmp(&distances[usize::from(b)]));
             used.distances.extend(distances);
             used.candidates.extend(candidates);
@@ -370,29 +372,21 @@ impl Fleet {
         used
     }
 
-    /// Sites that the same regions may use, as one: where a key is hashed, distance says nothing, and whoever asks must find the
+    /// Sites that may serve the same regions, as one: where a key is hashed, distance says nothing, and whoever asks must find the
     /// same node among all.
-    fn one_site(&self, sites: Vec<Site>, service: &Service, regions: &[Region]) -> Vec<Site> {
-        let uses = |site: &Site| -> Vec<bool> {
-            let place = &self.places[usize::from(site.place.0)].name;
-            regions.iter().map(|region| barrier::may_serve(region, place, &site.serves, &service.within)).collect()
-        };
+    fn merged(&self, sites: Vec<(Vec<bool>, Site)>) -> Vec<(Vec<bool>, Site)> {
         let mut merged: Vec<(Vec<bool>, Site)> = Vec::new();
-        for site in sites {
-            let users = uses(&site);
-            match merged.iter_mut().find(|(others, _)| *others == users) {
+        for (serves, site) in sites {
+            match merged.iter_mut().find(|(others, _)| *others == serves) {
                 Some((_, all)) => {
                     let is_elsewhere = all.place != site.place;
                     all.place = self.anywhere.filter(|_| is_elsewhere).unwrap_or(all.place);
                     all.nodes.extend(site.nodes);
                 }
-                None => merged.push((users, site)),
+                None => merged.push((serves, site)),
             }
         }
-        for (_, site) in &mut merged {
-            site.nodes.sort_by_key(|id| self.node(*id).rank);
-        }
-        merged.into_iter().map(|(_, site)| site).collect()
+        merged
     }
 
     fn set_currencies(&mut self) {

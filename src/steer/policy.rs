@@ -51,7 +51,12 @@ pub(super) fn weights(policy: Policy, exponent: f64, sites: &[Standing], site: u
         }
         Policy::Hash { bound, .. } => {
             let mean = hash::mean_pressure(sites);
-            weighed(&|(_, node)| hash::weight(node, bound, mean))
+            let (limit, weights) = weighed(&|(_, node)| hash::weight(node, bound, mean));
+            if weights.iter().any(|weight| *weight > 0.0) {
+                return (limit, weights);
+            }
+            // All that may serve here are at their limits, and the room is where these clients may not go.
+            weighed(&|(_, node)| hash::size(node, bound, mean))
         }
     }
 }

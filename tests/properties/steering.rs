@@ -118,7 +118,11 @@ fn answers_name_no_node_twice_as_many_as_wanted_and_live_within_bounds() {
             assert!(nodes.len() <= most, "{nodes:?}");
             assert!((3..=15).contains(&decision.ttl), "{decision:?}");
             let places: BTreeSet<_> = nodes.iter().map(|node| fleet.node(*node).place).collect();
-            assert!(places.len() <= 1, "the nodes of an answer are of one site");
+            let is_hashed = matches!(world.policy, Policy::Hash { .. });
+            assert!(
+                places.len() <= 1 || is_hashed,
+                "the nodes of an answer are of one site, but where places do not matter"
+            );
         });
     });
 }

@@ -15,10 +15,15 @@ pub(super) fn mean_pressure(sites: &[Standing]) -> f64 {
 /// Zadimoghaddam: Consistent Hashing with Bounded Loads, 2018, bound the number of keys; keys differ in load). While the others
 /// have room, one that has little left gives away more, and all when it is at its limit.
 pub(super) fn weight(node: &Weighed, bound: f64, mean: f64) -> f64 {
+    let room = if mean < FULL { ((1.0 - node.pressure) / (1.0 - FULL)).clamp(0.0, 1.0) } else { 1.0 };
+    size(node, bound, mean) * room
+}
+
+/// The same, whatever room is left.
+pub(super) fn size(node: &Weighed, bound: f64, mean: f64) -> f64 {
     let most = bound * mean;
     let part = if node.pressure > most && node.pressure > 0.0 { most / node.pressure } else { 1.0 };
-    let room = if mean < FULL { ((1.0 - node.pressure) / (1.0 - FULL)).clamp(0.0, 1.0) } else { 1.0 };
-    node.capacity * node.factor * part * room
+    node.capacity * node.factor * part
 }
 
 /// Shares of sites, in an order that is the same for all regions. Who does not serve keeps its part of the circle: a node's
