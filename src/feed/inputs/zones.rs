@@ -201,11 +201,14 @@ impl Loader {
     }
 }
 
-/// A hash of what all zones that are signed here were signed with.
+/// A hash of what all zones that are signed here were signed with, and of when their keys do what: later signings go by that.
 pub(super) fn signed_fingerprint(made: &BTreeMap<Name, Arc<Made>>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let signed = made.values().filter_map(|made| made.zone.as_ref()).filter(|zone| zone.signer().is_some());
-    signed.for_each(|zone| zone.fingerprint().hash(&mut hasher));
+    for made in made.values() {
+        if let Some(zone) = made.zone.as_ref().filter(|zone| zone.signer().is_some()) {
+            (zone.fingerprint(), made.signing().map(|signing| signing.mark())).hash(&mut hasher);
+        }
+    }
     hasher.finish()
 }
 
