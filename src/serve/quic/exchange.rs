@@ -3,7 +3,7 @@
 use quinn::{RecvStream, SendStream, VarInt};
 use tokio::time::timeout;
 
-use super::{EXCESSIVE_LOAD, Place, Responder, UNSPECIFIED_ERROR};
+use super::{EXCESSIVE_LOAD, PROTOCOL_ERROR, Place, Responder, UNSPECIFIED_ERROR};
 use crate::intake::Tally;
 use crate::name::LookupName;
 use crate::serve::scratch::{self, Path};
@@ -36,17 +36,17 @@ pub(super) async fn exchange(
     let limits = place.limits();
     let octets = match timeout(limits.idle, read(&mut receive, place)).await {
         Ok(Ok(octets)) => octets,
-        Ok(Err(Unread::Broken)) => return Exchanged::Broken,
+        Ok(Err(Unread::Broken)) => return broken(send),
         Ok(Err(Unread::Cancelled)) => return Exchanged::Cancelled,
         Ok(Err(Unread::Busy)) => return abandon(send, receive, EXCESSIVE_LOAD),
         Err(_) => return abandon(send, receive, UNSPECIFIED_ERROR),
     };
-    let Some(message) = only_message(&octets) else { return Exchanged::Broken };
+    let Some(message) = only_message(&octets) else { return broken(send) };
     let reply =
         scratch::respond(responder, message, path, |reply| [&(reply.len() as u16).to_be_bytes()[..], reply].concat());
     place.counts().asked(1, reply.is_some().into());
     // Not even a query.
-    let Some(reply) = reply else { return Exchanged::Broken };
+    let Some(reply) = reply else { return broken(send) };
     place.progressed();
     drop(octets);
     let write = async {
@@ -63,6 +63,13 @@ pub(super) async fn exchange(
             if unsent.is_err() { Exchanged::Unread } else { Exchanged::Cancelled }
         }
     }
+}
+
+/// Ends a stream that breaks the protocol: dropped, it would look like an empty answer until the connection ends too.
+fn broken(mut send: SendStream) -> Exchanged {
+    // One that has gone by itself needs it not.
+    let _ = send.reset(PROTOCOL_ERROR);
+    Exchanged::Broken
 }
 
 /// Ends a stream on which nothing more is waited for.
