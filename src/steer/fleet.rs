@@ -359,11 +359,12 @@ impl Fleet {
             candidates: Vec::new(),
             ends: Vec::new(),
         };
-        for index in 0..regions.len() {
+        for region in (0..regions.len() as u16).map(RegionId) {
             let distances: Vec<f64> =
-                used.sites.iter().map(|site| self.distance(RegionId(index as u16), site.place) + site.cost).collect();
+                used.sites.iter().map(|site| self.distance(region, site.place) + site.cost).collect();
             let all = 0..used.sites.len() as u16;
-            let mut candidates: Vec<u16> = all.filter(|&site| serves[usize::from(site)][index]).collect();
+            let serves = |site: u16| serves[usize::from(site)][usize::from(region.0)];
+            let mut candidates: Vec<u16> = all.filter(|&site| serves(site)).collect();
             candidates.sort_by(|&a, &b| distances[usize::from(a)].total_cmp(&distances[usize::from(b)]));
             used.distances.extend(distances);
             used.candidates.extend(candidates);
