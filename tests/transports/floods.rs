@@ -215,7 +215,8 @@ fn who_takes_back_all_it_asks_is_sent_away() {
     // The connection may end before all is sent.
     let _ = stream.write_all(&flood).and_then(|()| stream.flush());
     let (code, headers) = rest(&mut stream);
-    assert_eq!(code, Some(ENHANCE_YOUR_CALM));
+    // What is still on its way when the connection is closed resets it, and that may overtake the word.
+    assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{code:?}");
     assert!(headers < 100, "{headers}");
     assert_serves(&served);
 }
